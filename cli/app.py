@@ -1,0 +1,68 @@
+"""The application: which commands there are, and what happens to an error."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from . import classify, errors, evaluate, info, reconstruct, sample, train
+
+app = typer.Typer(
+    name="gmvae",
+    add_completion=False,
+    # Pretty panels and tracebacks would double the time to the first letter.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: gmvae train",
+)
+for command, examples in (
+    (train.train, train.EXAMPLES),
+    (classify.classify, classify.EXAMPLES),
+    (reconstruct.reconstruct, reconstruct.EXAMPLES),
+    (evaluate.evaluate, evaluate.EXAMPLES),
+    (sample.sample, sample.EXAMPLES),
+    (info.info, info.EXAMPLES),
+):
+    # After \b the lines stay as they are.
+    app.command(epilog="\n".join(("\b", "Examples:", *(f"  {e}" for e in examples))))(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from gmvae import __version__
+
+        print(f"gmvae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gmvae(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Cluster images: a variational autoencoder with a Gaussian-mixture prior."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line on ``arguments``; return the exit code."""
+    # Taken out here, so that it may stand before the command as well as after it.
+    debug = "--debug" in arguments
+    rest = [argument for argument in arguments if argument != "--debug"]
+    try:
+        code: object = app(rest or ["--help"], prog_name="gmvae", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        return errors.report(error, debug)
+    if code == errors.INTERRUPTED:
+        return errors.report(KeyboardInterrupt())
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process: the entry point ``gmvae``."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""``--config FILE``: options from a TOML file, which those of the command line override."""
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gmvae.errors import ArgumentError, ContentError
+
+
+def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
+    """Make the values of the file at ``path`` the defaults of the command being parsed.
+
+    An eager callback: it runs before the other options are looked at, and they go through the
+    same checks wherever they come from.
+
+    Raises:
+        ArgumentError: a key that is no option of the command.
+        ContentError: the file is no TOML, or holds a table.
+        FileNotFoundError: there is no such file.
+    """
+    if path is None:
+        return None
+    if not path.is_file():
+        raise FileNotFoundError(f"`--config` expected a TOML file; got {path}, which is none.")
+    parameters = _parameters(context)
+    context.default_map = {
+        parameters[_known(key, parameters, path)]: _as_typed(key, value, path)
+        for key, value in _read(path).items()
+    }
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ContentError(f"`--config` expected TOML; got in {path}: {error}.") from error
+
+
+def _parameters(context: typer.Context) -> dict[str, str]:
+    """From the name a user writes (``latent-dim``) to the parameter's (``latent_dim``)."""
+    names = {}
+    for parameter in context.command.params:
+        long = [option[2:] for option in parameter.opts if option.startswith("--")]
+        names[(long or [str(parameter.name)])[0]] = str(parameter.name)
+    return {name: of for name, of in names.items() if name not in ("config", "help")}
+
+
+def _known(key: str, parameters: dict[str, str], path: Path) -> str:
+    name = key.replace("_", "-")
+    if name in parameters:
+        return name
+    nearest = get_close_matches(name, parameters, n=1, cutoff=0.0)[0]
+    raise ArgumentError(
+        f"`--config` expected keys named like the options; got {key!r} in {path}. "
+        f"The nearest is {nearest!r}."
+    )
+
+
+def _as_typed(key: str, value: Any, path: Path) -> str:
+    """``value`` as it would stand on the command line, where 2.7 is no whole number."""
+    if isinstance(value, dict):
+        raise ContentError(
+            f"`--config` expected plain keys; got the table [{key}] in {path}. "
+            "Write its keys above any table."
+        )
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,24 @@
+"""``--device``."""
+
+from gmvae.errors import ArgumentError
+
+
+def named_device(name: str) -> str:
+    """A device of torch that works here; ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises:
+        ArgumentError: torch does not know the device, or cannot reach it.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise ArgumentError(
+            f"`--device` expected auto or a device that torch can reach; got {name!r} ({reason}). "
+            "Leave it out for auto."
+        ) from error
+    return name

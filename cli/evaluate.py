@@ -1,0 +1,87 @@
+"""``gmvae evaluate``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .output import as_json, check_file, say, table, write_json
+from .run_folder import images_for, open_run
+
+if TYPE_CHECKING:
+    from gmvae.evaluation import Evaluation
+
+EXAMPLES = (
+    "gmvae evaluate",
+    "gmvae evaluate test.npz --json",
+)
+
+
+def evaluate(
+    data: options.DataArgument = None,
+    model: options.Model = options.DEFAULT_RUN,
+    samples: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Draws of z an image, for the log-likelihood.")
+    ] = 50,
+    json: options.AsJson = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the JSON to a file as well."),
+    ] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    force: options.Force = False,
+) -> None:
+    """Measure clusters, labels, reconstructions and likelihood of images.
+
+    Labels in DATA are compared with what the model says; it never learns from them here.
+    """
+    if output is not None:
+        check_file(output, force)
+    run = open_run(model, device)
+    images, name = images_for(run, data, data_root)
+    import torch
+
+    from gmvae import evaluation
+
+    generator = torch.Generator(run.gmvae.device).manual_seed(seed)
+    found = evaluation.evaluate(run.gmvae, images, n_samples=samples, generator=generator)
+    if json:
+        say(as_json(found))
+    else:
+        table(f"{name}: {len(images):,} images", _rows(found))
+    if output is not None:
+        write_json(output, found)
+
+
+def _rows(found: "Evaluation") -> Iterator[tuple[str, str]]:
+    """The figures as a person reads them; those that need labels only where there are some."""
+    for name, value in (
+        ("accuracy of predicted labels", found["acc_named"]),
+        ("accuracy, components matched to classes", found["acc"]),
+        ("the same by p(y | z)", found["acc_latent"]),
+        ("normalised mutual information", found["nmi"]),
+        ("adjusted Rand index", found["ari"]),
+        ("F1, macro", found["f1_macro"]),
+        ("F1, micro", found["f1_micro"]),
+        ("F1, mean of the two", found["f1_mean"]),
+        ("structural similarity (SSIM)", found["ssim"]),
+        ("1 - mean squared error", found["one_minus_mse"]),
+    ):
+        if value is not None:
+            yield name, f"{value:.4f}"
+    unit = "nats an image" + ("" if found["likelihood_normalised"] else ", no normalised density")
+    yield f"ELBO ({unit})", f"{found['elbo']:.2f}"
+    yield "   reconstruction", f"{found['reconstruction']:.2f}"
+    yield "   KL of z", f"{found['kl_z']:.2f}"
+    yield "   KL of y", f"{found['kl_y']:.2f}"
+    yield f"log-likelihood ({unit})", f"{found['log_likelihood']:.2f}"
+    yield "components in use", f"{found['effective_components']:.2f}"
+    yield "smallest weight", f"{found['smallest_weight']:.4f}"
+    yield (
+        "overlap of the Gaussians",
+        "\n".join(" ".join(f"{value:.2f}" for value in row) for row in found["overlap"]),
+    )

@@ -1,0 +1,185 @@
+"""Which images a run trains on, which labels it may see, and which images score it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gmvae.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gmvae import Images
+
+# The original's experiment, on the embedded digits.
+ORIGINAL_DATA = "digits"
+ORIGINAL_CLASSES = (1, 4, 8)
+ORIGINAL_LABELS = 5
+# Where no label says how many classes there are.
+FALLBACK_COMPONENTS = 10
+# In place of the class of an image whose label the model may not see.
+UNSEEN = -1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; None where nothing was said."""
+
+    data: str | None = None
+    val: str | None = None
+    classes: tuple[int, ...] | None = None
+    labels: int | None = None
+    data_root: Path | None = None
+    seed: int = 0
+
+    @property
+    def source(self) -> str:
+        """The name or path of the data."""
+        return ORIGINAL_DATA if self.data is None else self.data
+
+    def completed(self) -> "Request":
+        """The same, with the original's experiment where no data is named."""
+        if self.data is not None:
+            return self
+        labels = ORIGINAL_LABELS if self.labels is None and self.val is None else self.labels
+        return replace(self, classes=self.classes or ORIGINAL_CLASSES, labels=labels)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The images of a run.
+
+    Attributes:
+        train: the images to train on, N of them.
+        observed: (N,) int64, the class of an image whose label the model may see, else -1.
+        held_out: images that tell when to stop; None leaves the choice to the recipe.
+        scored: the images that the run is scored on.
+        scored_name: what those are, in words.
+    """
+
+    train: "Images"
+    observed: "np.ndarray"
+    held_out: "Images | None"
+    scored: "Images"
+    scored_name: str
+
+    @property
+    def n_observed(self) -> int:
+        """How many labels the model may see."""
+        return int((self.observed != UNSEEN).sum())
+
+    @property
+    def n_components(self) -> int:
+        """One component a class."""
+        classes = {*self.train.classes, *self.observed.tolist()} - {UNSEEN}
+        return len(classes) or FALLBACK_COMPONENTS
+
+
+def prepare(request: Request) -> Experiment:
+    """Load the images of a run and choose the labels it may see.
+
+    Observed labels come from ``val`` where it has labels: those rows join the training images,
+    and what is left of ``val`` is held out. Else they come from the training images.
+
+    Raises:
+        ArgumentError: labels asked for where there are none, too few of a class, an unknown
+            name or class.
+        ContentError: what a file holds does not fit.
+        FileNotFoundError: a path that does not exist.
+    """
+    request = request.completed()
+    train = load_part(request.source, "train", request.classes, request.data_root)
+    if request.val is None:
+        return _without_val(request, train)
+    val = load_part(request.val, "train", None, request.data_root)
+    if val.labels is None:
+        return replace(_without_val(request, train), held_out=val)
+    return _with_labelled_val(request, train, val.only(request.classes or val.classes))
+
+
+def load_part(
+    source: str,
+    part: Literal["train", "test"],
+    classes: tuple[int, ...] | None,
+    root: Path | None,
+) -> "Images":
+    """The images of a named set's part, or of a path, of these classes or of all."""
+    from gmvae import load
+
+    images = load(source, part=part, root=root)
+    return images if classes is None else images.only(classes)
+
+
+def is_named(source: str) -> bool:
+    """Whether ``source`` is a named set, which has a test part."""
+    from gmvae.data import NAMED
+
+    return source in NAMED
+
+
+def describe(source: str, classes: tuple[int, ...] | None, part: str = "") -> str:
+    """``digits, test part, classes 1, 4, 8``."""
+    parts = [source, f"{part} part" if part else ""]
+    if classes is not None:
+        parts.append("classes " + ", ".join(map(str, classes)))
+    return ", ".join(filter(None, parts))
+
+
+def _without_val(request: Request, train: "Images") -> Experiment:
+    observed = _unseen(train)
+    if request.labels:
+        rows = _chosen(train, request.labels, request.seed)
+        observed[rows] = _labels(train)[rows]
+    return Experiment(train, observed, None, *_scored(request, train, observed))
+
+
+def _with_labelled_val(request: Request, train: "Images", val: "Images") -> Experiment:
+    import numpy as np
+
+    everything = np.arange(len(val))
+    rows = everything if request.labels is None else _chosen(val, request.labels, request.seed)
+    rest = np.setdiff1d(everything, rows)
+    observed = np.concatenate([_unseen(train), _labels(val)[rows]])
+    return Experiment(
+        train.joined(val.subset(rows)) if len(rows) else train,
+        observed,
+        val.subset(rest) if len(rest) else None,
+        *_scored(request, train, _unseen(train)),
+    )
+
+
+def _unseen(images: "Images") -> "np.ndarray":
+    import numpy as np
+
+    return np.full(len(images), UNSEEN, dtype=np.int64)
+
+
+def _labels(images: "Images") -> "np.ndarray":
+    if images.labels is None:
+        raise ArgumentError(
+            f"`--labels` expected images with labels; got {images.name}, which has none. "
+            "Add labels to the file, or give a labelled --val."
+        )
+    return images.labels
+
+
+def _chosen(images: "Images", n: int, seed: int) -> "np.ndarray":
+    """The rows whose label the model may see, ``n`` of each class."""
+    import numpy as np
+
+    _labels(images)
+    return images.per_class(n, np.random.default_rng(seed))
+
+
+def _scored(request: Request, train: "Images", observed: "np.ndarray") -> tuple["Images", str]:
+    """The test part of a named set; of a path, the images whose label was not observed."""
+    import numpy as np
+
+    if is_named(request.source):
+        images = load_part(request.source, "test", request.classes, request.data_root)
+        return images, describe(request.source, request.classes, "test")
+    name = describe(request.source, request.classes) + ", the training images themselves"
+    unseen = np.flatnonzero(observed == UNSEEN)
+    if len(unseen) in (0, len(train)):
+        return train, name
+    return train.subset(unseen), f"{name} but the {len(train) - len(unseen)} observed ones"

@@ -1,0 +1,57 @@
+"""``gmvae info``."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from . import options
+from .experiment import describe
+from .output import as_json, say, table
+from .run_folder import CONFIG, Run, open_run, read_json
+
+EXAMPLES = (
+    "gmvae info",
+    "gmvae info --model gmvae-run --json",
+)
+
+
+def info(
+    model: options.Model = options.DEFAULT_RUN,
+    json: options.AsJson = False,
+) -> None:
+    """Show what a model is, what it was trained on and how its components are named."""
+    run = open_run(model, "cpu")
+    if json:
+        say(as_json(read_json(model, CONFIG)))
+        return
+    table(f"Model in {model}", _rows(run))
+    table("Components", _components(run))
+
+
+def _rows(run: Run) -> Iterator[tuple[str, str]]:
+    config = asdict(run.gmvae.config)
+    yield "image (C, H, W)", " x ".join(map(str, config["image_shape"]))
+    yield "latent dimensions", str(config["latent_dim"])
+    yield "components", f"{config['n_components']}, {config['covariance']} covariance"
+    yield "network", config["network"]
+    yield "likelihood", config["likelihood"]
+    yield "assignment", config["assignment"]
+    yield "parameters", f"{sum(p.numel() for p in run.gmvae.parameters()):,}"
+    yield from _training(run)
+
+
+def _training(run: Run) -> Iterator[tuple[str, str]]:
+    training: Any = run.training
+    if "data" in training:
+        yield "trained on", describe(training["data"], run.classes)
+        yield "labels observed", str(training["labels_observed"])
+        yield "seed", str(training["settings"]["seed"])
+
+
+def _components(run: Run) -> Iterator[tuple[str, str]]:
+    names = run.gmvae.component_classes or [None] * run.gmvae.config.n_components
+    for k, (name, weight) in enumerate(
+        zip(names, run.gmvae.model.prior.weights.tolist(), strict=True)
+    ):
+        meaning = "no name" if name is None else f"class {name}"
+        yield f"{k}: {meaning}", f"weight {weight:.3f}"

@@ -1,0 +1,115 @@
+"""What a command says and writes."""
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmvae.errors import ArgumentError
+from gmvae.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def say(line: str) -> None:
+    """Print one line on standard output, at once."""
+    print(line, flush=True)
+
+
+def table(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and values in two columns."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=title, show_header=False, title_justify="left", title_style="bold")
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    Console().print(grid)
+
+
+def as_json(value: Any) -> str:
+    """``value`` as indented JSON; a figure that is not finite is an error."""
+    return json.dumps(value, indent=2, allow_nan=False)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` to ``path`` as JSON, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_text(as_json(value) + "\n", encoding="utf-8")
+
+
+def write_images(path: Path, images: "Tensor", **arrays: Any) -> None:
+    """Write images (N, C, H, W) to an .npz file as ``data``, (N, H, W) for one channel.
+
+    Args:
+        path: the file.
+        images: with pixels in [0, 1].
+        arrays: more arrays, by name.
+    """
+    import numpy as np
+
+    data = images.numpy()
+    data = data[:, 0] if data.shape[1] == 1 else data
+    with replacing(path) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, data=data, **arrays)
+
+
+def check_file(path: Path, force: bool) -> None:
+    """Refuse, before any work, a file that must not or cannot be written.
+
+    Raises:
+        FileExistsError: it exists and ``force`` is not given.
+        IsADirectoryError: it is a folder.
+        NotADirectoryError, PermissionError: its folder cannot be written.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"`--output` expected a file; got the folder {path}.")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
+    _check_writable(path)
+
+
+def check_folder(path: Path, force: bool, known: frozenset[str]) -> None:
+    """Refuse, before any work, a folder that must not or cannot be written.
+
+    ``force`` replaces a folder whole, so it does so only where nothing but files named in
+    ``known`` lies in it.
+
+    Raises:
+        ArgumentError: it is the current folder, or one around it.
+        FileExistsError: it holds something, and ``force`` is not given or would lose more.
+        NotADirectoryError, PermissionError: it, or the folder around it, cannot be written.
+    """
+    if path.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise ArgumentError(f"`--output` expected a folder of its own; got {path}. Name a new one.")
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"`--output` expected a folder; got the file {path}.")
+    held = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    if held and not force:
+        raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
+    if held - known:
+        raise FileExistsError(
+            f"{path} holds what no run wrote ({min(held - known)}), which --force would delete. "
+            "Choose another --output."
+        )
+    _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    """Try to create something where the first missing folder of ``path`` would lie."""
+    around = path.absolute().parent
+    while not around.exists():
+        around = around.parent
+    if not around.is_dir():
+        raise NotADirectoryError(f"`--output` expected to lie in a folder; {around} is a file.")
+    try:
+        tempfile.TemporaryDirectory(prefix=".gmvae-", dir=around).cleanup()
+    except OSError as error:
+        raise PermissionError(
+            f"{around} cannot be written ({error.strerror}). Choose another --output."
+        ) from error

@@ -1,0 +1,37 @@
+"""``gmvae reconstruct``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .output import check_file, say, write_images
+from .run_folder import images_for, open_run
+
+EXAMPLES = (
+    "gmvae reconstruct",
+    "gmvae reconstruct test.npz --model gmvae-run",
+)
+
+
+def reconstruct(
+    data: options.DataArgument = None,
+    model: options.Model = options.DEFAULT_RUN,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The .npz file to write.")
+    ] = Path("vae_reconstructed.npz"),
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    force: options.Force = False,
+) -> None:
+    """Write every image as the model sees it to an .npz file.
+
+    Its array "data" has shape (N, H, W), or (N, C, H, W) for several channels, with values
+    between 0 and 1.
+    """
+    check_file(output, force)
+    run = open_run(model, device)
+    images, name = images_for(run, data, data_root)
+    write_images(output, run.gmvae.reconstruct(images))
+    say(f"Reconstructions of {len(images):,} images ({name}): {output}")

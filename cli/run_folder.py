@@ -1,0 +1,137 @@
+"""The run folder that ``train`` writes and the other commands read."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmvae.errors import ContentError
+
+from .experiment import describe, is_named, load_part
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gmvae import GMVAE, Images
+
+CONFIG, WEIGHTS, HISTORY, METRICS = (
+    "config.json",
+    "model.safetensors",
+    "history.csv",
+    "metrics.json",
+)
+PICTURES = ("latent", "reconstructions", "manifold", "mixture", "ambiguous")
+FILES = (CONFIG, WEIGHTS, HISTORY, METRICS, *(f"{name}.png" for name in PICTURES))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model and what it was trained on."""
+
+    folder: Path
+    gmvae: "GMVAE"
+    training: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """The classes it was trained on; None for all of its set."""
+        classes = self.training.get("classes")
+        return None if classes is None else tuple(classes)
+
+
+def open_run(folder: Path, device: str) -> Run:
+    """The run in ``folder``, on ``device`` as the command line names it.
+
+    Raises:
+        ArgumentError: an unknown or absent device.
+        ContentError: the folder's files do not fit.
+        FileNotFoundError: ``folder`` is no run folder.
+    """
+    training = read_training(folder)
+    from gmvae import GMVAE
+
+    from .device import named_device
+
+    return Run(folder, GMVAE.load(folder, device=named_device(device)), training)
+
+
+def read_training(folder: Path) -> Mapping[str, Any]:
+    """The section ``training`` of the folder's configuration; empty where it has none."""
+    training = read_json(folder, CONFIG).get("training", {})
+    return training if isinstance(training, dict) else {}
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """One of the folder's JSON files."""
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`--model` expected a run folder; got {folder}, which has no {name}. "
+            "Make one with: gmvae train"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ContentError(f"{path} expected JSON; got: {error}.") from error
+    if not isinstance(content, dict):
+        raise ContentError(f"{path} expected a JSON object; got {type(content).__name__}.")
+    return content
+
+
+def lasting(source: str) -> str:
+    """``source`` as it can be found again from any folder: a name, or an absolute path."""
+    return source if is_named(source) else str(Path(source).absolute())
+
+
+def images_for(run: Run, data: str | None, root: Path | None) -> tuple["Images", str]:
+    """The images that ``data`` names, and what they are in words.
+
+    Without ``data`` those of the run. A named set means its test part, of the classes that the
+    run was trained on.
+
+    Raises:
+        ContentError: images of another shape than the model's.
+    """
+    source = data or run.training.get("data")
+    if source is None:
+        raise FileNotFoundError(f"{run.folder} does not say what it was trained on. Name DATA.")
+    named = is_named(source)
+    classes = run.classes if named or data is None else None
+    images = load_part(source, "test", classes, root)
+    check_shape(run.gmvae, images)
+    return images, describe(source, classes, "test" if named else "")
+
+
+def check_shape(gmvae: "GMVAE", images: "Images") -> None:
+    """Refuse images that the model was not made for."""
+    expected = tuple(gmvae.config.image_shape)
+    if images.shape != expected:
+        raise ContentError(
+            f"`data` expected images of shape {expected}, as the model was trained on; got "
+            f"{images.shape} in {images.name}. Use a model trained on such images."
+        )
+
+
+def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """One row an epoch; a column that a phase has not is empty."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def draw(gmvae: "GMVAE", images: "Images") -> dict[str, "Figure"]:
+    """The pictures of a run, by their file's name."""
+    from gmvae import plots
+
+    drawn = (
+        plots.latent_space(gmvae, images),
+        plots.reconstructions(gmvae, images),
+        plots.manifold(gmvae, images),
+        plots.mixture(gmvae, images),
+        plots.ambiguous(gmvae, images),
+    )
+    return dict(zip(PICTURES, drawn, strict=True))

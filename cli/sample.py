@@ -1,0 +1,60 @@
+"""``gmvae sample``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gmvae.errors import ArgumentError
+from gmvae.files import replacing
+
+from . import options
+from .output import check_file, say, write_images
+from .run_folder import open_run
+
+SUFFIXES = (".png", ".npz")
+EXAMPLES = (
+    "gmvae sample --number 100",
+    "gmvae sample --component 2 --output samples.npz",
+)
+
+
+def sample(
+    number: Annotated[
+        int, typer.Option("--number", "-n", min=1, metavar="N", help="How many images.")
+    ] = 60,
+    component: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="K", help="Only from this component, counted from 0.", show_default=False
+        ),
+    ] = None,
+    model: options.Model = options.DEFAULT_RUN,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="A picture (.png) or arrays (.npz)."),
+    ] = Path("samples.png"),
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    force: options.Force = False,
+) -> None:
+    """Draw new images from the mixture, as a picture or as arrays.
+
+    An .npz file holds "data", as `reconstruct` writes it, and "components".
+    """
+    if output.suffix not in SUFFIXES:
+        raise ArgumentError(f"`--output` expected a .png or .npz file; got {output}. Rename it.")
+    check_file(output, force)
+    gmvae = open_run(model, device).gmvae
+    import torch
+
+    images, components = gmvae.sample(number, component, torch.Generator().manual_seed(seed))
+    if output.suffix == ".npz":
+        write_images(output, images, components=components.numpy())
+    else:
+        from gmvae import plots
+
+        figure = plots.samples(images, components, gmvae.component_classes)
+        with replacing(output) as draft:
+            figure.savefig(draft)
+    say(f"{number:,} samples: {output}")

@@ -1,0 +1,242 @@
+"""``gmvae train``."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gmvae.files import replacing
+
+from . import config_file, options, run_folder
+from .experiment import Experiment, Request, prepare
+from .output import check_folder, say, write_json
+from .parsing import class_list
+
+if TYPE_CHECKING:
+    from gmvae import GMVAE, Settings
+    from gmvae.recipe import Fit
+
+EXAMPLES = (
+    "gmvae train",
+    "gmvae train mnist --classes 1,4,8 --output mnist-148",
+    "gmvae train train.npz --val labelled.npz",
+)
+
+
+def train(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="digits, mnist, fashion-mnist or kmnist, or a path: .npz (data, and labels where "
+            "there are some), .npy, IDX or a folder of images. Left out: the experiment of the "
+            "original on digits, with classes 1,4,8 and 5 labels a class.",
+            show_default=False,
+        ),
+    ] = None,
+    val: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="A second set: with labels, the images whose labels are observed; without, "
+            "held out to tell when to stop.",
+        ),
+    ] = None,
+    classes: Annotated[
+        tuple[int, ...] | None,
+        typer.Option(parser=class_list, metavar="1,4,8", help="Only these classes."),
+    ] = None,
+    latent_dim: Annotated[
+        int | None, typer.Option(min=1, metavar="D", help="Latent dimensions (2).")
+    ] = None,
+    n_components: Annotated[
+        int | None,
+        typer.Option(
+            "--components",
+            min=1,
+            metavar="K",
+            help="Gaussians in the mixture (one a class, else 10).",
+        ),
+    ] = None,
+    covariance: Annotated[
+        options.Covariance | None, typer.Option(help="Of each Gaussian (full).")
+    ] = None,
+    network: Annotated[
+        options.Network | None, typer.Option(help="Encoder and decoder (mlp).")
+    ] = None,
+    likelihood: Annotated[
+        options.Likelihood | None, typer.Option(help="Of the pixels (bernoulli).")
+    ] = None,
+    assignment: Annotated[
+        options.Assignment | None,
+        typer.Option(help="q(y|x) by a network, or p(y|z) itself (amortised)."),
+    ] = None,
+    augment: Annotated[
+        options.Augment | None,
+        typer.Option(help="Transformed views of the images in training (affine)."),
+    ] = None,
+    labels: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Labelled images a class that the model may observe (all of --val where it has "
+            "labels, else 0). All other labels only score the result.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Epochs of joint training (by the size of the data)."
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Images a step (128).")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate (0.002).")] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The run folder to write.")
+    ] = options.DEFAULT_RUN,
+    force: options.Force = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            callback=config_file.take_defaults,
+            is_eager=True,
+            metavar="FILE",
+            help="Options from a TOML file, as in: latent-dim = 10. Flags win.",
+        ),
+    ] = None,
+) -> None:
+    """Train a model on images and write its run folder: model, history, figures and pictures."""
+    check_folder(output, force, frozenset(run_folder.FILES))
+    request = Request(data, val, classes, labels, data_root, seed)
+    experiment = prepare(request)
+    say(_observed(experiment))
+    settings = _settings(
+        experiment,
+        latent_dim=latent_dim,
+        n_components=n_components,
+        covariance=covariance,
+        network=network,
+        likelihood=likelihood,
+        assignment=assignment,
+        augment=augment,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+    )
+    began = time.monotonic()
+    result = _fit(experiment, settings, device)
+    training = _training(request, experiment, settings, time.monotonic() - began)
+    metrics = _measure(result.gmvae, experiment, seed)
+    _write(output, result, experiment, training, metrics)
+    for line in (*result.warnings, *_summary(metrics, experiment, output)):
+        say(line)
+
+
+def _observed(experiment: Experiment) -> str:
+    """The first line: how many labels the model may see, and what becomes of the others."""
+    import numpy as np
+
+    n = experiment.n_observed
+    where = f"{n} labels observed in training"
+    if n:
+        seen = experiment.observed[experiment.observed >= 0]
+        values, counts = np.unique(seen, return_counts=True)
+        each = ", ".join(f"{c} of class {v}" for v, c in zip(values, counts, strict=True))
+        where += f" ({each})"
+    others = " All other labels only score the result." if experiment.train.classes else ""
+    return f"{where}.{others}"
+
+
+def _settings(experiment: Experiment, **given: Any) -> "Settings":
+    """What was given; the library's defaults for the rest."""
+    from gmvae import Settings
+
+    if given["n_components"] is None:
+        given["n_components"] = experiment.n_components
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _fit(experiment: Experiment, settings: "Settings", device: str) -> "Fit":
+    from gmvae import fit
+
+    from .device import named_device
+    from .progress import progress
+
+    where = named_device(device)
+    with progress() as callback:
+        return fit(
+            experiment.train,
+            settings,
+            observed=experiment.observed if experiment.n_observed else None,
+            held_out=experiment.held_out,
+            callback=callback,
+            device=where,
+        )
+
+
+def _training(
+    request: Request, experiment: Experiment, settings: "Settings", seconds: float
+) -> dict[str, Any]:
+    """What the run was trained on and how, for its configuration."""
+    request = request.completed()
+    return {
+        "data": run_folder.lasting(request.source),
+        "val": None if request.val is None else run_folder.lasting(request.val),
+        "classes": request.classes,
+        "n_images": len(experiment.train),
+        "labels_observed": experiment.n_observed,
+        "settings": asdict(settings),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _measure(gmvae: "GMVAE", experiment: Experiment, seed: int) -> dict[str, Any]:
+    """The figures of the scored images, and the ELBO of the training images beside them."""
+    import torch
+
+    from gmvae.evaluation import evaluate
+
+    generator = torch.Generator(gmvae.device).manual_seed(seed)
+    figures = evaluate(gmvae, experiment.scored, generator=generator)
+    train_elbo = float(gmvae.elbo(experiment.train, generator=generator).elbo.mean())
+    return {"scored_on": experiment.scored_name, "train_elbo": train_elbo, **figures}
+
+
+def _write(
+    output: Path,
+    result: "Fit",
+    experiment: Experiment,
+    training: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write the run folder, whole or not at all."""
+    pictures = run_folder.draw(result.gmvae, experiment.scored)
+    with replacing(output) as draft:
+        result.gmvae.save(draft, extra={"training": training})
+        run_folder.write_history(draft / run_folder.HISTORY, result.history)
+        write_json(draft / run_folder.METRICS, metrics)
+        for name, picture in pictures.items():
+            picture.savefig(draft / f"{name}.png")
+
+
+def _summary(metrics: Mapping[str, Any], experiment: Experiment, output: Path) -> list[str]:
+    """The last lines: how well it went, where the files lie, what to type next."""
+    lines = [f"Scored on {experiment.scored_name}: {metrics['n_images']:,} images."]
+    if metrics["acc_named"] is not None:
+        lines.append(f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}")
+    if metrics["acc"] is not None:
+        lines.append(f"Accuracy with components matched to classes: {metrics['acc']:.3f}")
+    lines.append(f"-ELBO: {-metrics['train_elbo']:.1f} nats on train, {-metrics['elbo']:.1f} here")
+    lines.append(f"Model, figures and pictures: {output}")
+    source = "" if output == options.DEFAULT_RUN else f" --model {output}"
+    return [*lines, f"Next: gmvae classify{source}"]

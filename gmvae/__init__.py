@@ -1,0 +1,55 @@
+"""Variational autoencoder with a Gaussian-mixture prior, in Pyro.
+
+The names below are imported when first used: torch and Pyro take seconds to import, and
+``import gmvae`` should not.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gmvae.data import Images, load
+    from gmvae.evidence import elbo_parts, log_evidence
+    from gmvae.gmvae import GMVAE
+    from gmvae.guide import Guide
+    from gmvae.model import Model
+    from gmvae.prior import MixturePrior
+    from gmvae.recipe import Settings, fit
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "GMVAE": "gmvae.gmvae",
+    "Guide": "gmvae.guide",
+    "Images": "gmvae.data",
+    "MixturePrior": "gmvae.prior",
+    "Model": "gmvae.model",
+    "Settings": "gmvae.recipe",
+    "elbo_parts": "gmvae.evidence",
+    "fit": "gmvae.recipe",
+    "load": "gmvae.data",
+    "log_evidence": "gmvae.evidence",
+}
+
+__all__ = [
+    "GMVAE",
+    "Guide",
+    "Images",
+    "MixturePrior",
+    "Model",
+    "Settings",
+    "elbo_parts",
+    "fit",
+    "load",
+    "log_evidence",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'gmvae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,8 @@
+"""Images from named sets, files and arrays: one type, `Images`, and one function, `load`."""
+
+from gmvae.data.arrays import from_arrays
+from gmvae.data.images import Images
+from gmvae.data.named import NAMED
+from gmvae.data.sources import load
+
+__all__ = ["NAMED", "Images", "from_arrays", "load"]

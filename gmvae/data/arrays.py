@@ -1,0 +1,126 @@
+"""Arrays of any layout and scale, checked and brought to `Images`."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gmvae.data.images import Array, Images, chunks
+from gmvae.errors import ContentError
+
+CHANNELS = (1, 3, 4)
+
+
+def from_arrays(
+    data: ArrayLike, labels: ArrayLike | None = None, *, name: str = "images"
+) -> Images:
+    """Return the `Images` that an array of pixels and an array of labels hold.
+
+    ``data`` is ``(N, H, W)``, ``(N, C, H, W)`` with 1, 3 or 4 channels, or ``(N, H, W, C)`` where
+    the second axis cannot be channels. Integers are 0-255, or 0 and 1 where 1 is the largest;
+    floats are in [0, 1], or in 0-255 where the largest is at least 2. Bytes stay bytes, and bytes
+    or float32 in [0, 1] stay the memory map they may be.
+
+    Arguments:
+        data: pixels.
+        labels: ``(N,)`` integers, none of them negative.
+        name: what the images are called, also in the error messages.
+
+    Raises:
+        ContentError: ``data`` is empty, has another shape, holds no numbers, NaN, infinity or
+            values outside the range; or ``labels`` are no integers, negative or of another length.
+
+    Example:
+        >>> images = from_arrays(np.full((2, 28, 28), 51.0), [1, 4])
+        >>> images.shape, images.tensor().max()
+        ((1, 28, 28), tensor(0.2000))
+    """
+    pixels = _scaled(_channels_first(np.asanyarray(data), name), name)
+    return Images(pixels, None if labels is None else _classes(labels, len(pixels), name), name)
+
+
+def _channels_first(data: Array, name: str) -> Array:
+    """Return a view ``(N, C, H, W)`` of numbers."""
+    if data.dtype.kind not in "buif":
+        raise ContentError(
+            f"`{name}` expected pixels that are numbers; got an array of {data.dtype}. "
+            "Save one array of uint8 or float32."
+        )
+    if data.ndim in (3, 4) and data.size == 0:
+        raise ContentError(
+            f"`{name}` expected images; got an empty array of shape {data.shape}. Add images."
+        )
+    if data.ndim == 3:
+        return data[:, None]
+    if data.ndim == 4 and data.shape[1] in CHANNELS:
+        return data
+    if data.ndim == 4 and data.shape[3] in CHANNELS:
+        return np.moveaxis(data, 3, 1)
+    side = math.isqrt(data.shape[1]) if data.ndim == 2 else 0
+    flat = side > 1 and side * side == data.shape[1]
+    raise ContentError(
+        f"`{name}` expected pixels of shape (N, H, W), (N, C, H, W) or (N, H, W, C), with C 1, 3 "
+        f"or 4; got {data.shape}. "
+        + (f"Reshape it to ({len(data)}, {side}, {side})." if flat else "Reshape or slice it.")
+    )
+
+
+def _scaled(pixels: Array, name: str) -> Array:
+    """Return uint8 in 0-255 or float32 in [0, 1]: the array itself where it is that already."""
+    low, high = _range(pixels, name)
+    if low < 0 or high > 255:
+        raise ContentError(
+            f"`{name}` expected pixels in 0-255 or in [0, 1]; got {low:g} to {high:g}. "
+            "Rescale them to one of the two."
+        )
+    if pixels.dtype.kind != "f":
+        if high == 1:
+            return np.where(pixels != 0, np.uint8(255), np.uint8(0))
+        return pixels.astype(np.uint8, copy=False)
+    if high <= 1:
+        return pixels.astype(np.float32, copy=False)
+    if high < 2:
+        # Overshoot of [0, 1], and no 0-255: divided by 255 every image would be black.
+        raise ContentError(
+            f"`{name}` expected pixels in 0-255 or in [0, 1]; got floats from {low:g} to "
+            f"{high:.9g}. Clip them to [0, 1]."
+        )
+    return np.divide(pixels, 255, dtype=np.float32)
+
+
+def _range(pixels: Array, name: str) -> tuple[float, float]:
+    """Return the smallest and the largest pixel, all of them being finite."""
+    lows, highs = [], []
+    for start, block in chunks(pixels):
+        lows.append(float(block.min()))
+        highs.append(float(block.max()))
+        if not math.isfinite(highs[-1] - lows[-1]):  # NaN passes through min and max
+            bad = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
+            raise ContentError(
+                f"`{name}` expected finite pixels; got NaN or infinity in image "
+                f"{start + int(bad.argmax())}. Repair or remove it."
+            )
+    return min(lows), max(highs)
+
+
+def _classes(labels: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
+    """Return labels as int64, one for each of ``n`` images."""
+    values: NDArray[Any] = np.asarray(labels)
+    if values.shape != (n,):
+        raise ContentError(
+            f"`{name}` expected labels of shape ({n},), one an image; got {values.shape}. "
+            "Give each image one label, or leave the labels out."
+        )
+    if values.dtype.kind not in "iu":
+        raise ContentError(
+            f"`{name}` expected labels that are integers; got {values.dtype}. "
+            "Save them as integers, 0 or more."
+        )
+    # A negative number marks an unobserved label elsewhere, so it cannot be a class.
+    if values.min() < 0:
+        raise ContentError(
+            f"`{name}` expected labels of 0 or more; got {values.min()}. "
+            "Leave out the labels, or the images that have none."
+        )
+    return values.astype(np.int64)

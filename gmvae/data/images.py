@@ -1,0 +1,202 @@
+"""The one type that holds images."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gmvae.errors import ArgumentError
+
+Array: TypeAlias = NDArray[Any]
+Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]
+
+CHUNK_BYTES = 2**24
+
+
+def chunks(pixels: Array) -> Iterator[tuple[int, Array]]:
+    """Yield ``(first row, block of rows)`` over an array, some 16 MB at a time.
+
+    A memory map is thus read once, front to back, and never held whole.
+    """
+    row_bytes = max(1, pixels[:1].nbytes)
+    step = max(1, CHUNK_BYTES // row_bytes)
+    for start in range(0, len(pixels), step):
+        yield start, pixels[start : start + step]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of one shape, with a class for each of them or for none.
+
+    Pixels stay as they are stored, one byte each where the file has bytes, and become floats
+    only for the rows that `tensor` is asked for. A memory map stays one until `subset`,
+    `only`, `split` or `joined` copies the rows they keep. The constructor looks at types and
+    shapes only; `gmvae.data.from_arrays` takes any array, checks its values and converts it.
+
+    Arguments:
+        pixels: ``(N, C, H, W)``, uint8 in 0-255 or float32 in [0, 1]; may be a memory map.
+        labels: ``(N,)`` int64, the class values as in the file; None where there are none.
+        name: what messages and pictures call the images.
+
+    Raises:
+        ArgumentError: ``pixels`` or ``labels`` have another type or shape.
+
+    Example:
+        >>> import numpy as np
+        >>> pixels = np.zeros((4, 1, 8, 8), dtype=np.uint8)
+        >>> images = Images(pixels, np.array([1, 4, 8, 4]))
+        >>> len(images), images.shape, images.classes
+        (4, (1, 8, 8), (1, 4, 8))
+        >>> images.only([4]).tensor().shape
+        torch.Size([2, 1, 8, 8])
+    """
+
+    pixels: Array
+    labels: NDArray[np.int64] | None = None
+    name: str = "images"
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.dtype not in (np.uint8, np.float32):
+            raise ArgumentError(
+                f"`pixels` expected (N, C, H, W) of uint8 or float32; got {self.pixels.shape} of "
+                f"{self.pixels.dtype}. Convert them with gmvae.data.from_arrays."
+            )
+        if self.labels is not None and (
+            self.labels.shape != (len(self),) or self.labels.dtype != np.int64
+        ):
+            raise ArgumentError(
+                f"`labels` expected ({len(self)},) of int64; got {self.labels.shape} of "
+                f"{self.labels.dtype}. Give one integer an image, or None."
+            )
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of every image."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    @cached_property
+    def classes(self) -> tuple[int, ...]:
+        """The distinct labels, sorted; ``()`` without labels."""
+        return () if self.labels is None else tuple(np.unique(self.labels).tolist())
+
+    @cached_property
+    def binary(self) -> bool:
+        """Whether every pixel is exactly black or exactly white."""
+        full = 255 if self.pixels.dtype == np.uint8 else 1
+        return all(bool(np.all((block == 0) | (block == full))) for _, block in chunks(self.pixels))
+
+    def tensor(self, rows: Rows | None = None) -> torch.Tensor:
+        """Return the images, or some of them, ``(n, C, H, W)`` float32 in [0, 1].
+
+        Arguments:
+            rows: a slice, an array of row numbers or a mask ``(N,)``; only those are read.
+        """
+        # A copy, always: the tensor may be written to and the stored pixels may not.
+        block = np.array(self.pixels[slice(None) if rows is None else rows], np.float32, order="C")
+        if self.pixels.dtype == np.uint8:
+            block /= 255
+        return torch.from_numpy(block)
+
+    def subset(self, rows: Rows) -> "Images":
+        """Return the given rows: a slice shares memory, an array of rows or a mask copies."""
+        labels = None if self.labels is None else self.labels[rows]
+        return Images(self.pixels[rows], labels, self.name)
+
+    def only(self, classes: Iterable[int]) -> "Images":
+        """Return the images of the given classes, in their order in the set.
+
+        Raises:
+            ArgumentError: there are no labels, or one of the classes is not there.
+        """
+        labels, wanted = self._required_labels("classes"), sorted(set(classes))
+        absent = [str(value) for value in wanted if value not in self.classes]
+        if absent or not wanted:
+            raise ArgumentError(
+                f"`classes` expected some of {', '.join(map(str, self.classes))}; got "
+                f"{', '.join(absent) or 'none'}. Choose among the classes of {self.name}."
+            )
+        return self.subset(np.flatnonzero(np.isin(labels, wanted)))
+
+    def split(self, fraction: float, seed: int) -> tuple["Images", "Images"]:
+        """Return two parts: ``fraction`` of the images, and the others.
+
+        Where there are labels each class is divided in this proportion, to the nearest image.
+        Both parts keep the order of the set. To divide without a look at the labels, split
+        ``Images(images.pixels)``.
+
+        Raises:
+            ArgumentError: ``fraction`` is not inside (0, 1), or leaves a part without images.
+        """
+        rng = np.random.default_rng(seed)
+        first = np.zeros(len(self), dtype=bool)
+        if 0 < fraction < 1:
+            for rows in self._rows_by_class():
+                first[rng.permutation(rows)[: round(fraction * len(rows))]] = True
+        if not 0 < first.sum() < len(self):
+            raise ArgumentError(
+                f"`fraction` expected a number inside (0, 1) that leaves images in both parts; "
+                f"got {fraction} of {len(self)} images. Choose another fraction."
+            )
+        return self.subset(first), self.subset(~first)
+
+    def per_class(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw ``n`` images of each class and return their rows, sorted.
+
+        Raises:
+            ArgumentError: there are no labels, ``n`` is negative, or a class has fewer images.
+        """
+        labels = self._required_labels("n")
+        counts = {value: int((labels == value).sum()) for value in self.classes}
+        scarce = min(counts, key=lambda value: counts[value])
+        if not 0 <= n <= counts[scarce]:
+            raise ArgumentError(
+                f"`n` expected 0 to {counts[scarce]} images a class; got {n}. "
+                f"Class {scarce} of {self.name} has no more."
+            )
+        drawn = [rng.choice(rows, n, replace=False) for rows in self._rows_by_class()]
+        return np.sort(np.concatenate(drawn))
+
+    def joined(self, other: "Images") -> "Images":
+        """Return these images followed by the others', under this name.
+
+        Labels are kept where both have them: a row without a class has no place in an `Images`.
+        Bytes stay bytes where both are bytes.
+
+        Raises:
+            ArgumentError: the shapes of the images differ.
+        """
+        if self.shape != other.shape:
+            raise ArgumentError(
+                f"`other` expected images of {self.shape}, as in {self.name}; got {other.shape} "
+                f"in {other.name}. Bring both to one size and one number of channels."
+            )
+        if self.pixels.dtype == other.pixels.dtype:
+            pixels = np.concatenate([self.pixels, other.pixels])
+        else:
+            pixels = np.concatenate([self.tensor().numpy(), other.tensor().numpy()])
+        labels = None
+        if self.labels is not None and other.labels is not None:
+            labels = np.concatenate([self.labels, other.labels])
+        return Images(pixels, labels, self.name)
+
+    def _rows_by_class(self) -> list[NDArray[np.int64]]:
+        """Return the rows of each class in turn; without labels all rows are one class."""
+        if self.labels is None:
+            return [np.arange(len(self))]
+        return [np.flatnonzero(self.labels == value) for value in self.classes]
+
+    def _required_labels(self, argument: str) -> NDArray[np.int64]:
+        if self.labels is None or not len(self):
+            raise ArgumentError(
+                f"`{argument}` expected images with labels; got {self.name}, which has none. "
+                f"Add labels, or leave `{argument}` out."
+            )
+        return self.labels

@@ -1,0 +1,172 @@
+"""Readers of files: NumPy's, IDX, and folders of pictures."""
+
+import gzip
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from gmvae.data.arrays import from_arrays
+from gmvae.data.images import Array, Images
+from gmvae.errors import ContentError
+
+PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+# The third byte of an IDX file names the type of its values; all are big-endian.
+IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def reader_of(path: Path) -> Callable[[Path], Images] | None:
+    """Return the function that reads ``path``, by its name; None where none does."""
+    if path.is_dir():
+        return read_folder
+    if path.suffix.lower() in (".npz", ".npy"):
+        return read_numpy
+    if re.search("idx|ubyte", path.name.lower()):
+        return read_idx
+    return None
+
+
+def read_numpy(path: Path) -> Images:
+    """Read ``.npy``, as a memory map, or ``.npz`` with ``data`` and optional ``labels``.
+
+    Raises:
+        ContentError: the file is damaged, needs unpickling, or lacks ``data``; or its arrays do
+            not fit (see `from_arrays`).
+    """
+    names = ["data"]
+    try:
+        if path.suffix.lower() == ".npy":
+            arrays = {"data": np.load(path, mmap_mode="r", allow_pickle=False)}
+        else:
+            # Opened here, because numpy.load leaves a damaged archive open.
+            with path.open("rb") as file, NpzFile(file, allow_pickle=False) as stored:
+                names = stored.files
+                arrays = {name: stored[name] for name in ("data", "labels") if name in names}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        # NumPy's own words on object arrays and damaged files recommend unpickling.
+        raise ContentError(
+            f"`{path.name}` expected arrays of numbers; got objects or a damaged file. "
+            "Save it again with numpy.savez(path, data=..., labels=...)."
+        ) from error
+    if "data" not in arrays:
+        raise ContentError(
+            f"`{path.name}` expected an array `data` (and maybe `labels`); got "
+            f"{', '.join(names) or 'none'}. Save it with numpy.savez(path, data=..., labels=...)."
+        )
+    return from_arrays(arrays["data"], arrays.get("labels"), name=path.name)
+
+
+def read_idx(path: Path) -> Images:
+    """Read an IDX file, gzipped or not, and the labels in its sibling where there is one.
+
+    The sibling of ``train-images-idx3-ubyte.gz`` is ``train-labels-idx1-ubyte``, gzipped or not.
+
+    Raises:
+        ContentError: a file is no IDX file, is damaged, or does not fit (see `from_arrays`).
+    """
+    labels = None
+    if "images" in path.name:
+        stem = path.name.removesuffix(".gz").replace("images", "labels")
+        sibling = path.with_name(re.sub(r"idx\d", "idx1", stem))
+        found = [p for p in (sibling, Path(f"{sibling}.gz")) if p.exists()]
+        labels = idx_array(found[0]) if found else None
+    return from_arrays(idx_array(path), labels, name=path.name)
+
+
+def idx_array(path: Path) -> Array:
+    """Return the array of an IDX file: a memory map, or in memory where it is gzipped."""
+    try:
+        if path.suffix == ".gz":
+            content: Any = np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8)
+        else:
+            content = np.memmap(path, np.uint8, "r")
+        head = content[: 4 + 4 * int(content[3])].tobytes()
+        dtype = np.dtype(IDX_TYPES[head[2]])
+        shape = tuple(np.frombuffer(head, ">u4", offset=4).tolist())
+        # Also the check that the file is as long as its head says.
+        if head[:2] != b"\0\0" or len(content) - len(head) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"{len(content)} bytes do not hold {shape} of {dtype}")
+        values: Array = content[len(head) :].view(dtype).reshape(shape)
+        return values
+    except (gzip.BadGzipFile, EOFError, zlib.error, IndexError, KeyError, ValueError) as error:
+        raise ContentError(
+            f"`{path.name}` expected an IDX file; got other or damaged content. "
+            "Fetch it again, or save it as .npz."
+        ) from error
+
+
+def read_folder(folder: Path) -> Images:
+    """Read a folder of pictures of one size; its subfolders, if any, are the classes.
+
+    A class is the number that the subfolder's name is, where all names are numbers, and
+    otherwise its place among the sorted names. Hidden files and other files are passed over.
+
+    Raises:
+        ContentError: there are no pictures, there are pictures both beside and in subfolders,
+            one cannot be read, or their sizes or modes differ.
+    """
+    subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    numeric = all(p.name.isdecimal() for p in subfolders)
+    beside = _pictures(folder)
+    within = [
+        (path, int(subfolder.name) if numeric else place)
+        for place, subfolder in enumerate(subfolders)
+        for path in _pictures(subfolder)
+    ]
+    if bool(beside) == bool(within):
+        raise ContentError(
+            f"`{folder.name}` expected pictures (png, jpg, ...), either in the folder or in one "
+            f"subfolder a class; got {'both' if beside else 'none'}. Check the path."
+        )
+    paths = beside or [path for path, _ in within]
+    first = _picture(paths[0])
+    data = np.empty((len(paths), *first.shape), dtype=np.uint8)
+    for row, path in enumerate(paths):
+        picture = _picture(path)
+        if picture.shape != first.shape:
+            raise ContentError(
+                f"`{folder.name}` expected pictures of one size and mode, (H, W, C) "
+                f"{first.shape} as {paths[0].name}; got {picture.shape} in {path.name}. "
+                "Convert them to one."
+            )
+        data[row] = picture
+    labels = [label for _, label in within] if within else None
+    return Images(
+        np.moveaxis(data, 3, 1), None if labels is None else np.array(labels), folder.name
+    )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURES and not path.name.startswith(".")
+    )
+
+
+def _picture(path: Path) -> Array:
+    """Return one picture, ``(H, W, C)`` uint8 with 1, 3 or 4 channels."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith("I"):  # 16 bits, of which the upper 8 are kept
+                return (np.asarray(image)[:, :, None] >> 8).clip(0, 255).astype(np.uint8)
+            mode = "L" if image.mode == "1" else image.mode
+            if mode not in ("L", "RGB", "RGBA"):
+                mode = "RGBA" if image.has_transparency_data else "RGB"
+            pixels = np.asarray(image.convert(mode))
+            return pixels.reshape(image.height, image.width, -1)
+    # Pillow reports damage by any of these.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ContentError(
+            f"`{path.name}` expected a picture; got a file that Pillow cannot read. "
+            "Repair or remove it."
+        ) from error

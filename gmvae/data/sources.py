@@ -1,0 +1,66 @@
+"""`load`: images by name or by path."""
+
+from pathlib import Path
+from typing import get_args
+
+from gmvae.data.images import Images
+from gmvae.data.named import NAMED, TORCHVISION, Part, load_digits, load_torchvision
+from gmvae.data.readers import reader_of
+from gmvae.errors import ArgumentError
+
+
+def load(source: str | Path, *, part: Part = "train", root: Path | None = None) -> Images:
+    """Load images by the name of a set or by a path.
+
+    ============================  ===============================================================
+    ``source``                    images
+    ============================  ===============================================================
+    ``digits``                    1,797 8 x 8 digits that ship with scikit-learn, a fixed quarter
+                                  of each class being the test part
+    ``mnist``, ``fashion-mnist``, 60,000 for training and 10,000 for test, 28 x 28, downloaded by
+    ``kmnist``                    torchvision where they are not under ``root``
+    ``.npz``                      ``data`` and optional ``labels``
+    ``.npy``                      pixels, as a memory map, without labels
+    IDX (``idx`` or ``ubyte`` in  pixels, and labels from ``...labels-idx1...`` beside
+    the name), ``.gz`` or not     ``...images-idx3...``
+    a folder                      pictures of one size; subfolders, if any, are classes
+    ============================  ===============================================================
+
+    Shapes and ranges of the arrays in files: see `from_arrays`. Nothing is ever unpickled.
+
+    Arguments:
+        source: a name in `NAMED`, or a path (a `Path`, or ``./mnist``, is never a name).
+        part: "train" or "test", of a named set; a file is a single part.
+        root: where ``mnist`` and its kin lie and are downloaded to; ``$GMVAE_DATA_ROOT`` by
+            default, else ``gmvae`` in the platform's cache folder.
+
+    Raises:
+        ArgumentError: ``source`` is an unknown name or kind of file; ``part`` is another word.
+        FileNotFoundError: no such path, or no copy of the named set and no way to download it.
+        ContentError: what the file holds does not fit.
+
+    Example:
+        >>> images = load("digits", part="test")
+        >>> len(images), images.shape, images.only([1, 4, 8]).classes
+        (450, (1, 8, 8), (1, 4, 8))
+    """
+    if part not in get_args(Part):
+        raise ArgumentError(f"`part` expected train or test; got {part!r}. Choose one of the two.")
+    if source == "digits":
+        return load_digits(part)
+    if isinstance(source, str) and source in TORCHVISION:
+        return load_torchvision(source, part, root)
+    path = Path(source)
+    reader = reader_of(path)
+    if path.exists() and reader:
+        return reader(path)
+    # A bare word that is no file was meant as a name.
+    if path.exists() or (not reader and str(source) == path.stem):
+        raise ArgumentError(
+            f"`source` expected {', '.join(NAMED)}, or the path of an .npz, .npy or IDX file or "
+            f"of a folder of pictures; got {str(source)!r}. Check the name."
+        )
+    raise FileNotFoundError(
+        f"`source` expected a path that exists; got {str(source)!r}. Check the path, or name one "
+        f"of {', '.join(NAMED)}."
+    )

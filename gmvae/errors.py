@@ -1,0 +1,17 @@
+"""What can go wrong, by whose fault it is: the argument, the content or the run."""
+
+
+class GMVAEError(Exception):
+    """Base of every error that gmvae raises of its own."""
+
+
+class ArgumentError(GMVAEError, ValueError):
+    """An argument does not fit: its value, or its value beside another one's."""
+
+
+class ContentError(GMVAEError, ValueError):
+    """What a file or an array holds does not fit."""
+
+
+class TrainingError(GMVAEError, RuntimeError):
+    """A run failed: its objective is not finite, or its components collapsed."""

@@ -1,0 +1,173 @@
+"""What a trained model does to a set of images, in figures."""
+
+import math
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from gmvae import metrics
+from gmvae.data import Images
+from gmvae.gmvae import GMVAE
+
+Indices = NDArray[np.int64]
+
+# Images that are reconstructed and compared at once.
+CHUNK = 2_000
+# structural similarity needs a window of 3 x 3.
+SMALLEST_SIDE = 3
+
+
+class Clusters(TypedDict):
+    """How the components agree with the labels, each in [0, 1] (``ari``: in [-0.5, 1]).
+
+    None without labels; ``acc_named`` and F1 also where no label was observed in training.
+
+    Attributes:
+        acc: accuracy of the most probable component, one component a class (Hungarian).
+        acc_latent: the same by p(y | z) at the mean of q(z | x).
+        acc_named: accuracy of the predicted labels.
+        nmi: normalised mutual information.
+        ari: adjusted Rand index.
+        f1_macro: F1 of the predicted labels, averaged over classes.
+        f1_micro: the same, averaged over images.
+        f1_mean: the mean of the two.
+    """
+
+    acc: float | None
+    acc_latent: float | None
+    acc_named: float | None
+    nmi: float | None
+    ari: float | None
+    f1_macro: float | None
+    f1_micro: float | None
+    f1_mean: float | None
+
+
+_NO_CLUSTERS = Clusters(
+    acc=None,
+    acc_latent=None,
+    acc_named=None,
+    nmi=None,
+    ari=None,
+    f1_macro=None,
+    f1_micro=None,
+    f1_mean=None,
+)
+
+
+class Evaluation(Clusters):
+    """Every figure, ready for JSON. Bounds are means an image, in nats.
+
+    Attributes:
+        n_images: N.
+        ssim: structural similarity of images and reconstructions, in [-1, 1]; None for images
+            too small to have one.
+        one_minus_mse: one minus the mean squared error of their pixels, in [0, 1].
+        elbo: the evidence lower bound, no label used.
+        reconstruction: its part E log p(x | z).
+        kl_z: its part from q(z | x), subtracted.
+        kl_y: its part from q(y | x), subtracted.
+        log_likelihood: importance-weighted log p(x).
+        likelihood_normalised: False where p(x | z) is no normalised density of these pixels
+            (Bernoulli on grey pixels): then bounds compare between models of the same data only.
+        effective_components: exp of the entropy of the mean responsibilities, in [1, K].
+        smallest_weight: of the mixture.
+        overlap: Bhattacharyya coefficients of its Gaussians, K x K.
+    """
+
+    n_images: int
+    ssim: float | None
+    one_minus_mse: float
+    elbo: float
+    reconstruction: float
+    kl_z: float
+    kl_y: float
+    log_likelihood: float
+    likelihood_normalised: bool
+    effective_components: float
+    smallest_weight: float
+    overlap: list[list[float]]
+
+
+def evaluate(
+    gmvae: GMVAE, images: Images, *, n_samples: int = 50, generator: Generator | None = None
+) -> Evaluation:
+    """Measure clusters, reconstructions and likelihood of images.
+
+    Args:
+        gmvae: the model.
+        images: at least one; labels, where there are some, only score.
+        n_samples: draws of z an image for the log-likelihood, at least 1.
+        generator: the source of the draws, on the model's device; torch's own by default.
+
+    Raises:
+        ContentError: images of another shape than the model's.
+    """
+    prior = gmvae.model.prior
+    responsibilities = gmvae.classify(images)
+    bound = gmvae.elbo(images, generator=generator)
+    ssim, one_minus_mse = _similarity(gmvae, images)
+    log_likelihood = gmvae.log_prob(images, n_samples, generator)
+    return Evaluation(
+        **_clusters(gmvae, images, responsibilities),
+        n_images=len(images),
+        ssim=ssim,
+        one_minus_mse=one_minus_mse,
+        elbo=float(bound.elbo.mean()),
+        reconstruction=float(bound.reconstruction.mean()),
+        kl_z=float(bound.kl_z.mean()),
+        kl_y=float(bound.kl_y.mean()),
+        log_likelihood=float(log_likelihood.mean()),
+        likelihood_normalised=gmvae.model.likelihood.normalised,
+        effective_components=_effective_number(responsibilities.mean(0)),
+        smallest_weight=float(prior.weights.min()),
+        overlap=prior.overlap().tolist(),
+    )
+
+
+def _effective_number(use: Tensor) -> float:
+    """Exp of the entropy of the mean responsibilities (K,), in [1, K]."""
+    return math.exp(-torch.special.xlogy(use, use).sum().item())
+
+
+def _clusters(gmvae: GMVAE, images: Images, responsibilities: Tensor) -> Clusters:
+    labels = images.labels
+    if labels is None:
+        return _NO_CLUSTERS
+    components = responsibilities.argmax(-1).numpy()
+    by_latent = gmvae.responsibilities(images).argmax(-1).numpy()
+    found = Clusters(
+        **{
+            **_NO_CLUSTERS,
+            "acc": metrics.clustering_accuracy(labels, components),
+            "acc_latent": metrics.clustering_accuracy(labels, by_latent),
+            "nmi": metrics.nmi(labels, components),
+            "ari": metrics.ari(labels, components),
+        }
+    )
+    if gmvae.component_classes is not None:
+        predicted = gmvae.predict(images)
+        f1 = metrics.f1(labels, predicted)
+        found["acc_named"] = metrics.accuracy(labels, predicted)
+        found["f1_macro"], found["f1_micro"], found["f1_mean"] = (
+            f1["macro"],
+            f1["micro"],
+            f1["mean"],
+        )
+    return found
+
+
+def _similarity(gmvae: GMVAE, images: Images) -> tuple[float | None, float]:
+    """SSIM and one minus the mean squared error, without all reconstructions in memory."""
+    large_enough = min(images.shape[1:]) >= SMALLEST_SIDE
+    totals = np.zeros(2)
+    for start in range(0, len(images), CHUNK):
+        x = images.tensor(slice(start, start + CHUNK))
+        pair = x.numpy(), gmvae.reconstruct(x).numpy()
+        scores = (metrics.ssim(*pair) if large_enough else 0.0, metrics.one_minus_mse(*pair))
+        totals += len(x) * np.array(scores)
+    ssim, one_minus_mse = (totals / len(images)).tolist()
+    return ssim if large_enough else None, one_minus_mse

@@ -1,0 +1,31 @@
+"""Files that are whole or absent."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes ``path`` when the block ends well.
+
+    The caller creates a file or a folder there. It lies beside ``path``, on the same file
+    system, so the final move is atomic for a file. A block that fails leaves ``path`` as it
+    was and nothing beside it. A folder that exists at ``path`` is replaced whole.
+
+    Raises:
+        NotADirectoryError, PermissionError: the folder around ``path`` cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        draft = workshop / path.name
+        yield draft
+        if draft.is_dir() and path.is_dir():
+            path.rename(workshop / "replaced")
+        draft.replace(path)
+    finally:
+        shutil.rmtree(workshop)

@@ -1,0 +1,376 @@
+"""Model and guide together: what one does with a trained pair."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pyro.infer import ELBO, Trace_ELBO, TraceEnum_ELBO
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Generator, Tensor, nn
+
+from gmvae.data import Images
+from gmvae.errors import ArgumentError, ContentError
+from gmvae.evidence import Parts, elbo_parts, log_evidence
+from gmvae.files import replacing
+from gmvae.guide import Guide
+from gmvae.likelihood import LikelihoodName, named_likelihood
+from gmvae.model import Assignment, Model
+from gmvae.networks import Assigner, Encoder, ImageShape, Network, build_decoder, build_features
+from gmvae.prior import Covariance, MixturePrior
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a :class:`GMVAE` is built from.
+
+    Attributes:
+        image_shape: (C, H, W).
+        n_components: K.
+        latent_dim: D.
+        covariance: of the mixture: ``spherical``, ``diagonal`` or ``full``.
+        network: kind of encoder and decoder, ``mlp`` or ``conv``.
+        assigner_network: kind of the network of q(y | x).
+        hidden: sizes of the encoder's hidden layers, mirrored in the decoder; the first is the
+            linear layer of a convolutional network.
+        assigner_hidden: the same of the network of q(y | x).
+        channels: of the convolutions of the encoder, mirrored in the decoder.
+        assigner_channels: the same of the network of q(y | x).
+        likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``.
+        grey: whether a Bernoulli likelihood takes pixels between 0 and 1.
+        assignment: ``amortised``, with a network for q(y | x), or ``exact``, with y summed out.
+        custom: which of ``encoder``, ``decoder`` and ``assigner`` are the user's own modules.
+    """
+
+    image_shape: ImageShape
+    n_components: int
+    latent_dim: int = 2
+    covariance: Covariance = "full"
+    network: Network = "mlp"
+    assigner_network: Network = "mlp"
+    hidden: tuple[int, ...] = (500, 250)
+    assigner_hidden: tuple[int, ...] = (256,)
+    channels: tuple[int, ...] = (32, 64)
+    assigner_channels: tuple[int, ...] = (32, 64)
+    likelihood: LikelihoodName = "bernoulli"
+    grey: bool = True
+    assignment: Assignment = "amortised"
+    custom: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Config":
+        """The configuration that ``dataclasses.asdict`` and JSON made of it.
+
+        Raises:
+            ContentError: a field that is missing, unknown or of another type.
+        """
+        known = {f.name for f in fields(cls)}
+        if not isinstance(values, dict) or set(values) != known:
+            given = set(values) if isinstance(values, dict) else set()
+            raise ContentError(
+                f"`model` in {CONFIG_FILE} expected the fields of Config; "
+                f"missing {sorted(known - given)}, unknown {sorted(given - known)}."
+            )
+        taken = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        default = asdict(cls(image_shape=(1, 1, 1), n_components=1))
+        for name, value in taken.items():
+            whole = not isinstance(value, tuple) or all(
+                isinstance(v, str if name == "custom" else int) for v in value
+            )
+            if type(value) is not type(default[name]) or not whole:
+                raise ContentError(
+                    f"`{name}` in {CONFIG_FILE} expected a value like {default[name]!r}; "
+                    f"got {value!r}."
+                )
+        return cls(**taken)
+
+
+class GMVAE(nn.Module):
+    """A :class:`~gmvae.model.Model` and its :class:`~gmvae.guide.Guide`.
+
+    Every query takes images as a tensor (N, C, H, W) in [0, 1] or as
+    :class:`~gmvae.data.Images`, works in chunks (memory flat in N), needs no gradients and
+    answers on the CPU.
+
+    Args:
+        config: sizes and kinds.
+        encoder: a module of your own from (B, C, H, W) to location and scale, (B, D) each.
+        decoder: from (..., D) to the likelihood's parameters, (..., C, H, W).
+        assigner: from (B, C, H, W) to logits of y, (B, K).
+
+    Attributes:
+        component_classes: the class that names each component, None for a component without a
+            name; None as a whole where no label was observed.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        assigner: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        given = {"encoder": encoder, "decoder": decoder, "assigner": assigner}
+        custom = tuple(name for name, module in given.items() if module is not None)
+        if config.assignment == "exact" and assigner is not None:
+            raise ArgumentError(
+                "`assigner` expected None with the exact assignment, where p(y | z) takes its "
+                "place; got a module."
+            )
+        self.config = replace(config, custom=custom)
+        self.component_classes: tuple[int | None, ...] | None = None
+        shape, d, k = config.image_shape, config.latent_dim, config.n_components
+        prior = MixturePrior(k, d, config.covariance)
+        if encoder is None:
+            sizes = config.hidden, config.channels
+            encoder = Encoder(build_features(config.network, shape, *sizes), d)
+        if decoder is None:
+            decoder = build_decoder(config.network, d, shape, config.hidden, config.channels)
+        if assigner is None and config.assignment == "amortised":
+            sizes = config.assigner_hidden, config.assigner_channels
+            assigner = Assigner(build_features(config.assigner_network, shape, *sizes), k)
+        likelihood = named_likelihood(config.likelihood, config.grey)
+        self.model = Model(decoder, prior, likelihood, config.assignment)
+        self.guide = Guide(encoder, assigner, prior if assigner is None else None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.model.prior.means.device
+
+    def elbo_module(self) -> nn.Module:
+        """Pyro's ELBO as a module: (x, y, size) to minus the bound, summed over ``size``.
+
+        Its parameters are those of model and guide together.
+        """
+        elbo: ELBO = (
+            TraceEnum_ELBO(max_plate_nesting=1)
+            if self.config.assignment == "amortised"
+            else Trace_ELBO(max_plate_nesting=1)
+        )
+        module: nn.Module = elbo(self.model, self.guide)
+        return module
+
+    def encode(self, x: Tensor | Images) -> Tensor:
+        """Means of q(z | x), (N, D)."""
+        return self._in_chunks(x, lambda batch: self.guide.encoder(batch)[0])
+
+    def classify(self, x: Tensor | Images) -> Tensor:
+        """Probabilities of the components, (N, K), without any sampling.
+
+        The amortised q(y | x), or with the exact assignment p(y | z) at the mean of q(z | x).
+        """
+        return self._in_chunks(x, lambda batch: self.guide.y_dist(batch).probs)
+
+    def responsibilities(self, x: Tensor | Images) -> Tensor:
+        """p(y | z) of the mixture at the mean of q(z | x), (N, K)."""
+        prior = self.model.prior
+        return self._in_chunks(x, lambda b: prior.responsibilities(self.guide.encoder(b)[0]))
+
+    def predict(self, x: Tensor | Images) -> np.ndarray:
+        """The class that names the most probable component, (N,) int64.
+
+        Where components have names, only named ones are candidates; without names the
+        component's number is the answer.
+        """
+        probabilities = self.classify(x).numpy()
+        if self.component_classes is None:
+            return np.asarray(probabilities.argmax(-1))
+        named = [k for k, name in enumerate(self.component_classes) if name is not None]
+        names = np.array([self.component_classes[k] for k in named], dtype=np.int64)
+        return np.asarray(names[probabilities[:, named].argmax(-1)])
+
+    def reconstruct(self, x: Tensor | Images) -> Tensor:
+        """E(x | z) at the mean of q(z | x), (N, C, H, W) in [0, 1]."""
+        return self._in_chunks(x, lambda batch: self._decode(self.guide.encoder(batch)[0]))
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """E(x | z), (..., C, H, W) in [0, 1], at latents (..., D)."""
+        return self._decode(z.to(self.device)).cpu()
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, component: int | None = None, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw y and z from the prior and decode them.
+
+        Args:
+            n: number of images, at least 1.
+            component: the one to draw from; None for all, by their weights.
+            generator: the source of the draws, on the CPU; torch's own by default.
+
+        Returns:
+            E(x | z), (n, C, H, W) in [0, 1], and the components, (n,).
+
+        Raises:
+            ArgumentError: a number out of its range.
+        """
+        prior = self.model.prior
+        k, d = prior.means.shape
+        if n < 1:
+            raise ArgumentError(f"`n` expected at least 1; got {n}.")
+        if component is not None and not 0 <= component < k:
+            raise ArgumentError(f"`component` expected 0 to {k - 1}; got {component}.")
+        if component is None:
+            y = torch.multinomial(prior.weights.cpu(), n, replacement=True, generator=generator)
+        else:
+            y = torch.full((n,), component)
+        noise = torch.randn(n, d, 1, generator=generator)
+        z = prior.means.cpu()[y] + (prior.scale_tril.cpu()[y] @ noise).squeeze(-1)
+        return torch.cat([self.decode(part) for part in z.split(1024)]), y
+
+    def log_prob(
+        self, x: Tensor | Images, n_samples: int = 100, generator: Generator | None = None
+    ) -> Tensor:
+        """Importance-weighted log p(x) an image, (N,) nats, from below.
+
+        No normalised density where ``model.likelihood.normalised`` is False.
+
+        Args:
+            x: the images.
+            n_samples: draws of z an image; the bound rises with them.
+            generator: the source of the draws, on the model's device.
+        """
+
+        def bound(batch: Tensor) -> Tensor:
+            return log_evidence(self.model, self.guide, batch, n_samples, generator)
+
+        # The decoder sees n_samples latents an image.
+        return self._in_chunks(x, bound, rows=max(1, 20_000 // n_samples))
+
+    def elbo(
+        self, x: Tensor | Images, n_samples: int = 1, generator: Generator | None = None
+    ) -> Parts:
+        """The evidence lower bound an image and its parts, (N,) nats each, no labels used.
+
+        Args:
+            x: the images.
+            n_samples: draws of z an image.
+            generator: the source of the draws, on the model's device.
+        """
+
+        def parts(batch: Tensor) -> Tensor:
+            found = elbo_parts(self.model, self.guide, batch, None, n_samples, generator)
+            return torch.stack(found, dim=-1)
+
+        return Parts(*self._in_chunks(x, parts).unbind(-1))
+
+    def save(self, folder: str | Path, extra: dict[str, Any] | None = None) -> None:
+        """Write ``config.json`` and ``model.safetensors``, each whole or not at all.
+
+        Args:
+            folder: made where it does not exist.
+            extra: more for ``config.json``, ready for JSON, beside the keys used here.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "format": FORMAT,
+            "model": asdict(self.config),
+            "component_classes": self.component_classes,
+            **(extra or {}),
+        }
+        with replacing(folder / WEIGHTS_FILE) as path:
+            save_file({name: t.contiguous() for name, t in self.state_dict().items()}, path)
+        with replacing(folder / CONFIG_FILE) as path:
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        assigner: nn.Module | None = None,
+        device: str | torch.device = "cpu",
+    ) -> "GMVAE":
+        """Read what :meth:`save` wrote. Nothing is unpickled.
+
+        Args:
+            folder: the folder given to ``save``.
+            encoder: your own encoder, where the model was saved with one; its weights are
+                overwritten by the saved ones.
+            decoder: likewise.
+            assigner: likewise.
+            device: where to put the parameters.
+
+        Raises:
+            FileNotFoundError: no such folder, or one of the two files is not in it.
+            ArgumentError: a module of your own is missing, or was not asked for.
+            ContentError: a file that does not hold what it should.
+        """
+        folder = Path(folder)
+        config, component_classes = _read_config(folder)
+        given = {"encoder": encoder, "decoder": decoder, "assigner": assigner}
+        for name, module in given.items():
+            if (name in config.custom) != (module is not None):
+                had, do = (
+                    ("a module of the user's own", f"Call load(folder, {name}=...).")
+                    if name in config.custom
+                    else ("none", "Leave it out.")
+                )
+                raise ArgumentError(f"`{name}`: {folder} was saved with {had}. {do}")
+        weights = folder / WEIGHTS_FILE
+        if not weights.is_file():
+            raise FileNotFoundError(f"{weights} does not exist. Name the folder of a trained run.")
+        gmvae = cls(config, encoder, decoder, assigner)
+        gmvae.component_classes = component_classes
+        try:
+            gmvae.load_state_dict(load_file(weights))
+        except (SafetensorError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ContentError(f"{weights} does not fit {CONFIG_FILE}: {reason}") from error
+        return gmvae.to(device)
+
+    def _decode(self, z: Tensor) -> Tensor:
+        return self.model.likelihood.mean(self.model.decoder(z))
+
+    @torch.no_grad()
+    def _in_chunks(self, x: Tensor | Images, query: Any, rows: int = 1024) -> Tensor:
+        answers = [query(batch.to(self.device)).cpu() for batch in self._chunks(x, rows)]
+        return torch.cat(answers)
+
+    def _chunks(self, x: Tensor | Images, rows: int) -> Iterator[Tensor]:
+        shape = tuple(x.shape) if isinstance(x, Images) else tuple(x.shape[1:])
+        if shape != self.config.image_shape or len(x) == 0:
+            raise ContentError(
+                f"`x` expected images of shape {self.config.image_shape}, at least one; "
+                f"got {len(x)} of shape {shape}. The model was trained on the former."
+            )
+        for start in range(0, len(x), rows):
+            part = slice(start, start + rows)
+            yield x.tensor(part) if isinstance(x, Images) else x[part]
+
+
+def _read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist. Name the folder of a trained run.")
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ContentError(f"{path} is not JSON: {error}") from error
+    if not isinstance(written, dict) or written.get("format") != FORMAT:
+        found = written.get("format") if isinstance(written, dict) else None
+        raise ContentError(f"{path} expected format {FORMAT}; got {found!r}.")
+    config = Config.from_json(written.get("model"))
+    names = written.get("component_classes")
+    if names is not None:
+        right = isinstance(names, list) and len(names) == config.n_components
+        if not right or not all(n is None or isinstance(n, int) for n in names):
+            raise ContentError(
+                f"`component_classes` in {path} expected {config.n_components} integers or "
+                f"nulls; got {names!r}."
+            )
+        names = tuple(names)
+    return config, names

@@ -1,0 +1,98 @@
+"""The amortised posterior."""
+
+from itertools import count
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+
+from gmvae.errors import ArgumentError
+from gmvae.model import images_plate
+from gmvae.prior import MixturePrior
+
+_numbers = count()
+
+# Finite, so that 0 * log 0 is 0 in the bound; its exponential is exactly 0 in every precision.
+_LOG_ZERO = -1e4
+
+
+class Guide(PyroModule):  # type: ignore[misc]
+    r"""The posterior :math:`q(z \mid x)\, q(y \mid x)`, amortised.
+
+    For each image i of the batch:
+
+    .. code-block:: text
+
+        y_i | x_i ~ Categorical(assigner(x_i))      enumerated in parallel; one-hot where labelled
+        z_i | x_i ~ Normal(encoder(x_i))
+
+    z does not depend on y, so the decoder runs once a batch. Without an assigner there is no
+    site y: the guide of a model that sums y out (``assignment="exact"``), for which the
+    posterior of y is p(y | z) of the mixture.
+
+    Args:
+        encoder: any module from images (B, C, H, W) to the location and the scale, (B, D) each.
+        assigner: any module from images (B, C, H, W) to logits of y, (B, K).
+        prior: the model's mixture, in place of an assigner.
+        name: the root of the parameters' names, as in :class:`gmvae.model.Model`.
+
+    Raises:
+        ArgumentError: both or neither of ``assigner`` and ``prior``.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        assigner: nn.Module | None = None,
+        prior: MixturePrior | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(f"gmvae_guide_{next(_numbers)}" if name is None else name)
+        if (assigner is None) == (prior is None):
+            raise ArgumentError("`assigner` or `prior` expected, one of them; got both or neither.")
+        self.encoder = encoder
+        self.assigner = assigner
+        # In a tuple, out of torch's sight: the mixture's parameters belong to the model, and
+        # registered here too they would have a second name in Pyro's parameter store.
+        self._prior = (prior,)
+
+    def forward(self, x: Tensor, y: Tensor | None = None, size: int | None = None) -> None:
+        """Sample the sites ``y`` (with an assigner) and ``z`` in the plate ``images``.
+
+        Args:
+            x: a batch of images, (B, C, H, W).
+            y: component indices, (B,), -1 where unknown.
+            size: number of images that the batch stands for, at least B; by default B.
+        """
+        with images_plate(x, size):
+            if self.assigner is not None:
+                pyro.sample("y", self.y_dist(x, y), infer={"enumerate": "parallel"})
+            pyro.sample("z", self.z_dist(x))
+
+    def z_dist(self, x: Tensor) -> Any:
+        """q(z | x), of batch shape (B,) and event shape (D,)."""
+        loc, scale = self.encoder(x)
+        return dist.Normal(loc, scale).to_event(1)
+
+    def y_dist(self, x: Tensor, y: Tensor | None = None) -> Any:
+        """q(y | x) of batch shape (B,), one-hot on the rows that ``y`` knows.
+
+        Without an assigner: p(y | z) at the mean of q(z | x).
+        """
+        if self.assigner is not None:
+            logits = self.assigner(x)
+        else:
+            (prior,) = self._prior
+            assert prior is not None
+            logits = prior.log_joint(self.encoder(x)[0])
+        return dist.Categorical(logits=logits if y is None else held_to(y, logits))
+
+
+def held_to(y: Tensor, logits: Tensor) -> Tensor:
+    """The logits (..., B, K), made one-hot on the rows that ``y`` (B,) knows (y >= 0)."""
+    components = torch.arange(logits.shape[-1], device=logits.device)
+    certain = torch.where(components == y.unsqueeze(-1), 0.0, _LOG_ZERO).to(logits.dtype)
+    return torch.where((y >= 0).unsqueeze(-1), certain, logits)

@@ -1,0 +1,112 @@
+"""p(x | z): what the decoder's output means for pixels.
+
+A likelihood turns the decoder's output, (..., C, H, W), into a distribution of event shape
+(C, H, W). Bernoulli and continuous Bernoulli read it as logits, the Gaussian as logits of the
+mean, so that every decoded image lies in [0, 1].
+"""
+
+from typing import Any, Literal, get_args
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from gmvae.errors import ArgumentError
+
+LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
+
+
+class Likelihood(nn.Module):
+    """The base: a subclass gives ``forward``, the distribution of x.
+
+    Attributes:
+        normalised: whether ``log_prob`` integrates (or sums) to 1 over the data it is meant for.
+    """
+
+    normalised = True
+
+    def forward(self, output: Tensor) -> Any:
+        """p(x | z) of event shape (C, H, W), from the decoder's output (..., C, H, W)."""
+        raise NotImplementedError("a likelihood's forward returns a distribution of the image")
+
+    def mean(self, output: Tensor) -> Tensor:
+        """E(x | z), (..., C, H, W), in [0, 1]."""
+        mean: Tensor = self(output).mean
+        return mean
+
+
+class Bernoulli(Likelihood):
+    """Independent Bernoulli pixels.
+
+    On pixels between 0 and 1 ("grey") its log-probability is minus the cross-entropy, the
+    usual loss of the literature, but no normalised density (Loaiza-Ganem and Cunningham, 2019):
+    its values compare between models of the same data only. There, validation is off.
+
+    Args:
+        grey: whether pixels between 0 and 1 are to be accepted.
+    """
+
+    def __init__(self, grey: bool = True) -> None:
+        super().__init__()
+        self.grey = grey
+        self.normalised = not grey
+
+    def forward(self, output: Tensor) -> Any:
+        """p(x | z) of event shape (C, H, W), from logits (..., C, H, W)."""
+        validate = False if self.grey else None
+        return dist.Bernoulli(logits=output, validate_args=validate).to_event(3)
+
+
+class ContinuousBernoulli(Likelihood):
+    """Independent continuous Bernoulli pixels: the normalised density on [0, 1] of that shape.
+
+    Reference: Loaiza-Ganem and Cunningham, *The continuous Bernoulli: fixing a pervasive error
+    in variational autoencoders*, NeurIPS 2019.
+    """
+
+    def forward(self, output: Tensor) -> Any:
+        """p(x | z) of event shape (C, H, W), from logits (..., C, H, W)."""
+        return dist.ContinuousBernoulli(logits=output).to_event(3)
+
+
+class Gaussian(Likelihood):
+    """Independent Gaussian pixels around sigmoid(output), with one scale.
+
+    Args:
+        scale: the standard deviation of a pixel, above 0; the start where it is learned.
+        learned: whether the scale is a parameter.
+
+    Raises:
+        ArgumentError: a scale that is not above 0.
+    """
+
+    def __init__(self, scale: float = 0.1, learned: bool = True) -> None:
+        super().__init__()
+        if scale <= 0:
+            raise ArgumentError(f"`scale` expected above 0; got {scale}.")
+        log_scale = torch.tensor(float(scale)).log()
+        if learned:
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            # A frozen Parameter would become trainable inside a PyroModule.
+            self.register_buffer("log_scale", log_scale)
+
+    def forward(self, output: Tensor) -> Any:
+        """p(x | z) of event shape (C, H, W), from logits of the mean (..., C, H, W)."""
+        return dist.Normal(output.sigmoid(), self.log_scale.exp()).to_event(3)
+
+
+def named_likelihood(name: LikelihoodName, grey: bool = True) -> Likelihood:
+    """The likelihood of that name; ``grey`` concerns ``bernoulli`` alone.
+
+    Raises:
+        ArgumentError: an unknown name.
+    """
+    if name == "bernoulli":
+        return Bernoulli(grey)
+    if name == "continuous-bernoulli":
+        return ContinuousBernoulli()
+    if name == "gaussian":
+        return Gaussian()
+    expected = ", ".join(get_args(LikelihoodName))
+    raise ArgumentError(f"`likelihood` expected one of {expected}; got {name!r}.")

@@ -1,0 +1,133 @@
+"""The generative model."""
+
+from itertools import count
+from typing import Literal, get_args
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+
+from gmvae.errors import ArgumentError
+from gmvae.likelihood import Likelihood
+from gmvae.prior import MixturePrior
+
+Assignment = Literal["amortised", "exact"]
+
+_numbers = count()
+
+
+class Model(PyroModule):  # type: ignore[misc]
+    r"""The variational autoencoder with a Gaussian-mixture prior.
+
+    For each image i of ``size``:
+
+    .. code-block:: text
+
+        y_i       ~ Categorical(pi)
+        z_i | y_i ~ Normal(mu_{y_i}, Sigma_{y_i})
+        x_i | z_i ~ likelihood(decoder(z_i))
+
+    With ``assignment="exact"`` the same joint is written with y summed out, which gives a guide
+    over z alone and the exact posterior of y given z:
+
+    .. code-block:: text
+
+        z_i       ~ sum_y pi_y Normal(mu_y, Sigma_y)
+        y_i | z_i ~ p(y | z_i)            on labelled rows, and when generating
+        x_i | z_i ~ likelihood(decoder(z_i))
+
+    The decoder sees z alone, so it runs once a batch whatever the number of components.
+
+    Shapes: B images in the batch, K components, D latent dimensions, (C, H, W) an image.
+
+    Args:
+        decoder: any module from (..., D) to the likelihood's parameters, (..., C, H, W).
+        prior: the mixture on z.
+        likelihood: from the decoder's output to a distribution of event shape (C, H, W).
+        assignment: ``amortised``: y is a site, for a guide that has q(y | x);
+            ``exact``: y is summed out.
+        name: the root of the parameters' names in Pyro's parameter store; by default a new one
+            for every instance, since two instances of one name would share their parameters
+            under plain :class:`pyro.infer.SVI`.
+
+    References:
+        Jiang et al., *Variational deep embedding*, IJCAI 2017. Dilokthanakul et al., *Deep
+        unsupervised clustering with Gaussian mixture variational autoencoders*, 2016.
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        prior: MixturePrior,
+        likelihood: Likelihood,
+        assignment: Assignment = "amortised",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(f"gmvae_model_{next(_numbers)}" if name is None else name)
+        if assignment not in get_args(Assignment):
+            expected = ", ".join(get_args(Assignment))
+            raise ArgumentError(f"`assignment` expected one of {expected}; got {assignment!r}.")
+        self.assignment = assignment
+        self.decoder = decoder
+        self.prior = prior
+        self.likelihood = likelihood
+
+    def forward(
+        self, x: Tensor | None = None, y: Tensor | None = None, size: int | None = None
+    ) -> Tensor:
+        """Sample the sites ``y``, ``z`` and ``x`` in the plate ``images``.
+
+        Args:
+            x: a batch of images, (B, C, H, W); None to generate them.
+            y: component indices, (B,), -1 where unknown. With the amortised assignment it is
+                the guide that holds y to them (its q(y | x) is one-hot there).
+            size: number of images that the batch stands for, at least B; by default B, or 1
+                when generating.
+
+        Returns:
+            The images, (B, C, H, W).
+
+        Raises:
+            ArgumentError: ``y`` without ``x``.
+        """
+        if x is None and y is not None:
+            raise ArgumentError(
+                "`y` expected None when images are generated; got labels. "
+                "Use pyro.condition(model, data={'y': y})."
+            )
+        prior, likelihood = self.prior, self.likelihood
+        with images_plate(x, size):
+            if self.assignment == "amortised":
+                component = pyro.sample("y", prior.y_dist())
+                z = pyro.sample("z", prior.z_dist(component))
+            else:
+                z = pyro.sample("z", prior.z_dist())
+                _sample_y_given_z(prior, z, y, generating=x is None)
+            image: Tensor = pyro.sample("x", likelihood(self.decoder(z)), obs=x)
+        return image
+
+
+def images_plate(x: Tensor | None, size: int | None) -> pyro.plate:
+    """The plate ``images`` over ``size``, with the batch as its subsample.
+
+    Model and guide share it. Given its indices, the plate draws none of its own.
+    """
+    n = (1 if size is None else size) if x is None else len(x)
+    return pyro.plate("images", n if size is None else size, subsample=torch.arange(n))
+
+
+def _sample_y_given_z(
+    prior: MixturePrior, z: Tensor, y: Tensor | None, *, generating: bool
+) -> None:
+    """The site y ~ p(y | z): sampled when generating, observed on the labelled rows else."""
+    if generating:
+        pyro.sample("y", _y_given_z(prior, z))
+    elif y is not None:
+        with poutine.mask(mask=y >= 0):
+            pyro.sample("y", _y_given_z(prior, z), obs=y.clamp(min=0))
+
+
+def _y_given_z(prior: MixturePrior, z: Tensor) -> "pyro.distributions.Categorical":
+    return pyro.distributions.Categorical(logits=prior.log_joint(z))

@@ -1,0 +1,222 @@
+"""The mixture of Gaussians on the latent: p(y), p(z | y), p(z) and p(y | z)."""
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+from torch.nn.functional import softplus
+
+from gmvae.errors import ArgumentError
+
+Covariance = Literal["spherical", "diagonal", "full"]
+
+_FROM_SKLEARN = {"spherical": "spherical", "diag": "diagonal", "full": "full"}
+
+
+class Mixture(dist.MixtureSameFamily):  # type: ignore[misc]
+    """A mixture of Gaussians over R^D, open to Hamiltonian samplers.
+
+    torch gives a mixture a support of its own kind, for which it knows no bijection; ours is
+    all of R^D.
+    """
+
+    support = constraints.real_vector
+
+
+class MixturePrior(nn.Module):
+    r"""The Gaussian mixture :math:`p(z) = \sum_y \pi_y \, N(z; \mu_y, \Sigma_y)`, learned.
+
+    Shapes: ``K`` components, ``D`` latent dimensions, ``...`` any batch.
+
+    The covariance is held by its Cholesky factor, :math:`\Sigma_y = L_y L_y^\top`, whose
+    diagonal is softplus of a free parameter plus ``floor``: no component can shrink onto a
+    point, where the density is unbounded and maximum likelihood degenerates (Bishop, *Pattern
+    Recognition and Machine Learning*, section 9.2.1).
+
+    Args:
+        n_components: K, at least 1.
+        latent_dim: D, at least 1.
+        covariance: ``spherical`` (one scale a component), ``diagonal`` or ``full``.
+        floor: the smallest standard deviation along the factor's diagonal, above 0.
+
+    Raises:
+        ArgumentError: a number below its range, or an unknown covariance.
+    """
+
+    def __init__(
+        self,
+        n_components: int,
+        latent_dim: int,
+        covariance: Covariance = "full",
+        floor: float = 1e-2,
+    ) -> None:
+        super().__init__()
+        for name, value in (("n_components", n_components), ("latent_dim", latent_dim)):
+            if value < 1:
+                raise ArgumentError(f"`{name}` expected at least 1; got {value}.")
+        if covariance not in get_args(Covariance):
+            expected = ", ".join(get_args(Covariance))
+            raise ArgumentError(f"`covariance` expected one of {expected}; got {covariance!r}.")
+        if floor <= 0:
+            raise ArgumentError(f"`floor` expected above 0; got {floor}.")
+        self.covariance = covariance
+        self.floor = floor
+        self.logits = nn.Parameter(torch.zeros(n_components))
+        self.means = nn.Parameter(torch.randn(n_components, latent_dim))
+        n_scales = (n_components,) if covariance == "spherical" else (n_components, latent_dim)
+        self.raw_scales = nn.Parameter(_inverse_softplus(torch.ones(n_scales) - floor))
+        if covariance == "full":
+            self.lower = nn.Parameter(torch.zeros(n_components, latent_dim, latent_dim))
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.means.shape[0]
+
+    @property
+    def latent_dim(self) -> int:
+        """D."""
+        return self.means.shape[1]
+
+    @property
+    def weights(self) -> Tensor:
+        """pi, (K,), summing to 1."""
+        return self.logits.softmax(-1)
+
+    @property
+    def scale_tril(self) -> Tensor:
+        """L, (K, D, D), lower triangular, for every kind of covariance."""
+        scales = self.floor + softplus(self.raw_scales)
+        if self.covariance == "spherical":
+            scales = scales.unsqueeze(-1).expand(-1, self.latent_dim)
+        diagonal = scales.diag_embed()
+        return diagonal + self.lower.tril(-1) if self.covariance == "full" else diagonal
+
+    @property
+    def covariances(self) -> Tensor:
+        """Sigma in scikit-learn's shapes: (K,) spherical, (K, D) diagonal, (K, D, D) full."""
+        if self.covariance == "full":
+            return self.full_covariances
+        return (self.floor + softplus(self.raw_scales)).square()
+
+    @property
+    def full_covariances(self) -> Tensor:
+        """Sigma as matrices, (K, D, D), for every kind of covariance."""
+        scale_tril = self.scale_tril
+        return scale_tril @ scale_tril.mT
+
+    def y_dist(self) -> Any:
+        """p(y) = Categorical(pi)."""
+        return dist.Categorical(logits=self.logits)
+
+    def z_dist(self, y: Tensor | None = None) -> Any:
+        """p(z | y) = Normal(mu_y, Sigma_y), or p(z) with y summed out.
+
+        Args:
+            y: component indices, (...); None for the mixture.
+
+        Returns:
+            A distribution of batch shape (...), () for the mixture, and event shape (D,).
+        """
+        if y is None:
+            components = self._gaussians(slice(None))
+            return Mixture(self.y_dist(), components)
+        return self._gaussians(y)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """Log p(y) + log p(z | y) for every y: (..., D) to (..., K)."""
+        each = self._gaussians(slice(None)).log_prob(z.unsqueeze(-2))
+        log_joint: Tensor = self.logits.log_softmax(-1) + each
+        return log_joint
+
+    def responsibilities(self, z: Tensor) -> Tensor:
+        """p(y | z), by Bayes' rule: (..., D) to (..., K)."""
+        return self.log_joint(z).softmax(-1)
+
+    def overlap(self) -> Tensor:
+        r"""The Bhattacharyya coefficient of every two components, (K, K), 1 on the diagonal.
+
+        .. math::
+            \exp -\Big[\tfrac18 \delta^\top \bar\Sigma^{-1} \delta + \tfrac12 \ln
+            \frac{|\bar\Sigma|}{\sqrt{|\Sigma_i| |\Sigma_j|}}\Big],\quad
+            \bar\Sigma = \tfrac12 (\Sigma_i + \Sigma_j),\ \delta = \mu_i - \mu_j
+
+        0 where they lie apart, 1 where they are the same (Bhattacharyya, 1943).
+        """
+        sigma = self.full_covariances
+        middle = (sigma.unsqueeze(1) + sigma.unsqueeze(0)) / 2
+        delta = self.means.unsqueeze(1) - self.means.unsqueeze(0)
+        mahalanobis = (delta * torch.linalg.solve(middle, delta.unsqueeze(-1)).squeeze(-1)).sum(-1)
+        half_logdet = sigma.logdet() / 2
+        spread = middle.logdet() - half_logdet.unsqueeze(1) - half_logdet.unsqueeze(0)
+        return torch.exp(-mahalanobis / 8 - spread / 2)
+
+    @torch.no_grad()
+    def set(self, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
+        """Take these parameters in place, covariances as matrices.
+
+        A ``spherical`` or ``diagonal`` prior keeps the mean variance, or the diagonal.
+        Scales below ``floor`` are raised to it.
+
+        Args:
+            weights: (K,), positive.
+            means: (K, D).
+            covariances: (K, D, D), positive definite.
+
+        Raises:
+            ArgumentError: a shape that does not fit.
+        """
+        k, d = self.n_components, self.latent_dim
+        given = tuple(weights.shape), tuple(means.shape), tuple(covariances.shape)
+        if given != ((k,), (k, d), (k, d, d)):
+            raise ArgumentError(
+                f"`weights`, `means`, `covariances` expected shapes {(k,)}, {(k, d)}, {(k, d, d)};"
+                f" got {given[0]}, {given[1]}, {given[2]}."
+            )
+        if self.covariance == "full":
+            scale_tril = torch.linalg.cholesky(covariances)
+            scales = scale_tril.diagonal(dim1=-2, dim2=-1)
+            self.lower.copy_(scale_tril.tril(-1))
+        else:
+            variances = covariances.diagonal(dim1=-2, dim2=-1)
+            scales = (variances.mean(-1) if self.covariance == "spherical" else variances).sqrt()
+        self.logits.copy_(weights.log())
+        self.means.copy_(means)
+        self.raw_scales.copy_(_inverse_softplus((scales - self.floor).clamp(min=1e-6)))
+
+    @classmethod
+    def from_sklearn(cls, mixture: Any, floor: float = 1e-2) -> "MixturePrior":
+        """The same mixture as a fitted ``sklearn.mixture.GaussianMixture``.
+
+        ``spherical``, ``diag``, ``full`` and ``tied`` (which becomes full) are taken; so is a
+        ``BayesianGaussianMixture``, at its point estimates.
+        """
+        k, d = mixture.means_.shape
+        given = np.asarray(mixture.covariances_, dtype=np.float64)
+        if mixture.covariance_type == "spherical":
+            matrices = given[:, None, None] * np.eye(d)
+        elif mixture.covariance_type == "diag":
+            matrices = given[:, :, None] * np.eye(d)
+        else:
+            matrices = np.broadcast_to(given, (k, d, d)).copy()
+        kind: Any = _FROM_SKLEARN.get(mixture.covariance_type, "full")
+        prior = cls(k, d, kind, floor).double()
+        prior.set(*(torch.as_tensor(a) for a in (mixture.weights_, mixture.means_, matrices)))
+        return prior.to(torch.get_default_dtype())
+
+    def _gaussians(self, index: Any) -> Any:
+        """The Gaussians at ``index`` (component indices or a slice), event shape (D,)."""
+        if self.covariance == "full":
+            return dist.MultivariateNormal(self.means[index], scale_tril=self.scale_tril[index])
+        scales = self.floor + softplus(self.raw_scales)
+        if self.covariance == "spherical":
+            scales = scales.unsqueeze(-1).expand(-1, self.latent_dim)
+        return dist.Normal(self.means[index], scales[index]).to_event(1)
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    """The x with softplus(x) = value > 0, without overflow for large values."""
+    return value + torch.log(-torch.expm1(-value))

@@ -1,0 +1,104 @@
+"""What is asked of a guide beside the evidence lower bound.
+
+A regulariser is a function of the guide and a batch that returns a scalar, *subtracted* from
+the mean objective of the training loop: larger is better. It stays outside model and guide, so
+that the bound they define is never touched.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from gmvae.guide import Guide
+from gmvae.views import View, unchanged
+
+
+class Batch(NamedTuple):
+    """Images (B, C, H, W) and component indices (B,), -1 where unknown, or None."""
+
+    x: Tensor
+    y: Tensor | None = None
+
+
+class Regulariser(Protocol):
+    """A function of guide and batch; the larger the better."""
+
+    def __call__(self, guide: Guide, batch: Batch) -> Tensor:
+        """A scalar in nats an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Classification:
+    """weight * mean of log q(y = label | x) over labelled images and views of them.
+
+    The bound of a labelled row holds y to its label and so never trains q(y | x) there; this is
+    the term that the bound lacks (Kingma et al., *Semi-supervised learning with deep generative
+    models*, NeurIPS 2014, equation 9). Labelled images are few, so every step takes its own of
+    them, whatever the batch holds.
+
+    Attributes:
+        weight: relative to the evidence lower bound in nats an image.
+        x: the labelled images, (M, C, H, W).
+        y: their component indices, (M,).
+        view: from images to views of them, one each.
+        generator: the source of all draws, on the CPU; torch's own by default.
+        batch_size: labelled images a step, at most; all of them where there are fewer.
+    """
+
+    weight: float
+    x: Tensor
+    y: Tensor
+    view: View = unchanged
+    generator: Generator | None = None
+    batch_size: int = 64
+
+    def __call__(self, guide: Guide, batch: Batch) -> Tensor:
+        """A scalar, at most 0."""
+        rows = torch.randperm(len(self.y), generator=self.generator)[: self.batch_size]
+        rows = rows.to(self.y.device)
+        x, y = self.x[rows], self.y[rows]
+        q_y = guide.y_dist(torch.cat([x, self.view(x, self.generator)]))
+        log_q: Tensor = q_y.log_prob(torch.cat([y, y]))
+        return self.weight * log_q.mean()
+
+
+@dataclass(frozen=True)
+class MutualInformation:
+    r"""weight * I(y; y') between an image's component and its transformed view's.
+
+    .. math::
+        I = \sum_{k, l} P_{kl} \ln \frac{P_{kl}}{P_{k \cdot} P_{\cdot l}},\quad
+        P = \tfrac{1}{2B} \sum_i \big(q_i q_i'^\top + q_i' q_i^\top\big)
+
+    with q the probabilities of the image and q' those of its view. At most ln K, reached when
+    all components are used alike and every image goes surely with its view: one number against
+    both collapse and indecision. It is a statistic of the batch, so batches should hold many
+    images a component (Ji, Henriques and Vedaldi, *Invariant information clustering*, ICCV 2019).
+
+    Attributes:
+        weight: relative to the evidence lower bound in nats an image.
+        view: from images to views of them, one each.
+        generator: the source of the views' draws, on the CPU; torch's own by default.
+    """
+
+    weight: float
+    view: View
+    generator: Generator | None = None
+
+    def __call__(self, guide: Guide, batch: Batch) -> Tensor:
+        """A scalar between 0 and weight * ln K."""
+        x = batch.x
+        probabilities = guide.y_dist(torch.cat([x, self.view(x, self.generator)])).probs
+        return self.weight * mutual_information(*probabilities.chunk(2))
+
+
+def mutual_information(q: Tensor, other: Tensor) -> Tensor:
+    """I(y; y') in nats of paired probabilities, (B, K) each, the joint made symmetric."""
+    joint = q.mT @ other / len(q)
+    joint = ((joint + joint.mT) / 2).clamp(min=torch.finfo(joint.dtype).tiny)
+    marginal = joint.sum(0)
+    independent = marginal.unsqueeze(0) * marginal.unsqueeze(1)
+    return (joint * (joint / independent).log()).sum()

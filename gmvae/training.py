@@ -1,0 +1,171 @@
+"""The training loop. It knows nothing of mixtures."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pyro.poutine.messenger import Messenger
+from torch import Generator, Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from gmvae.data import Images
+from gmvae.errors import TrainingError
+from gmvae.guide import Guide
+from gmvae.regularisers import Batch, Regulariser
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        epochs: passes over the images, at least 1.
+        batch_size: images a step.
+        lr: Adam's learning rate at the start.
+        lr_end: its fraction left at the end, reached along half a cosine.
+        clip_norm: largest norm of the gradient.
+        kl_start: weight of the KL terms at the start; it grows linearly to ``kl_end``.
+        kl_end: their weight after ``kl_epochs``; 1 is the evidence lower bound.
+        kl_epochs: epochs of the growth, 0 for none.
+        patience: epochs without a better validation loss before stopping; None for no stopping.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    lr: float = 1e-3
+    lr_end: float = 0.05
+    clip_norm: float = 100.0
+    kl_start: float = 1.0
+    kl_end: float = 1.0
+    kl_epochs: int = 0
+    patience: int | None = None
+
+    def kl_weight(self, epoch: float) -> float:
+        """The weight after so many epochs."""
+        grown = min(1.0, epoch / self.kl_epochs) if self.kl_epochs else 1.0
+        return self.kl_start + (self.kl_end - self.kl_start) * grown
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop tells its callback after each epoch (1 to ``epochs``)."""
+
+    phase: str
+    epoch: int
+    epochs: int
+    metrics: Metrics = field(default_factory=dict)
+
+
+Callback = Callable[[Progress], None]
+
+
+def train(
+    objective: Callable[..., Tensor],
+    guide: Guide,
+    parameters: Sequence[nn.Parameter],
+    images: Images,
+    schedule: Schedule,
+    *,
+    y: Tensor | None = None,
+    regularisers: Sequence[Regulariser] = (),
+    validate: Callable[[], Metrics] | None = None,
+    callback: Callback | None = None,
+    phase: str = "training",
+    generator: Generator | None = None,
+) -> None:
+    """Minimise the mean objective less the regularisers.
+
+    Args:
+        objective: (x, y, size=N) to a loss summed over the N images, as Pyro's ELBO modules.
+        guide: what the regularisers are functions of.
+        parameters: those to train.
+        images: N images to learn from.
+        schedule: how long and how fast.
+        y: component indices, (N,), -1 where unknown.
+        regularisers: functions of guide and batch, subtracted.
+        validate: metrics after each epoch, ``loss`` among them if the schedule has patience:
+            the parameters with the smallest are kept.
+        callback: told of every epoch.
+        phase: the name given to the callback.
+        generator: the source of the order of the images, on the CPU.
+
+    Raises:
+        TrainingError: the objective or its gradient is not finite.
+    """
+    n, device = len(images), parameters[0].device
+    optimiser = torch.optim.Adam(parameters, lr=schedule.lr)
+    n_batches = -(-n // schedule.batch_size)
+    n_steps = schedule.epochs * n_batches
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimiser, n_steps, schedule.lr * schedule.lr_end
+    )
+    best = _Best(parameters, schedule.patience)
+    for epoch in range(schedule.epochs):
+        total = 0.0
+        for i, rows in enumerate(torch.randperm(n, generator=generator).chunk(n_batches)):
+            batch = Batch(images.tensor(rows.numpy()).to(device), None if y is None else y[rows])
+            with scaled_latents(schedule.kl_weight(epoch + i / n_batches)):
+                loss = objective(batch.x, batch.y, size=n) / n
+            for regulariser in regularisers:
+                loss = loss - regulariser(guide, batch)
+            optimiser.zero_grad()
+            loss.backward()
+            norm = clip_grad_norm_(parameters, schedule.clip_norm)
+            if not torch.isfinite(loss + norm):
+                raise TrainingError(
+                    f"the {phase} stopped in epoch {epoch + 1}: its objective is not finite "
+                    "(NaN or infinite). Try a lower learning rate, or another seed."
+                )
+            optimiser.step()
+            cosine.step()
+            total += loss.item() * len(rows)
+        metrics = {"objective": total / n, **(validate() if validate else {})}
+        if callback is not None:
+            callback(Progress(phase, epoch + 1, schedule.epochs, metrics))
+        if best.is_enough(metrics):
+            break
+    best.restore()
+
+
+class _Best:
+    """The parameters with the smallest validation loss so far; nothing without patience."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], patience: int | None) -> None:
+        self.parameters = parameters
+        self.patience = patience
+        self.loss = float("inf")
+        self.waited = 0
+        self.state: list[Tensor] | None = None
+
+    def is_enough(self, metrics: Metrics) -> bool:
+        if self.patience is None:
+            return False
+        self.waited += 1
+        if metrics["loss"] < self.loss:
+            self.loss, self.waited = metrics["loss"], 0
+            self.state = copy.deepcopy([p.detach() for p in self.parameters])
+        return self.waited >= self.patience
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        for parameter, value in zip(self.parameters, self.state or [], strict=False):
+            parameter.copy_(value)
+
+
+class scaled_latents(Messenger):  # type: ignore[misc]  # noqa: N801  (a Pyro handler)
+    """Weigh the log-probabilities of all sites that are not observed: the KL part of a bound.
+
+    Put around an ELBO it reaches model and guide alike.
+    """
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not msg["is_observed"]:
+            msg["scale"] = msg["scale"] * self.weight

@@ -1,0 +1,68 @@
+"""Transformed views of images: other pictures of the same thing."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+View = Callable[[Tensor, Generator | None], Tensor]
+Augmentation = Literal["affine", "none"]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A random affine view of each image: small rotation, shear, scaling and shift.
+
+    Each number is the half-width of a uniform range around no change; pixels from outside the
+    image are 0 and the rest is interpolated bilinearly.
+
+    Attributes:
+        rotation: degrees.
+        shear: horizontal displacement per height.
+        scaling: relative, of each side on its own.
+        shift: fraction of the side, of each side on its own.
+    """
+
+    rotation: float = 10.0
+    shear: float = 0.15
+    scaling: float = 0.1
+    shift: float = 0.09
+
+    def __call__(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """Views (B, C, H, W) of images (B, C, H, W), one each.
+
+        Args:
+            x: the images.
+            generator: the source of the draws, on the CPU; torch's own by default.
+        """
+        grid = F.affine_grid(self.matrices(len(x), generator).to(x), list(x.shape), False)
+        return F.grid_sample(x, grid, align_corners=False)
+
+    def matrices(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Random maps (n, 2, 3) from places in the view to places in the image, in [-1, 1]."""
+        u = torch.rand(n, 6, generator=generator) * 2 - 1
+        angle = u[:, 0] * math.radians(self.rotation)
+        shear = u[:, 1] * self.shear
+        width, height = 1 + self.scaling * u[:, 2], 1 + self.scaling * u[:, 3]
+        cos, sin = angle.cos(), angle.sin()
+        # rotation @ [[1, shear], [0, 1]] @ diag(width, height); coordinates span 2 sides.
+        linear = torch.stack(
+            [
+                torch.stack([cos * width, (cos * shear - sin) * height], -1),
+                torch.stack([sin * width, (sin * shear + cos) * height], -1),
+            ],
+            dim=1,
+        )
+        return torch.cat([linear, 2 * self.shift * u[:, 4:].unsqueeze(-1)], dim=-1)
+
+
+def unchanged(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """The images themselves."""
+    return x
+
+
+AUGMENTATIONS: dict[str, View] = {"affine": Affine(), "none": unchanged}
