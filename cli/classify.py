@@ -35,7 +35,7 @@ def classify(
     data_root: options.DataRoot = None,
     force: options.Force = False,
 ) -> None:
-    """Write the predicted label of every image to a CSV file.
+    """Write the predicted label of every image.
 
     Component is the most probable Gaussian, Probability how sure the model is of it.
     """

@@ -35,7 +35,7 @@ def evaluate(
     data_root: options.DataRoot = None,
     force: options.Force = False,
 ) -> None:
-    """Measure clusters, labels, reconstructions and likelihood of images.
+    """Measure clusters, reconstructions and likelihood.
 
     Labels in DATA are compared with what the model says; it never learns from them here.
     """

@@ -75,6 +75,23 @@ class Experiment:
         return len(classes) or FALLBACK_COMPONENTS
 
 
+def class_list(text: str | None) -> tuple[int, ...] | None:
+    """``1,4,8`` as (1, 4, 8); None stays None.
+
+    Raises:
+        ArgumentError: anything but distinct whole numbers between commas.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+        raise ArgumentError(
+            f"`--classes` expected distinct whole numbers between commas; got {text!r}. "
+            "Write them as 1,4,8."
+        )
+    return tuple(map(int, parts))
+
+
 def prepare(request: Request) -> Experiment:
     """Load the images of a run and choose the labels it may see.
 

@@ -19,7 +19,7 @@ def info(
     model: options.Model = options.DEFAULT_RUN,
     json: options.AsJson = False,
 ) -> None:
-    """Show what a model is, what it was trained on and how its components are named."""
+    """Show what a model is and what it was trained on."""
     run = open_run(model, "cpu")
     if json:
         say(as_json(read_json(model, CONFIG)))

@@ -86,7 +86,7 @@ def check_folder(path: Path, force: bool, known: frozenset[str]) -> None:
         NotADirectoryError, PermissionError: it, or the folder around it, cannot be written.
     """
     if path.resolve() in (Path.cwd(), *Path.cwd().parents):
-        raise ArgumentError(f"`--output` expected a folder of its own; got {path}. Name a new one.")
+        raise ArgumentError(f"`--output` expected a folder of its own; got '{path}'. Name a new one.")
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"`--output` expected a folder; got the file {path}.")
     held = {entry.name for entry in path.iterdir()} if path.exists() else set()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gmvae.training import Progress
 
 # Off a terminal a phase prints about this many lines at most.
-LINES_A_PHASE = 8
+LINES_A_PHASE = 5
 _PARTS = (
     ("elbo", "ELBO {:.1f}"),
     ("reconstruction", "reconstruction {:.1f}"),
@@ -39,24 +39,25 @@ def figures(metrics: Mapping[str, Any]) -> str:
 
 
 class Lines:
-    """A callback that prints the first and the last epoch of a phase and a few between."""
+    """A callback that prints a few epochs of a phase, the last among them."""
 
     def __init__(self) -> None:
         self._phase = ""
-        self._phase_began = self._last = time.monotonic()
+        self._first = 0.0
 
     def __call__(self, now: "Progress") -> None:
         """Print ``now`` if it is worth a line."""
         if now.phase != self._phase:
-            self._phase, self._phase_began = now.phase, self._last
-        self._last = time.monotonic()
-        every = max(1, round(now.epochs / LINES_A_PHASE))
-        if now.epoch % every == 0 or now.epoch in (1, now.epochs):
+            self._phase, self._first = now.phase, time.monotonic()
+        every = max(1, now.epochs // LINES_A_PHASE)
+        if now.epoch == now.epochs or (now.epoch % every == 0 and now.epoch + every <= now.epochs):
             print(self._line(now), file=sys.stderr, flush=True)
 
     def _line(self, now: "Progress") -> str:
-        seconds = (self._last - self._phase_began) / max(now.epoch, 1) * (now.epochs - now.epoch)
-        left = f"{seconds:.0f} s left" if now.epoch < now.epochs else ""
+        left = ""
+        if 1 < now.epoch < now.epochs:
+            an_epoch = (time.monotonic() - self._first) / (now.epoch - 1)
+            left = f"{an_epoch * (now.epochs - now.epoch):.0f} s left"
         shown = ", ".join(filter(None, (figures(now.metrics), left)))
         return f"{now.phase} {now.epoch}/{now.epochs}" + (f": {shown}" if shown else "")
 

@@ -25,10 +25,10 @@ def reconstruct(
     data_root: options.DataRoot = None,
     force: options.Force = False,
 ) -> None:
-    """Write every image as the model sees it to an .npz file.
+    """Write every image as the model sees it.
 
-    Its array "data" has shape (N, H, W), or (N, C, H, W) for several channels, with values
-    between 0 and 1.
+    The array "data" of the .npz file has shape (N, H, W), or (N, C, H, W) for several channels,
+    with values between 0 and 1.
     """
     check_file(output, force)
     run = open_run(model, device)

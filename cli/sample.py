@@ -38,7 +38,7 @@ def sample(
     device: options.Device = "auto",
     force: options.Force = False,
 ) -> None:
-    """Draw new images from the mixture, as a picture or as arrays.
+    """Draw new images from the model.
 
     An .npz file holds "data", as `reconstruct` writes it, and "components".
     """

@@ -11,9 +11,8 @@ import typer
 from gmvae.files import replacing
 
 from . import config_file, options, run_folder
-from .experiment import Experiment, Request, prepare
+from .experiment import Experiment, Request, class_list, prepare
 from .output import check_folder, say, write_json
-from .parsing import class_list
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
@@ -46,8 +45,7 @@ def train(
         ),
     ] = None,
     classes: Annotated[
-        tuple[int, ...] | None,
-        typer.Option(parser=class_list, metavar="1,4,8", help="Only these classes."),
+        str | None, typer.Option(metavar="1,4,8", help="Only these classes.")
     ] = None,
     latent_dim: Annotated[
         int | None, typer.Option(min=1, metavar="D", help="Latent dimensions (2).")
@@ -93,6 +91,10 @@ def train(
             min=1, metavar="N", help="Epochs of joint training (by the size of the data)."
         ),
     ] = None,
+    warmup_epochs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Epochs before it (by the size of the data)."),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Images a step (128).")
     ] = None,
@@ -114,9 +116,12 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a model on images and write its run folder: model, history, figures and pictures."""
+    """Train a model on images and write its run folder.
+
+    The folder holds the model, the history of its training, figures and pictures.
+    """
     check_folder(output, force, frozenset(run_folder.FILES))
-    request = Request(data, val, classes, labels, data_root, seed)
+    request = Request(data, val, class_list(classes), labels, data_root, seed)
     experiment = prepare(request)
     say(_observed(experiment))
     settings = _settings(
@@ -129,6 +134,7 @@ def train(
         assignment=assignment,
         augment=augment,
         epochs=epochs,
+        warmup_epochs=warmup_epochs,
         batch_size=batch_size,
         lr=lr,
         seed=seed,

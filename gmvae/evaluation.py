@@ -123,7 +123,7 @@ def evaluate(
         log_likelihood=float(log_likelihood.mean()),
         likelihood_normalised=gmvae.model.likelihood.normalised,
         effective_components=_effective_number(responsibilities.mean(0)),
-        smallest_weight=float(prior.weights.min()),
+        smallest_weight=float(prior.weights.detach().min()),
         overlap=prior.overlap().tolist(),
     )
 

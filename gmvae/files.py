@@ -19,13 +19,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         NotADirectoryError, PermissionError: the folder around ``path`` cannot be written.
     """
     path = Path(path)
+    if path.parent.exists() and not path.parent.is_dir():
+        raise NotADirectoryError(f"{path.parent} is not a folder. Name a path inside one.")
     path.parent.mkdir(parents=True, exist_ok=True)
     workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         draft = workshop / path.name
         yield draft
         if draft.is_dir() and path.is_dir():
-            path.rename(workshop / "replaced")
+            path.rename(workshop / f"{path.name}.replaced")
         draft.replace(path)
     finally:
         shutil.rmtree(workshop)

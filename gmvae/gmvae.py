@@ -55,11 +55,11 @@ class Config:
     latent_dim: int = 2
     covariance: Covariance = "full"
     network: Network = "mlp"
-    assigner_network: Network = "mlp"
+    assigner_network: Network = "conv"
     hidden: tuple[int, ...] = (500, 250)
     assigner_hidden: tuple[int, ...] = (256,)
     channels: tuple[int, ...] = (32, 64)
-    assigner_channels: tuple[int, ...] = (32, 64)
+    assigner_channels: tuple[int, ...] = (16, 32, 64)
     likelihood: LikelihoodName = "bernoulli"
     grey: bool = True
     assignment: Assignment = "amortised"
@@ -79,7 +79,9 @@ class Config:
                 f"`model` in {CONFIG_FILE} expected the fields of Config; "
                 f"missing {sorted(known - given)}, unknown {sorted(given - known)}."
             )
-        taken = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        taken: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
+        }
         default = asdict(cls(image_shape=(1, 1, 1), n_components=1))
         for name, value in taken.items():
             whole = not isinstance(value, tuple) or all(
@@ -136,8 +138,7 @@ class GMVAE(nn.Module):
         if decoder is None:
             decoder = build_decoder(config.network, d, shape, config.hidden, config.channels)
         if assigner is None and config.assignment == "amortised":
-            sizes = config.assigner_hidden, config.assigner_channels
-            assigner = Assigner(build_features(config.assigner_network, shape, *sizes), k)
+            assigner = build_assigner(config)
         likelihood = named_likelihood(config.likelihood, config.grey)
         self.model = Model(decoder, prior, likelihood, config.assignment)
         self.guide = Guide(encoder, assigner, prior if assigner is None else None)
@@ -337,7 +338,13 @@ class GMVAE(nn.Module):
 
     @torch.no_grad()
     def _in_chunks(self, x: Tensor | Images, query: Any, rows: int = 1024) -> Tensor:
-        answers = [query(batch.to(self.device)).cpu() for batch in self._chunks(x, rows)]
+        was_training = self.training
+        # A network that normalises over the batch must not see which images come together.
+        self.eval()
+        try:
+            answers = [query(batch.to(self.device)).cpu() for batch in self._chunks(x, rows)]
+        finally:
+            self.train(was_training)
         return torch.cat(answers)
 
     def _chunks(self, x: Tensor | Images, rows: int) -> Iterator[Tensor]:
@@ -350,6 +357,18 @@ class GMVAE(nn.Module):
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
             yield x.tensor(part) if isinstance(x, Images) else x[part]
+
+
+def build_assigner(config: Config) -> Assigner:
+    """The network of q(y | x)."""
+    features = build_features(
+        config.assigner_network,
+        config.image_shape,
+        config.assigner_hidden,
+        config.assigner_channels,
+        batch_norm=True,
+    )
+    return Assigner(features, config.n_components)
 
 
 def _read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:

@@ -10,7 +10,7 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from gmvae.errors import ArgumentError
-from gmvae.model import images_plate
+from gmvae.model import check_labels, images_plate
 from gmvae.prior import MixturePrior
 
 _numbers = count()
@@ -92,7 +92,12 @@ class Guide(PyroModule):  # type: ignore[misc]
 
 
 def held_to(y: Tensor, logits: Tensor) -> Tensor:
-    """The logits (..., B, K), made one-hot on the rows that ``y`` (B,) knows (y >= 0)."""
+    """The logits (..., B, K), made one-hot on the rows that ``y`` (B,) knows (y >= 0).
+
+    Raises:
+        ArgumentError: ``y`` of another length, or with a component that is not there.
+    """
+    check_labels(y, *logits.shape[-2:])
     components = torch.arange(logits.shape[-1], device=logits.device)
     certain = torch.where(components == y.unsqueeze(-1), 0.0, _LOG_ZERO).to(logits.dtype)
     return torch.where((y >= 0).unsqueeze(-1), certain, logits)

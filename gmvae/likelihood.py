@@ -82,7 +82,7 @@ class Gaussian(Likelihood):
 
     def __init__(self, scale: float = 0.1, learned: bool = True) -> None:
         super().__init__()
-        if scale <= 0:
+        if not scale > 0:
             raise ArgumentError(f"`scale` expected above 0; got {scale}.")
         log_scale = torch.tensor(float(scale)).log()
         if learned:

@@ -90,7 +90,8 @@ class Model(PyroModule):  # type: ignore[misc]
             The images, (B, C, H, W).
 
         Raises:
-            ArgumentError: ``y`` without ``x``.
+            ArgumentError: ``y`` without ``x``, of another length or with a component that is not
+                there; a ``size`` below the batch.
         """
         if x is None and y is not None:
             raise ArgumentError(
@@ -113,9 +114,28 @@ def images_plate(x: Tensor | None, size: int | None) -> pyro.plate:
     """The plate ``images`` over ``size``, with the batch as its subsample.
 
     Model and guide share it. Given its indices, the plate draws none of its own.
+
+    Raises:
+        ArgumentError: a ``size`` below the batch.
     """
     n = (1 if size is None else size) if x is None else len(x)
+    if size is not None and size < n:
+        raise ArgumentError(f"`size` expected at least the batch, {n}; got {size}.")
     return pyro.plate("images", n if size is None else size, subsample=torch.arange(n))
+
+
+def check_labels(y: Tensor, n_images: int, n_components: int) -> None:
+    """Refuse component indices that do not fit: torch would broadcast or ignore some of them.
+
+    Raises:
+        ArgumentError: another shape than (n_images,), or an index of n_components or above.
+    """
+    if tuple(y.shape) != (n_images,):
+        raise ArgumentError(f"`y` expected shape ({n_images},); got {tuple(y.shape)}.")
+    if n_images and y.max() >= n_components:
+        raise ArgumentError(
+            f"`y` expected components below {n_components}, or -1; got {int(y.max())}."
+        )
 
 
 def _sample_y_given_z(
@@ -125,6 +145,7 @@ def _sample_y_given_z(
     if generating:
         pyro.sample("y", _y_given_z(prior, z))
     elif y is not None:
+        check_labels(y, z.shape[-2], prior.n_components)
         with poutine.mask(mask=y >= 0):
             pyro.sample("y", _y_given_z(prior, z), obs=y.clamp(min=0))
 

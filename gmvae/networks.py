@@ -2,8 +2,9 @@
 
 Shapes: ``...`` any leading dimensions (a batch, samples before it), ``(C, H, W)`` an image,
 ``D`` latent dimensions, ``K`` components. Every network takes any number of leading dimensions
-and treats their entries one by one (no normalisation over a batch), so that it stays right
-under Pyro's enumeration and vectorised plates.
+and treats their entries one by one, so that it stays right under Pyro's enumeration and
+vectorised plates. The one exception is :class:`ConvFeatures` when asked to normalise over the
+batch: for a network of x, which never carries an enumeration dimension.
 """
 
 import math
@@ -44,34 +45,42 @@ class MLPFeatures(nn.Module):
 
 
 class ConvFeatures(nn.Module):
-    """An image as features: 3 x 3 convolutions, each halving its sides, while they exceed 4.
+    """An image as features: 3 x 3 convolutions, the last ones halving its sides down to 4.
 
     Args:
         image_shape: (C, H, W), of any size.
-        channels: output channels of the successive convolutions; the last repeats for images
-            that need more of them.
+        channels: output channels of the successive convolutions, all of which are there also
+            for small images; the last repeats for images that need more of them.
         hidden: size of the linear layer on top, the number of features.
+        batch_norm: normalise over the batch after each layer.
     """
 
-    def __init__(self, image_shape: ImageShape, channels: Sequence[int], hidden: int) -> None:
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        channels: Sequence[int],
+        hidden: int,
+        batch_norm: bool = False,
+    ) -> None:
         super().__init__()
         self.n_features = hidden
         sizes = halvings(image_shape)
-        widths = [image_shape[0], *_repeat_last(channels, len(sizes) - 1)]
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 3, stride=2, padding=1)
-            for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
-        )
-        self.top = nn.Linear(widths[-1] * math.prod(sizes[-1]), hidden)
+        n_layers = max(len(channels), len(sizes) - 1)
+        n_whole = n_layers - (len(sizes) - 1)
+        widths = [image_shape[0], *_repeat_last(channels, n_layers)]
+        layers: list[nn.Module] = []
+        for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            layers.append(nn.Conv2d(n_in, n_out, 3, stride=1 if i < n_whole else 2, padding=1))
+            layers += [nn.BatchNorm2d(n_out)] if batch_norm else []
+            layers.append(nn.ReLU())
+        layers += [nn.Flatten(), nn.Linear(widths[-1] * math.prod(sizes[-1]), hidden)]
+        layers += [nn.BatchNorm1d(hidden)] if batch_norm else []
+        self.layers = nn.Sequential(*layers, nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (..., n_features) of images (..., C, H, W)."""
-        leading = x.shape[:-3]
-        h = x.reshape(-1, *x.shape[-3:])
-        for convolution in self.convolutions:
-            h = convolution(h).relu()
-        features: Tensor = self.top(h.flatten(1)).relu()
-        return features.reshape(*leading, -1)
+        features: Tensor = self.layers(x.reshape(-1, *x.shape[-3:]))
+        return features.reshape(*x.shape[:-3], -1)
 
 
 class Encoder(nn.Module):
@@ -150,9 +159,15 @@ class ConvDecoder(nn.Module):
 
 
 def build_features(
-    network: Network, image_shape: ImageShape, hidden: Sequence[int], channels: Sequence[int]
+    network: Network,
+    image_shape: ImageShape,
+    hidden: Sequence[int],
+    channels: Sequence[int],
+    batch_norm: bool = False,
 ) -> MLPFeatures | ConvFeatures:
     """The features of that kind; a convolutional one ends in ``hidden[0]`` features.
+
+    ``batch_norm`` concerns the convolutional one.
 
     Raises:
         ArgumentError: an unknown kind.
@@ -160,9 +175,8 @@ def build_features(
     if network == "mlp":
         return MLPFeatures(image_shape, hidden)
     if network == "conv":
-        return ConvFeatures(image_shape, channels, hidden[0])
-    expected = ", ".join(get_args(Network))
-    raise ArgumentError(f"`network` expected one of {expected}; got {network!r}.")
+        return ConvFeatures(image_shape, channels, hidden[0], batch_norm)
+    raise _unknown(network)
 
 
 def build_decoder(
@@ -172,10 +186,16 @@ def build_decoder(
     hidden: Sequence[int],
     channels: Sequence[int],
 ) -> nn.Module:
-    """The mirror of :func:`build_features`."""
+    """The mirror of :func:`build_features`.
+
+    Raises:
+        ArgumentError: an unknown kind.
+    """
     if network == "mlp":
         return MLPDecoder(latent_dim, image_shape, hidden[::-1])
-    return ConvDecoder(latent_dim, image_shape, channels, hidden[0])
+    if network == "conv":
+        return ConvDecoder(latent_dim, image_shape, channels, hidden[0])
+    raise _unknown(network)
 
 
 def halvings(image_shape: ImageShape) -> list[tuple[int, int]]:
@@ -190,3 +210,8 @@ def halvings(image_shape: ImageShape) -> list[tuple[int, int]]:
 def _repeat_last(channels: Sequence[int], n: int) -> list[int]:
     """The first ``n`` channels, the last one repeated where there are fewer."""
     return [channels[min(i, len(channels) - 1)] for i in range(n)]
+
+
+def _unknown(network: str) -> ArgumentError:
+    expected = ", ".join(get_args(Network))
+    return ArgumentError(f"`network` expected one of {expected}; got {network!r}.")

@@ -40,7 +40,8 @@ class MixturePrior(nn.Module):
         n_components: K, at least 1.
         latent_dim: D, at least 1.
         covariance: ``spherical`` (one scale a component), ``diagonal`` or ``full``.
-        floor: the smallest standard deviation along the factor's diagonal, above 0.
+        floor: the smallest standard deviation along the factor's diagonal, between 0 and 1 (the
+            scale at the start).
 
     Raises:
         ArgumentError: a number below its range, or an unknown covariance.
@@ -60,8 +61,8 @@ class MixturePrior(nn.Module):
         if covariance not in get_args(Covariance):
             expected = ", ".join(get_args(Covariance))
             raise ArgumentError(f"`covariance` expected one of {expected}; got {covariance!r}.")
-        if floor <= 0:
-            raise ArgumentError(f"`floor` expected above 0; got {floor}.")
+        if not 0 < floor < 1:
+            raise ArgumentError(f"`floor` expected between 0 and 1; got {floor}.")
         self.covariance = covariance
         self.floor = floor
         self.logits = nn.Parameter(torch.zeros(n_components))
@@ -167,7 +168,7 @@ class MixturePrior(nn.Module):
             covariances: (K, D, D), positive definite.
 
         Raises:
-            ArgumentError: a shape that does not fit.
+            ArgumentError: a shape, a weight or a covariance that does not fit; nothing is changed.
         """
         k, d = self.n_components, self.latent_dim
         given = tuple(weights.shape), tuple(means.shape), tuple(covariances.shape)
@@ -176,8 +177,15 @@ class MixturePrior(nn.Module):
                 f"`weights`, `means`, `covariances` expected shapes {(k,)}, {(k, d)}, {(k, d, d)};"
                 f" got {given[0]}, {given[1]}, {given[2]}."
             )
+        if not (weights > 0).all():
+            raise ArgumentError(f"`weights` expected values above 0; got {weights.tolist()}.")
+        scale_tril, failed = torch.linalg.cholesky_ex(covariances)
+        if failed.any():
+            which = failed.nonzero().flatten().tolist()
+            raise ArgumentError(
+                f"`covariances` expected positive definite matrices; got others at {which}."
+            )
         if self.covariance == "full":
-            scale_tril = torch.linalg.cholesky(covariances)
             scales = scale_tril.diagonal(dim1=-2, dim2=-1)
             self.lower.copy_(scale_tril.tril(-1))
         else:

@@ -4,42 +4,48 @@ Trained from a random start, the bound falls and the components mean nothing: wh
 form is decided in the first steps, and the bound hardly tells good ones from bad ones. So the
 clusters are found first, where they are easy to see, and the model is organised around them:
 
-1. ``warm-up``: a VAE with a wide latent and a small KL weight, close to an autoencoder. It is
-   shown a transformed view and asked for the plain image, so its latent has no need to hold
-   the transformation (a denoising autoencoder: Vincent et al., JMLR 2010).
-2. ``start``: the clusters of its encoded means (:mod:`gmvae.start`); labels, where there
-   are some, spread over them instead.
+1. ``warm-up``: a representation in which images of one kind lie together. The convolutions of
+   q(y | x) learn to recognise each image among others from transformed views of it (instance
+   contrast: :mod:`gmvae.contrast`). Without views, a wide VAE with a small KL weight, close to an
+   autoencoder, gives it.
+2. ``start``: the clusters of that representation (:mod:`gmvae.start`); labels, where there are
+   some, spread over it instead.
 3. ``assignment``: q(y | x) learns these clusters from views, and corrects many of them, since a
-   network learns what is regular before what is not.
-4. ``placing``: each component gets a place in the latent of the model, and the encoder learns,
-   under a large KL weight, to lay each cluster there. Without this step the latent may tangle
-   the classes, and p(y | z) never comes to agree with q(y | x).
+   network learns what is regular before what is not; then the mutual information between an
+   image's component and its view's sharpens it (:mod:`gmvae.regularisers`).
+4. ``placing``: each component gets a place in the latent, and the encoder learns, under a large
+   KL weight, to lay each cluster there. Without this step the latent may tangle the classes, and
+   p(y | z) never comes to agree with q(y | x).
 5. ``joint``: everything, by stochastic variational inference on the bound itself, on plain
-   images; the mutual information between an image's component and its view's keeps the
-   components balanced and sharp.
+   images, the mutual information beside it.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from pyro.infer import Trace_ELBO
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from gmvae.contrast import contrastive_loss
 from gmvae.data import Images
 from gmvae.errors import ArgumentError
-from gmvae.gmvae import GMVAE, Config
-from gmvae.guide import Guide
+from gmvae.gmvae import GMVAE, Config, build_assigner
 from gmvae.likelihood import LikelihoodName
 from gmvae.model import Assignment
-from gmvae.networks import Network
+from gmvae.networks import Assigner, Network
 from gmvae.prior import Covariance
-from gmvae.regularisers import Classification, MutualInformation, Regulariser
-from gmvae.start import Indices, find_clusters, moments, place
+from gmvae.regularisers import (
+    Classification,
+    MutualInformation,
+    Regulariser,
+    mutual_information,
+)
+from gmvae.start import Array, Indices, centres, find_clusters, place
 from gmvae.training import Callback, Metrics, Progress, Schedule, train
 from gmvae.views import AUGMENTATIONS, Augmentation, View
 
@@ -107,13 +113,39 @@ class Fit:
     warnings: tuple[str, ...] = ()
 
 
-# The wide representation: clusters lie apart in 10 dimensions that 2 would lay over each other.
-_WIDE = 10
-_WIDE_KL_WEIGHT = 0.02
-_WIDE_STEPS, _WIDE_BATCH, _WIDE_LR = 1_200, 256, 1e-3
-_ASSIGNMENT_STEPS = 360
-_PLACING_STEPS, _PLACING_KL_WEIGHT, _GAP = 120, 100.0, 5.0
-_JOINT_STEPS = 3_000
+@dataclass(frozen=True)
+class _Length:
+    """How long a phase lasts: so many epochs, and more where they make too few steps."""
+
+    epochs: int
+    steps: int
+    batch_size: int
+    lr: float
+    kl_weight: float = 1.0
+    patience: int | None = None
+
+    def schedule(self, epochs: int) -> Schedule:
+        return Schedule(
+            epochs,
+            self.batch_size,
+            self.lr,
+            kl_start=self.kl_weight,
+            kl_end=self.kl_weight,
+            patience=self.patience,
+        )
+
+
+_CONTRAST = _Length(epochs=8, steps=400, batch_size=512, lr=2e-3)
+_CONTRAST_DIM = 32
+# Clusters lie apart in 10 dimensions that 2 would lay over each other.
+_AUTOENCODE = _Length(epochs=20, steps=1_200, batch_size=256, lr=1e-3, kl_weight=0.02)
+_WIDE_DIM = 10
+_ASSIGN = _Length(epochs=2, steps=200, batch_size=512, lr=1e-3)
+_SHARPEN = _Length(epochs=8, steps=400, batch_size=512, lr=1e-3)
+_PLACE = _Length(epochs=1, steps=120, batch_size=256, lr=1e-3, kl_weight=100.0)
+# The closest two means, in units of the components' standard deviation.
+_GAP = 5.0
+_JOIN = _Length(epochs=15, steps=3_000, batch_size=128, lr=2e-3)
 
 
 def fit(
@@ -169,7 +201,7 @@ class _Run:
             )
         if observed is None:
             observed = np.full(len(images), -1)
-        if observed.shape != (len(images),):
+        elif observed.shape != (len(images),):
             raise ArgumentError(
                 f"`observed` expected shape ({len(images)},); got {observed.shape}."
             )
@@ -185,19 +217,22 @@ class _Run:
         self.classes = np.unique(observed[observed >= 0])
         self.labels_lead = len(self.classes) == settings.n_components
         self.history: list[dict[str, float | str]] = []
+        self.gmvae = GMVAE(self._config()).to(device)
+        # With the exact assignment the model has no q(y | x): one that only finds the clusters.
+        self.assigner: Assigner = self.gmvae.guide.assigner or build_assigner(self.gmvae.config).to(
+            device
+        )
 
     def fit(self) -> Fit:
         """The five phases, in order."""
         known = self._known_components()
-        wide = self._warm_up()
-        representation = wide.encode(self.images).double().numpy()
+        representation = self._warm_up()
         clusters = self._start(representation, known)
-        gmvae = self._build(wide)
-        clusters = self._assign(gmvae, clusters)
-        self._place(gmvae, representation, clusters)
-        self._join(gmvae, known)
-        self._name_components(gmvae)
-        return Fit(gmvae.eval(), self.history, tuple(self._worries(gmvae)))
+        clusters = self._assign(clusters)
+        self._place(representation, clusters)
+        self._join(known)
+        self._name_components()
+        return Fit(self.gmvae.eval(), self.history, tuple(self._worries()))
 
     def _hold_out(
         self, images: Images, observed: np.ndarray
@@ -218,33 +253,41 @@ class _Run:
         components = np.where(self.observed >= 0, np.searchsorted(self.classes, self.observed), -1)
         return torch.as_tensor(components, device=self.device)
 
-    def _warm_up(self) -> GMVAE:
-        """Phase 1: a wide VAE with one standard Gaussian, from views to plain images."""
-        settings = self.settings
+    def _warm_up(self) -> Array:
+        """Phase 1: a representation of every image, (N, W)."""
+        return self._autoencode() if self.settings.augment == "none" else self._contrast()
+
+    def _contrast(self) -> Array:
+        """Directions in which the features of q(y | x) tell images apart, whatever the view."""
+        features = self.assigner.features
+        projection = nn.Linear(features.n_features, _CONTRAST_DIM).to(self.device)
+
+        def objective(x: Tensor, y: Tensor | None, size: int) -> Tensor:
+            views = torch.cat([self.view(x, self.generator), self.view(x, self.generator)])
+            return size * contrastive_loss(*projection(features(views)).chunk(2))
+
+        module = nn.Sequential(features, projection)
+        self._train(objective, module, _CONTRAST, self.settings.warmup_epochs, phase="warm-up")
+        return self._represent(lambda x: F.normalize(projection(features(x)), dim=-1), module)
+
+    def _autoencode(self) -> Array:
+        """Means of a wide VAE with a standard normal prior and a small KL weight."""
+        latent_dim = max(_WIDE_DIM, self.settings.latent_dim)
         wide = GMVAE(
             self._config(
-                n_components=1,
-                latent_dim=max(_WIDE, settings.latent_dim),
-                covariance="spherical",
-                assignment="exact",
+                n_components=1, latent_dim=latent_dim, covariance="spherical", assignment="exact"
             )
         ).to(self.device)
-        wide.model.prior.set(torch.ones(1), *_standard_normal(wide.config.latent_dim))
-        objective = _denoising(wide, self.view, self.generator)
-        epochs = settings.warmup_epochs or self._epochs(_WIDE_STEPS, _WIDE_BATCH)
+        standard = torch.zeros(1, latent_dim), torch.eye(latent_dim).unsqueeze(0)
+        wide.model.prior.set(torch.ones(1), *standard)
+        networks = nn.ModuleList([wide.guide.encoder, wide.model.decoder])
         self._train(
-            objective,
-            wide.guide,
-            [*wide.guide.parameters(), *wide.model.decoder.parameters()],
-            Schedule(
-                epochs, _WIDE_BATCH, _WIDE_LR, kl_start=_WIDE_KL_WEIGHT, kl_end=_WIDE_KL_WEIGHT
-            ),
-            phase="warm-up",
+            wide.elbo_module(), networks, _AUTOENCODE, self.settings.warmup_epochs, phase="warm-up"
         )
-        return wide
+        return wide.encode(self.images).double().numpy()
 
-    def _start(self, representation: np.ndarray, known: Tensor | None) -> Indices:
-        """Phase 2: the clusters of the wide representation."""
+    def _start(self, representation: Array, known: Tensor | None) -> Indices:
+        """Phase 2: the clusters of the representation."""
         clusters = find_clusters(
             representation,
             self.settings.n_components,
@@ -254,60 +297,47 @@ class _Run:
         self._report(Progress("start", 1, 1))
         return clusters
 
-    def _build(self, wide: GMVAE) -> GMVAE:
-        """The model to be trained; it takes over the wide networks where they fit it."""
-        gmvae = GMVAE(self._config()).to(self.device)
-        if self._keeps(wide):
-            gmvae.guide.encoder.load_state_dict(wide.guide.encoder.state_dict())
-            gmvae.model.decoder.load_state_dict(wide.model.decoder.state_dict())
-        return gmvae
+    def _assign(self, clusters: Indices) -> Indices:
+        """Phase 3: q(y | x) learns the clusters from views; then what it makes of them."""
+        assigner = self.assigner
 
-    def _assign(self, gmvae: GMVAE, clusters: Indices) -> Indices:
-        """Phase 3: q(y | x) learns the clusters from views, and says what it makes of them."""
-        assigner = gmvae.guide.assigner
-        if assigner is None:
-            return clusters
+        def fitted(x: Tensor, y: Tensor, size: int) -> Tensor:
+            logits = assigner(self.view(x, self.generator))
+            return size * F.cross_entropy(logits, y, label_smoothing=0.1)
 
-        def objective(x: Tensor, y: Tensor, size: int) -> Tensor:
-            return size * F.cross_entropy(assigner(self.view(x, self.generator)), y)
+        def sharpened(x: Tensor, y: Tensor, size: int) -> Tensor:
+            probabilities = assigner(torch.cat([x, self.view(x, self.generator)])).softmax(-1)
+            return -size * mutual_information(*probabilities.chunk(2))
 
-        self._train(
-            objective,
-            gmvae.guide,
-            list(assigner.parameters()),
-            Schedule(self._epochs(_ASSIGNMENT_STEPS, _WIDE_BATCH), _WIDE_BATCH, _WIDE_LR),
-            y=torch.as_tensor(clusters, device=self.device),
-            phase="assignment",
-        )
-        return gmvae.classify(self.images).argmax(-1).numpy()
+        y = torch.as_tensor(clusters, device=self.device)
+        self._train(fitted, assigner, _ASSIGN, y=y, phase="assignment")
+        self._train(sharpened, assigner, _SHARPEN, y=y, phase="assignment")
+        return np.asarray(self._represent(assigner, assigner).argmax(-1))
 
-    def _place(self, gmvae: GMVAE, representation: np.ndarray, clusters: Indices) -> None:
+    def _represent(self, query: Callable[[Tensor], Tensor], module: nn.Module) -> Array:
+        """What ``query`` makes of every image, (N, W), in float64."""
+        module.eval()
+        with torch.no_grad():
+            parts = [
+                query(self.images.tensor(slice(i, i + 1024)).to(self.device)).cpu()
+                for i in range(0, len(self.images), 1024)
+            ]
+        module.train()
+        return torch.cat(parts).double().numpy()
+
+    def _place(self, representation: Array, clusters: Indices) -> None:
         """Phase 4: a place for each component, and the encoder led there."""
-        weights, means, covariances = moments(representation, clusters, self.settings.n_components)
-        prior = gmvae.model.prior
-        if prior.latent_dim != means.shape[1]:
-            means = place(means, prior.latent_dim, _GAP)
-            covariances = np.broadcast_to(
-                np.eye(prior.latent_dim), (len(means), prior.latent_dim, prior.latent_dim)
-            )
-        prior.set(*(torch.as_tensor(a.copy()) for a in (weights, means, covariances)))
-        networks = [gmvae.guide.encoder, gmvae.model.decoder]
-        self._train(
-            gmvae.elbo_module(),
-            gmvae.guide,
-            [p for network in networks for p in network.parameters()],
-            Schedule(
-                self._epochs(_PLACING_STEPS, _WIDE_BATCH),
-                _WIDE_BATCH,
-                _WIDE_LR,
-                kl_start=_PLACING_KL_WEIGHT,
-                kl_end=_PLACING_KL_WEIGHT,
-            ),
-            y=torch.as_tensor(clusters, device=self.device),
-            phase="placing",
-        )
+        prior = self.gmvae.model.prior
+        k, d = prior.means.shape
+        weights, centroids = centres(representation, clusters, k)
+        means = place(centroids, d, _GAP)
+        covariances = torch.eye(d).expand(k, d, d)
+        prior.set(torch.as_tensor(weights), torch.as_tensor(means), covariances)
+        networks = nn.ModuleList([self.gmvae.guide.encoder, self.gmvae.model.decoder])
+        y = torch.as_tensor(clusters, device=self.device)
+        self._train(self.gmvae.elbo_module(), networks, _PLACE, y=y, phase="placing")
 
-    def _join(self, gmvae: GMVAE, known: Tensor | None) -> None:
+    def _join(self, known: Tensor | None) -> None:
         """Phase 5: the bound and the regularisers, everything trained."""
         settings = self.settings
         regularisers: list[Regulariser] = []
@@ -326,23 +356,19 @@ class _Run:
                     self.generator,
                 )
             )
+        phase = dataclasses.replace(_JOIN, batch_size=settings.batch_size, lr=settings.lr)
         self._train(
-            gmvae.elbo_module(),
-            gmvae.guide,
-            list(gmvae.parameters()),
-            Schedule(
-                settings.epochs or self._epochs(_JOINT_STEPS, settings.batch_size),
-                settings.batch_size,
-                settings.lr,
-                patience=None if self.held_out is None else settings.patience,
-            ),
+            self.gmvae.elbo_module(),
+            self.gmvae,
+            phase,
+            settings.epochs,
             y=known,
             regularisers=regularisers,
-            validate=lambda: self._figures(gmvae),
+            validate=lambda: self._figures(),
             phase="joint",
         )
 
-    def _name_components(self, gmvae: GMVAE) -> None:
+    def _name_components(self) -> None:
         """Name the components by the observed labels."""
         if len(self.classes) == 0:
             return
@@ -352,22 +378,22 @@ class _Run:
             names = [int(c) for c in self.classes]
         else:
             rows = np.flatnonzero(self.observed >= 0)
-            components = gmvae.classify(self.images.subset(rows)).argmax(-1).numpy()
+            components = self.gmvae.classify(self.images.subset(rows)).argmax(-1).numpy()
             for component in range(k):
                 labels = self.observed[rows][components == component]
                 if len(labels):
                     values, counts = np.unique(labels, return_counts=True)
                     names[component] = int(values[counts.argmax()])
-        gmvae.component_classes = tuple(names)
+        self.gmvae.component_classes = tuple(names)
 
-    def _figures(self, gmvae: GMVAE) -> Metrics:
+    def _figures(self) -> Metrics:
         """The bound and its parts on the held-out images, and how many components are in use."""
         images = self.images if self.held_out is None else self.held_out
         if self.held_out is None and len(images) > 2_000:
             images = images.subset(slice(0, 2_000))
         generator = Generator(self.device).manual_seed(self.settings.seed)
-        parts = gmvae.elbo(images, generator=generator)
-        use = gmvae.classify(images).mean(0)
+        parts = self.gmvae.elbo(images, generator=generator)
+        use = self.gmvae.classify(images).mean(0)
         return {
             "loss": -parts.elbo.mean().item(),
             "elbo": parts.elbo.mean().item(),
@@ -377,9 +403,9 @@ class _Run:
             "effective_components": effective_number(use),
         }
 
-    def _worries(self, gmvae: GMVAE) -> list[str]:
+    def _worries(self) -> list[str]:
         """What a user should be told at the end."""
-        effective = effective_number(gmvae.classify(self.images).mean(0))
+        effective = effective_number(self.gmvae.classify(self.images).mean(0))
         k = self.settings.n_components
         if k > 1 and effective < 0.5 * k:
             return [
@@ -404,37 +430,28 @@ class _Run:
         )
         return dataclasses.replace(config, **changes)  # type: ignore[arg-type]
 
-    def _keeps(self, wide: GMVAE) -> bool:
-        return wide.config.latent_dim == self.settings.latent_dim
-
-    def _epochs(self, steps: int, batch_size: int) -> int:
-        """Epochs of at least so many steps, at least one."""
-        return max(1, math.ceil(steps / math.ceil(len(self.images) / batch_size)))
-
     def _train(
         self,
         objective: Callable[..., Tensor],
-        guide: Guide,
-        parameters: Sequence[nn.Parameter],
-        schedule: Schedule,
+        module: nn.Module,
+        length: _Length,
+        epochs: int | None = None,
         *,
         phase: str,
-        y: Tensor | None = None,
-        regularisers: Sequence[Regulariser] = (),
-        validate: Callable[[], Metrics] | None = None,
+        **more: Any,
     ) -> None:
+        """Train all of ``module`` for that length, or for ``epochs`` where they are given."""
+        n_batches = math.ceil(len(self.images) / length.batch_size)
         train(
             objective,
-            guide,
-            parameters,
+            self.gmvae.guide,
+            list(module.parameters()),
             self.images,
-            schedule,
-            y=y,
-            regularisers=regularisers,
-            validate=validate,
+            length.schedule(epochs or max(length.epochs, math.ceil(length.steps / n_batches))),
             callback=self._report,
             phase=phase,
             generator=self.generator,
+            **more,
         )
 
     def _report(self, progress: Progress) -> None:
@@ -446,17 +463,3 @@ class _Run:
 def effective_number(use: Tensor) -> float:
     """Exp of the entropy of the mean responsibilities (K,): from 1 to K components in use."""
     return math.exp(-torch.special.xlogy(use, use).sum().item())
-
-
-def _denoising(gmvae: GMVAE, view: View, generator: Generator) -> nn.Module:
-    """The bound of plain images under a guide that sees a view of them."""
-
-    def guide(x: Tensor, y: Tensor | None = None, size: int | None = None) -> None:
-        gmvae.guide(view(x, generator), y, size)
-
-    module: nn.Module = Trace_ELBO(max_plate_nesting=1)(gmvae.model, guide)
-    return module
-
-
-def _standard_normal(latent_dim: int) -> tuple[Tensor, Tensor]:
-    return torch.zeros(1, latent_dim), torch.eye(latent_dim).unsqueeze(0)

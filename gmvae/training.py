@@ -157,9 +157,10 @@ class _Best:
 
 
 class scaled_latents(Messenger):  # type: ignore[misc]  # noqa: N801  (a Pyro handler)
-    """Weigh the log-probabilities of all sites that are not observed: the KL part of a bound.
+    """Weigh the log-probabilities of all sites but ``x``: the KL part of a bound.
 
-    Put around an ELBO it reaches model and guide alike.
+    Put around an ELBO it reaches model and guide alike. A component that is observed counts as
+    latent: its term stands where the one of an unknown component would.
     """
 
     def __init__(self, weight: float) -> None:
@@ -167,5 +168,5 @@ class scaled_latents(Messenger):  # type: ignore[misc]  # noqa: N801  (a Pyro ha
         self.weight = weight
 
     def _pyro_sample(self, msg: Any) -> None:
-        if not msg["is_observed"]:
+        if msg["name"] != "x":
             msg["scale"] = msg["scale"] * self.weight

@@ -370,6 +370,12 @@ def bad_pickled_npz(path):
     return "bad.npz"
 
 
+def bad_header(path):
+    np.save(path / "bad.npy", BYTES)
+    (path / "bad.npy").write_bytes((path / "bad.npy").read_bytes().replace(b"}", b"("))
+    return "bad.npy"
+
+
 def bad_keys(path):
     np.savez(path / "bad.npz", images=BYTES, y=LABELS)
     return "bad.npz"
@@ -413,6 +419,7 @@ def bad_picture(path):
         (bad_labels, ContentError, r"expected labels of shape \(5,\)"),
         (bad_bytes("bad.npz", b""), ContentError, "damaged file"),
         (bad_bytes("bad.npy", b"no array"), ContentError, "damaged file"),
+        (bad_header, ContentError, "damaged file"),
         (bad_bytes("bad.npz", b"PK\3\4 no zip"), ContentError, "damaged file"),
         (bad_bytes("x.idx", b""), ContentError, "`x.idx` expected an IDX file"),
         (bad_bytes("x.idx", b"\0\0"), ContentError, "expected an IDX file"),

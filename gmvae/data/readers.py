@@ -3,11 +3,12 @@
 import gzip
 import math
 import re
-import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -49,8 +50,8 @@ def read_numpy(path: Path) -> Images:
             with path.open("rb") as file, NpzFile(file, allow_pickle=False) as stored:
                 names = stored.files
                 arrays = {name: stored[name] for name in ("data", "labels") if name in names}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # NumPy's own words on object arrays and damaged files recommend unpickling.
+    # All that damage raises; NumPy's own words on it, and on objects, recommend unpickling.
+    except (ValueError, RuntimeError, EOFError, TokenError, BadZipFile, zlib.error) as error:
         raise ContentError(
             f"`{path.name}` expected arrays of numbers; got objects or a damaged file. "
             "Save it again with numpy.savez(path, data=..., labels=...)."
@@ -112,6 +113,7 @@ def read_folder(folder: Path) -> Images:
         ContentError: there are no pictures, there are pictures both beside and in subfolders,
             one cannot be read, or their sizes or modes differ.
     """
+    name = folder.resolve().name  # also of "."
     subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     numeric = all(p.name.isdecimal() for p in subfolders)
     beside = _pictures(folder)
@@ -122,7 +124,7 @@ def read_folder(folder: Path) -> Images:
     ]
     if bool(beside) == bool(within):
         raise ContentError(
-            f"`{folder.name}` expected pictures (png, jpg, ...), either in the folder or in one "
+            f"`{name}` expected pictures (png, jpg, ...), either in the folder or in one "
             f"subfolder a class; got {'both' if beside else 'none'}. Check the path."
         )
     paths = beside or [path for path, _ in within]
@@ -132,15 +134,13 @@ def read_folder(folder: Path) -> Images:
         picture = _picture(path)
         if picture.shape != first.shape:
             raise ContentError(
-                f"`{folder.name}` expected pictures of one size and mode, (H, W, C) "
+                f"`{name}` expected pictures of one size and mode, (H, W, C) "
                 f"{first.shape} as {paths[0].name}; got {picture.shape} in {path.name}. "
                 "Convert them to one."
             )
         data[row] = picture
-    labels = [label for _, label in within] if within else None
-    return Images(
-        np.moveaxis(data, 3, 1), None if labels is None else np.array(labels), folder.name
-    )
+    labels = np.array([label for _, label in within], dtype=np.int64) if within else None
+    return Images(np.moveaxis(data, 3, 1), labels, name)
 
 
 def _pictures(folder: Path) -> list[Path]:

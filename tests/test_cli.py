@@ -1,0 +1,618 @@
+"""The command line, from arguments to files, exit codes and messages."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from gmvae_cli import app, errors, experiment, options, output, progress
+
+from gmvae import GMVAE, Images, load
+from gmvae.errors import ArgumentError
+from gmvae.training import Progress
+
+QUICK = ("--epochs", "1", "--warmup-epochs", "1")
+
+
+def save(path: Path, images: Images) -> str:
+    """Write images in the original's format; return the path as an argument."""
+    arrays = {} if images.labels is None else {"labels": images.labels}
+    np.savez(path, data=(images.pixels[:, 0] * 255).astype(np.uint8), **arrays)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Images:
+    return load("digits").only([1, 4, 8]).subset(slice(0, 60))
+
+
+@pytest.fixture(scope="module")
+def named_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The original's experiment, hardly trained."""
+    folder = tmp_path_factory.mktemp("named") / "run"
+    assert app.run(["train", "--output", str(folder), *QUICK]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unnamed_run(digits: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a file, without any label."""
+    folder = tmp_path_factory.mktemp("unnamed")
+    data = save(folder / "digits.npz", digits)
+    assert app.run(["train", data, "--output", str(folder / "run"), "--lr", "1e-3", *QUICK]) == 0
+    return folder / "run"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands write their default files to a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+# Help and speed
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "pyro", "matplotlib", "sklearn", "rich"}
+    code = f"import gmvae_cli.app, sys; print({heavy} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_the_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+
+
+COMMANDS = ("train", "classify", "reconstruct", "evaluate", "sample", "info")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Examples:\n    gmvae {command}\n" in shown
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("gmvae ")
+
+
+def test_choices_and_defaults_are_those_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+    from gmvae import likelihood, model, networks, prior, views
+    from gmvae.recipe import Settings
+
+    assert get_args(options.Covariance) == get_args(prior.Covariance)
+    assert get_args(options.Likelihood) == get_args(likelihood.LikelihoodName)
+    assert get_args(options.Assignment) == get_args(model.Assignment)
+    assert get_args(options.Network) == get_args(networks.Network)
+    assert set(get_args(options.Augment)) == set(views.AUGMENTATIONS)
+    app.run(["train", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in ("latent_dim", "covariance", "network", "likelihood", "augment", "batch_size"):
+        assert f"({getattr(Settings(), name)})." in shown, name
+    assert f"({Settings().lr:g})." in shown
+
+
+# Which images, which labels
+
+
+def prepared(**request: Any) -> experiment.Experiment:
+    return experiment.prepare(experiment.Request(**request))
+
+
+def test_without_data_it_is_the_experiment_of_the_original() -> None:
+    found = prepared()
+    assert found.train.classes == found.scored.classes == (1, 4, 8)
+    assert found.n_components == 3
+    seen = found.observed[found.observed >= 0]
+    assert np.unique(seen, return_counts=True)[1].tolist() == [5, 5, 5]
+    assert found.scored_name == "digits, test part, classes 1, 4, 8"
+    assert len(found.scored) == len(load("digits", part="test").only([1, 4, 8]))
+
+
+def test_named_data_observes_nothing() -> None:
+    found = prepared(data="digits")
+    assert found.n_components == 10
+    assert found.n_observed == 0
+    assert found.held_out is None
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_observed_labels_are_the_right_ones(seed: int) -> None:
+    found = prepared(data="digits", labels=2, seed=seed)
+    rows = np.flatnonzero(found.observed >= 0)
+    assert found.train.labels is not None
+    assert found.observed[rows].tolist() == found.train.labels[rows].tolist()
+    assert len(rows) == 20
+
+
+def test_other_seeds_observe_other_images() -> None:
+    assert not np.array_equal(prepared(seed=0).observed, prepared(seed=1).observed)
+
+
+def test_a_path_is_scored_on_what_was_not_observed(digits: Images, tmp_path: Path) -> None:
+    found = prepared(data=save(tmp_path / "a.npz", digits), labels=3)
+    assert len(found.scored) == len(digits) - 9
+    assert "the training images themselves but the 9 observed ones" in found.scored_name
+
+
+def test_labelled_val_is_observed_and_joins(digits: Images, tmp_path: Path) -> None:
+    train = save(tmp_path / "train.npz", digits.subset(slice(0, 40)))
+    val = save(tmp_path / "val.npz", digits.subset(slice(40, 60)))
+    found = prepared(data=train, val=val)
+    assert found.n_observed == 20
+    assert len(found.train) == 60
+    assert (found.observed[:40] == experiment.UNSEEN).all()
+    assert digits.labels is not None
+    assert found.observed[40:].tolist() == digits.labels[40:].tolist()
+    assert len(found.scored) == 40
+    assert found.held_out is None
+
+
+def test_labels_chosen_from_val_leave_the_rest_held_out(digits: Images, tmp_path: Path) -> None:
+    train = save(tmp_path / "train.npz", digits.subset(slice(0, 40)))
+    val = save(tmp_path / "val.npz", digits.subset(slice(40, 60)))
+    found = prepared(data=train, val=val, labels=1)
+    assert found.n_observed == 3
+    assert len(found.train) == 43
+    assert found.held_out is not None
+    assert len(found.held_out) == 17
+    unseen = prepared(data=train, val=val, labels=0)
+    assert unseen.held_out is not None
+    assert (unseen.n_observed, len(unseen.train), len(unseen.held_out)) == (0, 40, 20)
+
+
+def test_val_without_labels_is_held_out(digits: Images, tmp_path: Path) -> None:
+    train = save(tmp_path / "train.npz", digits.subset(slice(0, 40)))
+    val = save(tmp_path / "val.npz", Images(digits.pixels[40:]))
+    found = prepared(data=train, val=val, labels=2)
+    assert found.held_out is not None
+    assert len(found.held_out) == 20
+    assert (found.n_observed, len(found.train)) == (6, 40)
+
+
+def test_labels_of_val_name_an_unlabelled_set(digits: Images, tmp_path: Path) -> None:
+    train = save(tmp_path / "train.npz", Images(digits.pixels))
+    found = prepared(data=train, val=save(tmp_path / "val.npz", digits))
+    assert found.n_components == 3
+    assert found.scored.labels is None
+
+
+def test_without_any_label_there_are_ten_components(digits: Images, tmp_path: Path) -> None:
+    found = prepared(data=save(tmp_path / "a.npz", Images(digits.pixels)))
+    assert found.n_components == 10
+
+
+def test_labels_are_refused_where_there_are_none(digits: Images, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="--val"):
+        prepared(data=save(tmp_path / "a.npz", Images(digits.pixels)), labels=1)
+
+
+@pytest.mark.parametrize("text", ["", "1,x", "1,,2", "-1", "1,1", "1.5"])
+def test_class_lists_that_are_none(text: str) -> None:
+    with pytest.raises(ArgumentError, match="--classes"):
+        experiment.class_list(text)
+
+
+def test_class_lists() -> None:
+    assert experiment.class_list("1, 4,8") == (1, 4, 8)
+    assert experiment.class_list(None) is None
+
+
+# The run folder and what reads it
+
+
+def test_train_writes_a_whole_run_folder(named_run: Path) -> None:
+    assert {path.name for path in named_run.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "history.csv",
+        "metrics.json",
+        "latent.png",
+        "reconstructions.png",
+        "manifold.png",
+        "mixture.png",
+        "ambiguous.png",
+    }
+    assert [path.name for path in named_run.parent.iterdir()] == ["run"]
+    training = json.loads((named_run / "config.json").read_text())["training"]
+    assert training["data"] == "digits"
+    assert training["classes"] == [1, 4, 8]
+    assert training["labels_observed"] == 15
+    assert training["settings"]["n_components"] == 3
+    metrics = json.loads((named_run / "metrics.json").read_text())
+    assert metrics["n_images"] == 134
+    assert 0 <= metrics["acc_named"] <= 1
+
+
+def test_history_has_a_row_an_epoch(named_run: Path) -> None:
+    with (named_run / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["phase"] for row in rows if row["phase"] in ("warm-up", "joint")] == [
+        "warm-up",
+        "joint",
+    ]
+    joint = rows[-1]
+    bound = float(joint["reconstruction"]) - float(joint["kl_z"]) - float(joint["kl_y"])
+    assert float(joint["elbo"]) == pytest.approx(bound, rel=1e-4)
+
+
+def test_train_says_what_it_saw_and_what_comes_next(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "digits.npz", digits)
+    assert app.run(["train", data, "--labels", "2", "-o", "deep/run", *QUICK]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("6 labels observed in training (2 of class 1, 2 of class 4, 2 of")
+    assert any("the training images themselves but the 6 observed ones" in line for line in lines)
+    assert any(line.startswith("Accuracy of Predicted_Label: ") for line in lines)
+    assert any("deep/run" in line for line in lines)
+    assert lines[-1] == "Next: gmvae classify --model deep/run"
+
+
+def test_classify_writes_labels_components_and_probabilities(
+    named_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["classify", "--model", str(named_run)]) == 0
+    gmvae, images = GMVAE.load(named_run), load("digits", part="test").only([1, 4, 8])
+    with Path("vae.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["Predicted_Label", "Component", "Probability"]
+    assert [int(row[0]) for row in rows[1:]] == gmvae.predict(images).tolist()
+    probabilities, components = gmvae.classify(images).max(-1)
+    assert [int(row[1]) for row in rows[1:]] == components.tolist()
+    assert [float(row[2]) for row in rows[1:]] == pytest.approx(probabilities.tolist(), abs=1e-6)
+    shown = capsys.readouterr().out
+    assert "0 is class 1, 1 is class 4, 2 is class 8" in shown
+    assert "134 images (digits, test part, classes 1, 4, 8): vae.csv" in shown
+
+
+def test_classify_writes_the_single_column_of_the_original(named_run: Path) -> None:
+    arguments = ["classify", "digits", "--model", str(named_run), "--columns", "label"]
+    assert app.run([*arguments, "-o", "labels.csv"]) == 0
+    lines = Path("labels.csv").read_text().splitlines()
+    assert lines[0] == "Predicted_Label"
+    assert set(lines[1:]) <= {"1", "4", "8"}
+
+
+def test_a_file_is_classified_whole_and_in_order(
+    named_run: Path, digits: Images, tmp_path: Path
+) -> None:
+    data = save(tmp_path / "some.npz", digits)
+    assert app.run(["classify", data, "--model", str(named_run)]) == 0
+    assert len(Path("vae.csv").read_text().splitlines()) == 1 + len(digits)
+
+
+def test_without_observed_labels_the_component_is_the_prediction(
+    unnamed_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["classify", "--model", str(unnamed_run)]) == 0
+    assert "No label was observed in training" in capsys.readouterr().out
+    with Path("vae.csv").open(newline="") as file:
+        assert all(row["Predicted_Label"] == row["Component"] for row in csv.DictReader(file))
+
+
+def test_reconstruct_writes_images_in_the_format_of_the_original(named_run: Path) -> None:
+    assert app.run(["reconstruct", "--model", str(named_run)]) == 0
+    with np.load("vae_reconstructed.npz", allow_pickle=False) as arrays:
+        data = arrays["data"]
+    assert data.shape == (134, 8, 8)
+    assert data.dtype == np.float32
+    assert data.min() >= 0
+    assert data.max() <= 1
+
+
+def test_reconstruct_keeps_channels(tmp_path: Path) -> None:
+    import torch
+
+    output.write_images(tmp_path / "a.npz", torch.zeros(2, 3, 4, 5))
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["data"].shape == (2, 3, 4, 5)
+
+
+def test_evaluate_prints_json_and_writes_it(
+    named_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", "--model", str(named_run), "--samples", "2", "--json"]
+    assert app.run([*arguments, "-o", "figures.json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(Path("figures.json").read_text())
+    assert len(printed["overlap"]) == 3
+    metrics = json.loads((named_run / "metrics.json").read_text())
+    assert printed["acc_named"] == pytest.approx(metrics["acc_named"])
+
+
+def test_evaluate_prints_a_table(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["evaluate", "--model", str(named_run), "--samples", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "accuracy of predicted labels" in shown
+    assert "no normalised density" in shown
+
+
+def test_evaluate_without_names_leaves_their_figures_out(
+    unnamed_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["evaluate", "--model", str(unnamed_run), "--samples", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "accuracy of predicted labels" not in shown
+    assert "components matched to classes" in shown
+
+
+def test_sample_draws_a_picture_or_arrays(named_run: Path) -> None:
+    assert app.run(["sample", "--model", str(named_run), "-n", "7"]) == 0
+    assert Path("samples.png").read_bytes().startswith(b"\x89PNG")
+    arguments = ["sample", "--model", str(named_run), "-n", "7", "-o", "samples.npz"]
+    assert app.run([*arguments, "--component", "2"]) == 0
+    with np.load("samples.npz") as arrays:
+        assert arrays["data"].shape == (7, 8, 8)
+        assert (arrays["components"] == 2).all()
+
+
+def test_info_tells_what_the_model_is(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["info", "--model", str(named_run)]) == 0
+    shown = capsys.readouterr().out
+    assert "1 x 8 x 8" in shown
+    assert "digits, classes 1, 4, 8" in shown
+    assert "0: class 1" in shown
+    assert app.run(["info", "--model", str(named_run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"]["labels_observed"] == 15
+
+
+# What exists
+
+
+def test_nothing_is_overwritten_without_force(
+    named_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("vae.csv").write_text("precious")
+    arguments = ["classify", "--model", str(named_run)]
+    assert app.run(arguments) == 2
+    assert "--force" in capsys.readouterr().err
+    assert Path("vae.csv").read_text() == "precious"
+    assert app.run([*arguments, "--force"]) == 0
+    assert Path("vae.csv").read_text() != "precious"
+
+
+def test_force_replaces_a_run_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    output.check_folder(folder, False, frozenset({"config.json"}))  # an empty one is no loss
+    (folder / "config.json").touch()
+    with pytest.raises(FileExistsError, match="--force"):
+        output.check_folder(folder, False, frozenset({"config.json"}))
+    output.check_folder(folder, True, frozenset({"config.json"}))
+    (folder / "thesis.tex").touch()
+    with pytest.raises(FileExistsError, match=r"thesis\.tex"):
+        output.check_folder(folder, True, frozenset({"config.json"}))
+
+
+def test_the_current_folder_is_never_replaced() -> None:
+    with pytest.raises(ArgumentError, match="of its own"):
+        output.check_folder(Path(), True, frozenset())
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)  # root may write everywhere
+    assert app.run(["train", "-o", str(tmp_path / "run")]) == 2
+    assert "cannot be written (Permission denied)" in one_line(capsys)
+
+
+# Errors
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The single line on standard error but for progress, which must be an error."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+SQUARES = np.zeros((6, 8, 8), np.uint8)
+BAD_ARRAYS: dict[str, dict[str, Any]] = {
+    "empty": {"data": SQUARES[:0]},
+    "wrong-shape": {"data": np.zeros(6)},
+    "nan": {"data": np.full((6, 8, 8), np.nan)},
+    "objects": {"data": np.array([None] * 6)},
+    "labels-of-another-length": {"data": SQUARES, "labels": np.arange(5)},
+    "nothing-named-data": {"images": SQUARES},
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_content_that_does_not_fit_is_one_line_and_exit_1(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "bad.npz", **BAD_ARRAYS[case])
+    assert app.run(["train", "bad.npz"]) == 1
+    assert "Traceback" not in one_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "absent.npz"], "absent.npz"),
+        (["train", "emnist"], "digits, mnist"),
+        (["train", "digits", "--classes", "1,77"], "77"),
+        (["train", "digits", "--classes", "one"], "1,4,8"),
+        (["train", "digits", "--labels", "9999"], "9999"),
+        (["train", "digits", "--epochs", "0"], "--epochs"),
+        (["train", "digits", "--lr", "-1"], "`lr`"),
+        (["train", "digits", "--covariance", "round"], "spherical"),
+        (["train", "digits", "--device", "abacus"], "abacus"),
+        (["train", "--output", "file/run"], "is a file"),
+        (["train", "--output", "file"], "got the file"),
+        (["train", "--config", "absent.toml"], "absent.toml"),
+        (["train", "--bogus"], "See `gmvae train --help`."),
+        (["tarin"], "See `gmvae --help`."),
+        (["classify", "--model", "absent"], "gmvae train"),
+        (["classify", "--model", "absent", "--output", "file"], "--force"),
+        (["sample", "--output", "samples.gif"], ".png or .npz"),
+    ],
+)
+def test_options_and_paths_that_are_wrong_are_one_line_and_exit_2(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert app.run(arguments) == 2
+    assert words in one_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_more_components_than_images(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "few.npz", digits.subset(slice(0, 5)))
+    assert app.run(["train", data, "--components", "6"]) == 2
+    assert "`n_components` expected at most the number of images, 5; got 6" in one_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["few.npz"]
+
+
+@pytest.mark.parametrize("command", ["classify", "reconstruct", "evaluate"])
+def test_images_of_another_shape_than_the_model(
+    command: str, named_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "large.npz", data=np.zeros((4, 28, 28), np.uint8))
+    assert app.run([command, "large.npz", "--model", str(named_run)]) == 1
+    assert "(1, 8, 8)" in one_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["large.npz"]
+
+
+def test_a_component_that_is_not_there(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["sample", "--model", str(named_run), "--component", "3"]) == 2
+    assert "expected 0 to 2; got 3" in one_line(capsys)
+
+
+def test_an_unexpected_error_is_one_line_until_debugged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("lost\nand gone")
+
+    monkeypatch.setattr("gmvae_cli.info.open_run", fail)
+    assert app.run(["info"]) == 1
+    assert one_line(capsys).endswith("run again with --debug for the traceback.")
+    assert app.run(["info", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interruption_is_no_failure_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gmvae_cli.info.open_run", interrupt)
+    assert app.run(["info"]) == 130
+    assert "interrupted" in one_line(capsys)
+
+
+def test_errors_of_the_system_name_their_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert errors.report(OSError(28, "No space left on device", "run")) == 1
+    assert one_line(capsys) == "Error: No space left on device: run"
+
+
+# --config
+
+
+def parse(
+    monkeypatch: pytest.MonkeyPatch, text: str, *arguments: str
+) -> tuple[int, experiment.Request | None, dict[str, Any]]:
+    """Run ``train`` with a configuration up to the point where it would load images."""
+    seen: dict[str, Any] = {}
+
+    def stop(request: experiment.Request) -> None:
+        seen["request"] = request
+        raise ArgumentError("enough")
+
+    Path("run.toml").write_text(text)
+    monkeypatch.setattr("gmvae_cli.train.prepare", stop)
+    code = app.run(["train", "--config", "run.toml", *arguments])
+    return code, seen.get("request"), seen
+
+
+def test_a_configuration_gives_what_flags_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'data = "digits"\nclasses = [1, 4]\nseed = 3\nlabels = 2\n'
+    _, request, _ = parse(monkeypatch, text, "--seed", "5")
+    assert request == experiment.Request("digits", None, (1, 4), 2, None, 5)
+    _, request, _ = parse(monkeypatch, text, "mnist", "--classes", "7")
+    assert request == experiment.Request("mnist", None, (7,), 2, None, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("latent-dims = 2", 2, "'latent-dim'"),
+        ("labells = 2", 2, "'labels'"),
+        ("latent_dim = 0", 2, "--latent-dim"),
+        ("epochs = 2.7", 2, "--epochs"),
+        ("epochs = true", 2, "--epochs"),
+        ("config = 'other.toml'", 2, "nearest"),
+        ("epochs = ", 1, "expected TOML"),
+        ("[train]\nepochs = 2", 2, "nearest"),
+        ("epochs = {joint = 2}", 1, "the table [epochs]"),
+    ],
+)
+def test_a_configuration_that_is_wrong(
+    text: str,
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert parse(monkeypatch, text)[0] == code
+    assert words in one_line(capsys)
+
+
+def test_settings_of_a_run_can_be_written_as_a_configuration() -> None:
+    keys = tomllib.loads("components = 3\nbatch-size = 64\nwarmup-epochs = 2")
+    assert keys  # the names that the README shows are names of flags
+    assert app.run(["train", "--help"]) == 0
+
+
+# Progress
+
+
+def epochs(phase: str, n: int) -> list[Progress]:
+    return [Progress(phase, i + 1, n, {"elbo": -100.0 + i, "kl_z": 1.5}) for i in range(n)]
+
+
+def test_lines_are_few_and_hold_the_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    show = progress.Lines()
+    for now in (*epochs("warm-up", 100), Progress("start", 1, 1), *epochs("joint", 3)):
+        show(now)
+    lines = capsys.readouterr().err.splitlines()
+    phases = [line.split()[0] for line in lines]
+    assert 0 < phases.count("warm-up") <= progress.LINES_A_PHASE + 1
+    assert lines[-1] == "joint 3/3: ELBO -98.0, KL of z 1.50"
+    assert any("s left" in line for line in lines)
+
+
+def test_bars_show_every_phase_and_the_newest_figures() -> None:
+    from rich.console import Console
+
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    with progress._bars(console) as show:
+        for now in (*epochs("warm-up", 3), *epochs("joint", 2)):
+            show(now)
+    last = screen.getvalue()
+    assert "3/3" in last
+    assert "joint" in last
+    assert "ELBO -99.0, KL of z 1.50" in last

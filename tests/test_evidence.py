@@ -1,0 +1,153 @@
+"""Bounds per image, against formulas and against a model whose evidence is known."""
+
+import pytest
+import torch
+from toys import (
+    ASSIGNMENTS,
+    COVARIANCES,
+    ConstantAssigner,
+    K,
+    LinearGaussian,
+    exact_guide,
+    log_normal,
+    random_images,
+    tiny,
+)
+from torch import nn
+from torch.nn import functional as F
+
+from gmvae.errors import ArgumentError
+from gmvae.evidence import elbo_parts, log_evidence
+from gmvae.guide import Guide
+
+LABELS = {"none": None, "some": torch.tensor([-1, 0, 2, -1, 1]), "all": torch.arange(5) % K}
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def with_encoder(truth, loc, scale, logits=None):
+    class Encoder(nn.Module):
+        def forward(self, x):
+            return loc, scale
+
+    if truth.model.assignment == "exact":
+        return Guide(Encoder(), prior=truth.prior)
+    return Guide(Encoder(), ConstantAssigner(logits))
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_parts_by_hand(covariance, assignment, labels):
+    gmvae = tiny(covariance=covariance, assignment=assignment).double()
+    prior, x, y = gmvae.model.prior, random_images(5, dtype=torch.float64), LABELS[labels]
+    loc, scale = gmvae.guide.encoder(x)
+    z = loc + scale * torch.randn(4, *loc.shape, generator=seeded(), dtype=torch.float64)
+    log_p_z = torch.stack(
+        [log_normal(z, prior.means[k], prior.full_covariances[k]) for k in range(K)], dim=-1
+    )
+    if assignment == "amortised":
+        q_y = gmvae.guide.assigner(x).softmax(-1).expand(4, -1, -1)
+    else:
+        q_y = (prior.weights * log_p_z.exp()) / (prior.weights * log_p_z.exp()).sum(-1, True)
+    if y is not None:
+        q_y = torch.where((y >= 0)[:, None], torch.eye(K).double()[y], q_y)
+    log_q_z = log_normal(z, loc, scale.square().diag_embed())
+    reconstruction = -F.binary_cross_entropy_with_logits(
+        gmvae.model.decoder(z), x.expand(4, -1, -1, -1, -1), reduction="none"
+    ).sum((-1, -2, -3))
+    kl_z = log_q_z - (q_y * log_p_z).sum(-1)
+    kl_y = (torch.special.xlogy(q_y, q_y) - q_y * prior.weights.log()).sum(-1)
+    parts = elbo_parts(gmvae.model, gmvae.guide, x, y, 4, seeded())
+    for part, expected in zip(parts, (reconstruction, kl_z, kl_y), strict=True):
+        torch.testing.assert_close(part, expected.mean(0), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(parts.elbo, parts.reconstruction - parts.kl_z - parts.kl_y)
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("labels", LABELS)
+def test_the_parts_add_to_the_bound_that_pyro_trains_on(assignment, labels):
+    gmvae = tiny(assignment=assignment).double()
+    x, y = random_images(5, dtype=torch.float64), LABELS[labels]
+    torch.manual_seed(3)
+    loss = gmvae.elbo_module()(x, y)
+    torch.manual_seed(3)
+    parts = elbo_parts(gmvae.model, gmvae.guide, x, y)
+    torch.testing.assert_close(parts.elbo.sum(), -loss, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_kl_of_y_is_never_negative(assignment):
+    gmvae = tiny(assignment=assignment)
+    parts = elbo_parts(gmvae.model, gmvae.guide, random_images(200), n_samples=3)
+    assert (parts.kl_y >= -1e-6).all()
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("n_samples", [1, 7])
+def test_the_exact_guide_gives_the_evidence_with_any_number_of_draws(assignment, n_samples):
+    truth = LinearGaussian(1, assignment=assignment)
+    pair = truth.model, exact_guide(truth)
+    for bound in (
+        log_evidence(*pair, truth.x, n_samples),
+        elbo_parts(*pair, truth.x, n_samples=n_samples).elbo,
+    ):
+        torch.testing.assert_close(bound.detach(), truth.log_evidence(), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_the_bound_rises_with_draws_to_the_exact_evidence(assignment, covariance):
+    """Three components; the guide has the posterior's moments, a little wider."""
+    truth = LinearGaussian(K, covariance, assignment)
+    means, covariances = truth.posterior()
+    q_y = truth.log_joint().softmax(-1)
+    loc = (q_y.unsqueeze(-1) * means).sum(1)
+    spread = (means - loc.unsqueeze(1)).square() + covariances.diagonal(dim1=-2, dim2=-1)
+    scale = 1.2 * (q_y.unsqueeze(-1) * spread).sum(1).sqrt()
+    guide = with_encoder(truth, loc, scale, torch.zeros(K).double())
+    exact = truth.log_evidence().sum().item()
+    repeats = {1: 400, 4: 200, 32: 50, 2_000: 10}
+    bounds = [
+        sum(log_evidence(truth.model, guide, truth.x, s).sum().item() for _ in range(n)) / n
+        for s, n in repeats.items()
+    ]
+    elbo = elbo_parts(truth.model, guide, truth.x, n_samples=400).elbo.sum().item()
+    assert elbo < bounds[1] < bounds[2] < bounds[3] < exact + 0.05
+    assert bounds[0] < bounds[1]
+    assert bounds[3] == pytest.approx(exact, abs=0.05)
+
+
+def test_each_image_has_its_own_log_sum_exp():
+    """The bound of a batch is the bounds of its images, not a pooled one."""
+    gmvae = tiny()
+    x = random_images(3)
+    noise = [torch.randn(5, 3, 2, generator=seeded(1))[:, i] for i in range(3)]
+    whole = log_evidence(gmvae.model, gmvae.guide, x, 5, seeded(1))
+    prior = gmvae.model.prior
+    for i in range(3):
+        loc, scale = gmvae.guide.encoder(x[i])
+        z = loc + scale * noise[i]
+        log_w = (
+            gmvae.model.likelihood(gmvae.model.decoder(z)).log_prob(x[i])
+            + prior.z_dist().log_prob(z)
+            - torch.distributions.Normal(loc, scale).log_prob(z).sum(-1)
+        )
+        torch.testing.assert_close(whole[i], log_w.exp().mean().log())
+
+
+def test_gradients_flow_and_a_generator_leaves_torchs_own_alone():
+    gmvae = tiny()
+    x = random_images(3)
+    before = torch.get_rng_state()
+    log_evidence(gmvae.model, gmvae.guide, x, 4, seeded()).sum().backward()
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(p.grad is not None for p in gmvae.guide.encoder.parameters())
+
+
+def test_labels_that_do_not_fit_are_refused():
+    gmvae = tiny()
+    with pytest.raises(ArgumentError, match="`y` expected"):
+        elbo_parts(gmvae.model, gmvae.guide, random_images(2), torch.tensor([0, K]))

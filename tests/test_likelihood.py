@@ -1,0 +1,121 @@
+"""The heads against their formulas."""
+
+import pytest
+import torch
+from toys import SHAPE
+from torch import nn
+from torch.nn import functional as F
+
+from gmvae.errors import ArgumentError
+from gmvae.likelihood import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Gaussian,
+    Likelihood,
+    named_likelihood,
+)
+
+HEADS = [Bernoulli(), Bernoulli(grey=False), ContinuousBernoulli(), Gaussian(), Gaussian(0.3, False)]
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("leading", [(), (4,), (3, 1, 4)])
+def test_the_event_is_the_image(head, leading):
+    output = 3 * torch.randn(*leading, *SHAPE)
+    p_x = head(output)
+    assert (p_x.batch_shape, p_x.event_shape) == (leading, SHAPE)
+    mean = head.mean(output)
+    assert mean.shape == output.shape
+    assert mean.min() >= 0
+    assert mean.max() <= 1
+    x = p_x.sample()
+    assert p_x.log_prob(x).shape == leading
+
+
+def test_bernoulli_on_grey_pixels_is_minus_the_cross_entropy():
+    output, x = torch.randn(5, *SHAPE), torch.rand(5, *SHAPE)
+    expected = F.binary_cross_entropy_with_logits(output, x, reduction="none").sum((1, 2, 3))
+    torch.testing.assert_close(Bernoulli()(output).log_prob(x), -expected)
+
+
+def test_bernoulli_refuses_grey_pixels_where_it_is_told_of_none():
+    binary = Bernoulli(grey=False)
+    output = torch.randn(2, *SHAPE)
+    assert binary(output).log_prob(torch.ones(2, *SHAPE)).shape == (2,)
+    with pytest.raises(ValueError, match="support"):
+        binary(output).log_prob(torch.full((2, *SHAPE), 0.5))
+
+
+@pytest.mark.parametrize("logit", [-20.0, -3.0, -1e-4, 0.0, 1e-4, 0.7, 20.0])
+def test_continuous_bernoulli_integrates_to_1(logit):
+    x = torch.linspace(0, 1, 20_001, dtype=torch.float64)
+    output = torch.full((len(x), 1, 1, 1), logit, dtype=torch.float64)
+    p_x = ContinuousBernoulli()(output).log_prob(x.reshape(-1, 1, 1, 1)).exp()
+    assert torch.trapezoid(p_x, x).item() == pytest.approx(1, abs=1e-5)
+    mean = torch.trapezoid(x * p_x, x).item()
+    assert ContinuousBernoulli().mean(output)[0].item() == pytest.approx(mean, abs=1e-4)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("logit", [-200.0, 200.0])
+def test_sure_decoders_have_finite_gradients(head, logit):
+    output = torch.full((1, *SHAPE), logit, requires_grad=True)
+    for pixel in (0.0, 1.0):
+        log_prob = head(output).log_prob(torch.full((1, *SHAPE), pixel)).sum()
+        (gradient,) = torch.autograd.grad(log_prob, output)
+        assert log_prob.isfinite()
+        assert gradient.isfinite().all()
+
+
+def test_gaussian_is_around_the_sigmoid():
+    output, x = torch.randn(5, *SHAPE), torch.rand(5, *SHAPE)
+    expected = torch.distributions.Normal(output.sigmoid(), 0.3).log_prob(x).sum((1, 2, 3))
+    torch.testing.assert_close(Gaussian(0.3)(output).log_prob(x).detach(), expected)
+
+
+def test_a_fixed_scale_is_saved_but_never_trained():
+    learned, fixed = Gaussian(0.3), Gaussian(0.3, learned=False)
+    assert [n for n, _ in learned.named_parameters()] == ["log_scale"]
+    assert not list(fixed.parameters())
+    assert list(fixed.state_dict()) == list(learned.state_dict()) == ["log_scale"]
+
+
+@pytest.mark.parametrize(
+    ("head", "normalised"), list(zip(HEADS, [False, True, True, True, True], strict=True))
+)
+def test_normalised_says_whether_it_is_a_density(head, normalised):
+    assert head.normalised is normalised
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("bernoulli", Bernoulli),
+        ("continuous-bernoulli", ContinuousBernoulli),
+        ("gaussian", Gaussian),
+    ],
+)
+def test_names(name, kind):
+    assert type(named_likelihood(name)) is kind
+    assert named_likelihood(name, grey=False).normalised
+
+
+def test_errors():
+    with pytest.raises(ArgumentError, match="`likelihood` expected one of bernoulli, .*got 'beta'"):
+        named_likelihood("beta")
+    for scale in (0.0, -1.0, float("nan")):
+        with pytest.raises(ArgumentError, match="`scale` expected above 0; got"):
+            Gaussian(scale)
+    with pytest.raises(NotImplementedError, match="forward"):
+        Likelihood()(torch.zeros(SHAPE))
+
+
+def test_a_likelihood_of_ones_own_needs_only_forward():
+    class Poisson(Likelihood):
+        def forward(self, output):
+            return torch.distributions.Independent(
+                torch.distributions.Poisson(nn.functional.softplus(output)), 3
+            )
+
+    output = torch.randn(2, *SHAPE)
+    torch.testing.assert_close(Poisson().mean(output), nn.functional.softplus(output))

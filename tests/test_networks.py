@@ -1,0 +1,98 @@
+"""Shapes, and that entries of the leading dimensions do not see each other."""
+
+import pytest
+import torch
+from torch import nn
+
+from gmvae.errors import ArgumentError
+from gmvae.networks import MLP, Assigner, Encoder, build_decoder, build_features, halvings
+
+SIZES = [(1, 28, 28), (3, 8, 8), (1, 5, 7), (4, 1, 1), (1, 2, 19), (3, 33, 16)]
+NETWORKS = ["mlp", "conv"]
+LAYERS = (12, 8), (3, 4)
+
+sizes = pytest.mark.parametrize("image_shape", SIZES, ids=str)
+networks = pytest.mark.parametrize("network", NETWORKS)
+
+
+@sizes
+@networks
+def test_encoders_take_any_image_and_any_leading_dimensions(network, image_shape):
+    encoder = Encoder(build_features(network, image_shape, *LAYERS), 2)
+    assigner = Assigner(build_features(network, image_shape, *LAYERS), 3)
+    x = torch.rand(2, 1, 3, *image_shape)
+    loc, scale = encoder(x)
+    assert loc.shape == scale.shape == (2, 1, 3, 2)
+    assert (scale > 0).all()
+    assert assigner(x).shape == (2, 1, 3, 3)
+    for i in range(2):
+        for j in range(3):
+            torch.testing.assert_close(loc[i, 0, j], encoder(x[i, 0, j])[0])
+            torch.testing.assert_close(scale[i, 0, j], encoder(x[i, 0, j])[1])
+            torch.testing.assert_close(assigner(x)[i, 0, j], assigner(x[i, 0, j]))
+
+
+@sizes
+@networks
+def test_decoders_give_any_image_at_any_leading_dimensions(network, image_shape):
+    decoder = build_decoder(network, 2, image_shape, *LAYERS)
+    z = torch.randn(2, 1, 3, 2)
+    output = decoder(z)
+    assert output.shape == (2, 1, 3, *image_shape)
+    for i in range(2):
+        for j in range(3):
+            torch.testing.assert_close(output[i, 0, j], decoder(z[i, 0, j]))
+
+
+@sizes
+@networks
+def test_every_parameter_takes_part(network, image_shape):
+    encoder = Encoder(build_features(network, image_shape, *LAYERS), 2)
+    decoder = build_decoder(network, 2, image_shape, *LAYERS)
+    loc, scale = encoder(torch.rand(20, *image_shape))
+    decoder(loc + scale).square().sum().backward()
+    for name, parameter in [*encoder.named_parameters(), *decoder.named_parameters()]:
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "expected"),
+    [
+        ((1, 28, 28), [(28, 28), (14, 14), (7, 7), (4, 4)]),
+        ((3, 4, 4), [(4, 4)]),
+        ((1, 1, 9), [(1, 9), (1, 5), (1, 3)]),
+    ],
+)
+def test_halvings(image_shape, expected):
+    assert halvings(image_shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "expected"), [(64, (2, 5), [2, 5, 5, 5]), (6, (2, 3, 4), [2, 3, 4])]
+)
+def test_the_last_channel_count_repeats_and_none_is_left_out(side, channels, expected):
+    features = build_features("conv", (1, side, side), (8,), channels)
+    convolutions = [m for m in features.modules() if isinstance(m, nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == expected
+
+
+def test_normalisation_is_over_the_batch_in_training_only():
+    features = build_features("conv", (1, 8, 8), *LAYERS, batch_norm=True)
+    x = torch.rand(6, 1, 8, 8)
+    assert not torch.allclose(features(x)[:2], features(x[:2]))
+    features.eval()
+    torch.testing.assert_close(features(x)[:2], features(x[:2]))
+    torch.testing.assert_close(features(x.reshape(2, 3, 1, 8, 8)), features(x).reshape(2, 3, -1))
+
+
+def test_mlp_ends_without_a_rectifier():
+    assert MLP([2, 3, 1])(torch.randn(100, 2)).min() < 0
+
+
+@pytest.mark.parametrize(
+    "build", [lambda n: build_features(n, (1, 4, 4), *LAYERS), lambda n: build_decoder(n, 2, (1, 4, 4), *LAYERS)]
+)
+def test_an_unknown_network_is_refused(build):
+    with pytest.raises(ArgumentError, match="`network` expected one of mlp, conv; got 'vit'"):
+        build("vit")

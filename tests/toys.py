@@ -1,0 +1,147 @@
+"""Small models, and one whose evidence is known, for the tests to share."""
+
+import math
+
+import torch
+from pyro import distributions as dist
+from torch import nn
+
+from gmvae.gmvae import GMVAE, Config
+from gmvae.guide import Guide
+from gmvae.likelihood import Likelihood
+from gmvae.model import Model
+from gmvae.prior import MixturePrior
+
+COVARIANCES = ["spherical", "diagonal", "full"]
+ASSIGNMENTS = ["amortised", "exact"]
+SHAPE = (1, 3, 4)
+K, D = 3, 2
+
+
+def tiny(**changes):
+    """A GMVAE of a few hundred weights, its mixture far from its symmetric start."""
+    small = {
+        "image_shape": SHAPE,
+        "n_components": K,
+        "latent_dim": D,
+        "hidden": (16, 8),
+        "assigner_network": "mlp",
+        "assigner_hidden": (8,),
+        "channels": (3, 4),
+        "assigner_channels": (3,),
+    }
+    gmvae = GMVAE(Config(**(small | changes)))
+    shake(gmvae.model.prior)
+    return gmvae
+
+
+def random_images(n=7, shape=SHAPE, dtype=torch.float32):
+    return torch.rand(n, *shape).to(dtype)
+
+
+@torch.no_grad()
+def shake(prior):
+    """Give the mixture unequal weights, scales and (where it has any) correlations."""
+    for parameter in prior.parameters():
+        parameter.copy_(parameter + 0.5 * torch.randn_like(parameter))
+    return prior
+
+
+def log_normal(z, mean, covariance):
+    """The Gaussian log-density, from its formula."""
+    delta = z - mean
+    squares = (delta * torch.linalg.solve(covariance, delta.unsqueeze(-1)).squeeze(-1)).sum(-1)
+    return -0.5 * (z.shape[-1] * math.log(2 * math.pi) + torch.logdet(covariance) + squares)
+
+
+class LinearDecoder(nn.Module):
+    """x has mean W z + b, in the shape of an image."""
+
+    def __init__(self, latent_dim, image_shape, orthogonal=False):
+        super().__init__()
+        self.image_shape = image_shape
+        self.linear = nn.Linear(latent_dim, math.prod(image_shape))
+        if orthogonal:
+            # Then W'W is diagonal, and so is the posterior under a diagonal prior.
+            q, _ = torch.linalg.qr(torch.randn_like(self.linear.weight))
+            with torch.no_grad():
+                self.linear.weight.copy_(q * torch.linspace(0.5, 1.5, latent_dim))
+
+    def forward(self, z):
+        return self.linear(z).reshape(*z.shape[:-1], *self.image_shape)
+
+
+class Noise(Likelihood):
+    """A likelihood of the user's own: Gaussian, without the squashing of the shipped one."""
+
+    def __init__(self, scale=0.7):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, output):
+        return dist.Normal(output, self.scale).to_event(3)
+
+
+class LinearGaussian:
+    """A model whose evidence and posteriors are known in closed form, float64."""
+
+    def __init__(self, n_components=1, covariance="diagonal", assignment="amortised"):
+        self.prior = shake(MixturePrior(n_components, D, covariance)).double()
+        decoder = LinearDecoder(D, SHAPE, orthogonal=True).double()
+        self.likelihood = Noise()
+        self.model = Model(decoder, self.prior, self.likelihood, assignment)
+        self.w, self.b = decoder.linear.weight.detach(), decoder.linear.bias.detach()
+        self.x = torch.randn(5, *SHAPE, dtype=torch.float64)
+
+    def log_joint(self):
+        """log p(y) + log p(x | y), (B, K): z integrated out."""
+        prior = self.prior
+        noise = self.likelihood.scale**2 * torch.eye(len(self.b), dtype=torch.float64)
+        means = prior.means @ self.w.T + self.b
+        covariances = self.w @ prior.full_covariances @ self.w.T + noise
+        each = log_normal(self.x.flatten(1).unsqueeze(1), means, covariances)
+        return (prior.weights.log() + each).detach()
+
+    def log_evidence(self):
+        return self.log_joint().logsumexp(-1)
+
+    def posterior(self):
+        """Means (B, K, D) and covariances (K, D, D) of p(z | x, y)."""
+        prior, variance = self.prior, self.likelihood.scale**2
+        precisions = torch.linalg.inv(prior.full_covariances)
+        covariances = torch.linalg.inv(precisions + self.w.T @ self.w / variance)
+        seen = (self.x.flatten(1) - self.b) @ self.w / variance
+        weighted = (precisions @ prior.means.unsqueeze(-1)).squeeze(-1)
+        means = (covariances @ (seen.unsqueeze(1) + weighted).unsqueeze(-1)).squeeze(-1)
+        return means.detach(), covariances.detach()
+
+
+class ExactEncoder(nn.Module):
+    """The posterior of a LinearGaussian of one component; ``widen`` makes it a wrong one."""
+
+    def __init__(self, truth, widen=1.0, shift=0.0):
+        super().__init__()
+        means, covariances = truth.posterior()
+        self.loc = means[:, 0] + shift
+        scale = covariances[0].diagonal().sqrt() * widen
+        self.scale = scale.expand_as(self.loc)
+
+    def forward(self, x):
+        return self.loc, self.scale
+
+
+class ConstantAssigner(nn.Module):
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, x):
+        return self.logits.expand(len(x), -1)
+
+
+def exact_guide(truth, **changes):
+    """The shipped guide with the exact posterior of one component."""
+    encoder = ExactEncoder(truth, **changes)
+    if truth.model.assignment == "exact":
+        return Guide(encoder, prior=truth.prior)
+    return Guide(encoder, ConstantAssigner(torch.zeros(truth.prior.n_components).double()))
