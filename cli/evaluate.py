@@ -53,6 +53,9 @@ def evaluate(
         say(as_json(found))
     else:
         table(f"{name}: {len(images):,} images", _rows(found))
+        say("Overlap of the Gaussians (Bhattacharyya coefficients)")
+        for row in found["overlap"]:
+            say(" ".join(f"{value:.2f}" for value in row))
     if output is not None:
         write_json(output, found)
 
@@ -81,7 +84,3 @@ def _rows(found: "Evaluation") -> Iterator[tuple[str, str]]:
     yield f"log-likelihood ({unit})", f"{found['log_likelihood']:.2f}"
     yield "components in use", f"{found['effective_components']:.2f}"
     yield "smallest weight", f"{found['smallest_weight']:.4f}"
-    yield (
-        "overlap of the Gaussians",
-        "\n".join(" ".join(f"{value:.2f}" for value in row) for row in found["overlap"]),
-    )

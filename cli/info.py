@@ -53,5 +53,5 @@ def _components(run: Run) -> Iterator[tuple[str, str]]:
     for k, (name, weight) in enumerate(
         zip(names, run.gmvae.model.prior.weights.tolist(), strict=True)
     ):
-        meaning = "no name" if name is None else f"class {name}"
+        meaning = "unnamed" if name is None else f"class {name}"
         yield f"{k}: {meaning}", f"weight {weight:.3f}"

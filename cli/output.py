@@ -1,6 +1,7 @@
 """What a command says and writes."""
 
 import json
+import math
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,8 +34,16 @@ def table(title: str, rows: Iterable[tuple[str, str]]) -> None:
 
 
 def as_json(value: Any) -> str:
-    """``value`` as indented JSON; a figure that is not finite is an error."""
-    return json.dumps(value, indent=2, allow_nan=False)
+    """``value`` as indented JSON; a figure that is not finite, which JSON cannot hold, is null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -86,7 +95,9 @@ def check_folder(path: Path, force: bool, known: frozenset[str]) -> None:
         NotADirectoryError, PermissionError: it, or the folder around it, cannot be written.
     """
     if path.resolve() in (Path.cwd(), *Path.cwd().parents):
-        raise ArgumentError(f"`--output` expected a folder of its own; got '{path}'. Name a new one.")
+        raise ArgumentError(
+            f"`--output` expected a folder of its own; got '{path}'. Name a new one."
+        )
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"`--output` expected a folder; got the file {path}.")
     held = {entry.name for entry in path.iterdir()} if path.exists() else set()

@@ -242,7 +242,9 @@ def _summary(metrics: Mapping[str, Any], experiment: Experiment, output: Path) -
         lines.append(f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}")
     if metrics["acc"] is not None:
         lines.append(f"Accuracy with components matched to classes: {metrics['acc']:.3f}")
-    lines.append(f"-ELBO: {-metrics['train_elbo']:.1f} nats on train, {-metrics['elbo']:.1f} here")
+    unit = "nats an image" if metrics["likelihood_normalised"] else "no normalised density"
+    bounds = f"{-metrics['train_elbo']:.1f} on train, {-metrics['elbo']:.1f} on the scored images"
+    lines.append(f"-ELBO: {bounds} ({unit})")
     lines.append(f"Model, figures and pictures: {output}")
     source = "" if output == options.DEFAULT_RUN else f" --model {output}"
     return [*lines, f"Next: gmvae classify{source}"]

@@ -1,10 +1,8 @@
 """What a trained model does to a set of images, in figures."""
 
-import math
 from typing import TypedDict
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
@@ -122,15 +120,10 @@ def evaluate(
         kl_y=float(bound.kl_y.mean()),
         log_likelihood=float(log_likelihood.mean()),
         likelihood_normalised=gmvae.model.likelihood.normalised,
-        effective_components=_effective_number(responsibilities.mean(0)),
+        effective_components=metrics.effective_number(responsibilities.mean(0).numpy()),
         smallest_weight=float(prior.weights.detach().min()),
         overlap=prior.overlap().tolist(),
     )
-
-
-def _effective_number(use: Tensor) -> float:
-    """Exp of the entropy of the mean responsibilities (K,), in [1, K]."""
-    return math.exp(-torch.special.xlogy(use, use).sum().item())
 
 
 def _clusters(gmvae: GMVAE, images: Images, responsibilities: Tensor) -> Clusters:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from gmvae.errors import ArgumentError
 from gmvae.guide import Guide, held_to
 from gmvae.model import Model
 
@@ -53,6 +54,9 @@ def elbo_parts(
         y: component indices, (B,), -1 where unknown; None for none.
         n_samples: S, draws of z an image.
         generator: the source of the draws; torch's own by default.
+
+    Raises:
+        ArgumentError: ``n_samples`` below 1.
     """
     prior = model.prior
     z, log_q_z = _draws(guide, x, n_samples, generator)
@@ -90,6 +94,9 @@ def log_evidence(
         x: images, (B, C, H, W).
         n_samples: S, draws of z an image.
         generator: the source of the draws; torch's own by default.
+
+    Raises:
+        ArgumentError: ``n_samples`` below 1.
     """
     z, log_q_z = _draws(guide, x, n_samples, generator)
     log_p_z = model.prior.log_joint(z).logsumexp(-1)
@@ -104,6 +111,8 @@ def _draws(
 
     Drawn by location and scale: torch's distributions take no generator.
     """
+    if n_samples < 1:
+        raise ArgumentError(f"`n_samples` expected at least 1; got {n_samples}.")
     q_z = guide.z_dist(x)
     loc, scale = q_z.mean, q_z.stddev
     noise = torch.randn(

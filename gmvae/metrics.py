@@ -178,3 +178,17 @@ def _pair(first: ArrayLike, second: ArrayLike, argument: str) -> tuple[Array, Ar
             f"least one row; got {two.shape}. Give one entry for each."
         )
     return one, two
+
+
+def effective_number(use: ArrayLike) -> float:
+    """How many components are in use: exp of the entropy of their shares.
+
+    Args:
+        use: mean responsibilities (K,), summing to 1.
+
+    Returns:
+        From 1, one component takes all, to K, all alike.
+    """
+    from scipy.special import entr
+
+    return float(np.exp(entr(np.asarray(use, dtype=np.float64)).sum()))

@@ -98,7 +98,7 @@ class Model(PyroModule):  # type: ignore[misc]
                 "`y` expected None when images are generated; got labels. "
                 "Use pyro.condition(model, data={'y': y})."
             )
-        prior, likelihood = self.prior, self.likelihood
+        prior, likelihood = self.prior(), self.likelihood
         with images_plate(x, size):
             if self.assignment == "amortised":
                 component = pyro.sample("y", prior.y_dist())

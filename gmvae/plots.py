@@ -75,10 +75,9 @@ class Plane:
         _, singular, axes = np.linalg.svd(z - origin, full_matrices=False)
         shares = singular**2 / max(np.sum(singular**2), np.finfo(float).tiny)
         first, second = (
-            f"principal axis {i + 1} of the latent ({shares[i]:.0%} of its variance)"
-            for i in range(2)
+            f"principal axis {i + 1} ({shares[i]:.0%} of the variance)" for i in range(2)
         )
-        plane = f", in the plane of the 2 leading principal axes of {d}"
+        plane = f"in the plane of the 2 leading principal axes of its {d} dimensions"
         return cls(origin, axes[:2], (first, second), plane)
 
     def project(self, z: Array) -> Array:
@@ -111,7 +110,7 @@ def latent_space(gmvae: GMVAE, images: Images) -> Figure:
     values = np.unique(groups)
     for i, value in enumerate(values):
         chosen = points[groups == value]
-        _scatter(axes, chosen, 0.7, i)
+        _scatter(axes, chosen, 0.7, i, _size(images))
         _write(axes, np.median(chosen, axis=0), str(value))
     _legend(figure, kind, [str(value) for value in values])
     return figure
@@ -131,10 +130,13 @@ def mixture(gmvae: GMVAE, images: Images) -> Figure:
     points = plane.project(z)
     means = plane.project(_array(prior.means))
     covariances = plane.project_covariances(_array(prior.full_covariances))
-    figure, axes = _latent_figure(plane, "The mixture at 1 and 2 standard deviations")
+    figure, axes = _latent_figure(
+        plane, "The mixture at 1 and 2 standard deviations in the latent space"
+    )
     for k in range(prior.n_components):
         chosen = components == k
-        _scatter(axes, points[chosen], _opacity(top[chosen], prior.n_components), k)
+        opacity = _opacity(top[chosen], prior.n_components)
+        _scatter(axes, points[chosen], opacity, k, _size(images))
     for k in range(prior.n_components):
         for sigmas in (1, 2):
             axes.add_patch(_ellipse(means[k], covariances[k], sigmas, _style(k)["color"]))
@@ -197,13 +199,15 @@ def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
     rows = np.linspace(high[1], low[1], n_rows)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     decoded = gmvae.decode(torch.as_tensor(plane.lift(grid), dtype=torch.float32))
-    _, height, width = images.shape
-    figure, axes = _latent_figure(plane, "What the model decodes on a grid of latents", 6.5)
+    figure, axes = _latent_figure(
+        plane, "What the model decodes on a grid in the latent space", 6.5
+    )
     step = (high - low) / np.maximum((side - 1, n_rows - 1), 1) + (high == low)
     (left, bottom), (right, top) = low - step / 2, high + step / 2
     # Square pixels, whatever the units of the two axes.
-    aspect = (right - left) / (top - bottom) * (n_rows * height) / (side * width)
-    _show(axes, _mosaic(decoded, side, gap=0), extent=(left, right, bottom, top), aspect=aspect)
+    mosaic = _mosaic(decoded, side)
+    aspect = (right - left) / (top - bottom) * mosaic.shape[0] / mosaic.shape[1]
+    _show(axes, mosaic, extent=(left, right, bottom, top), aspect=aspect)
     axes.set_adjustable("box")
     axes.xaxis.set_major_locator(AutoLocator())
     axes.yaxis.set_major_locator(AutoLocator())
@@ -273,7 +277,8 @@ def _latent_figure(plane: Plane, title: str, width: float = 8.0) -> tuple[Figure
     """A figure whose axes are those of the plane, to one scale."""
     figure = Figure(figsize=(width, 6.5), dpi=DPI, layout="constrained")
     axes: Axes = figure.add_subplot()
-    figure.suptitle(title + plane.description, x=0.01, ha="left", weight="bold")
+    figure.suptitle(title, x=0.01, ha="left", weight="bold")
+    axes.set_title(plane.description, loc="left", size=10)
     axes.set_xlabel(plane.names[0])
     axes.set_ylabel(plane.names[1])
     axes.spines[["top", "right"]].set_visible(False)
@@ -289,10 +294,16 @@ def _style(i: int) -> dict[str, Any]:
     return {"color": COLOURS[place], "marker": MARKERS[rounds % len(MARKERS)]}
 
 
-def _scatter(axes: Axes, points: Array, opacity: Any, i: int) -> None:
+def _size(images: Images) -> float:
+    """Of a point, in points squared: smaller where there are many."""
+    return 16 if len(images) <= 1_000 else 7
+
+
+def _scatter(axes: Axes, points: Array, opacity: Any, i: int, size: float) -> None:
     """Points (N, 2) of the i-th class or component, maybe none; one opacity, or (N,)."""
     if len(points):
-        axes.scatter(points[:, 0], points[:, 1], s=16, alpha=opacity, linewidths=0, **_style(i))
+        x, y = points.T
+        axes.scatter(x, y, s=size, alpha=opacity, linewidths=0, **_style(i))
 
 
 def _write(axes: Axes, place: Array, text: str) -> None:
@@ -310,7 +321,7 @@ def _legend(figure: Figure, title: str, labels: Sequence[str]) -> None:
     figure.legend(
         handles=handles,
         title=title,
-        loc="outside right upper",
+        loc="outside right center",
         frameon=False,
         alignment="left",
         handletextpad=0.2,
@@ -359,12 +370,13 @@ def _ellipse(mean: Array, covariance: Array, sigmas: int, colour: str) -> Ellips
     )
 
 
-def _mosaic(images: Tensor, columns: int, gap: int = 1) -> Array:
+def _mosaic(images: Tensor, columns: int) -> Array:
     """Images (N, C, H, W) in rows of ``columns``, white between: (H', W') or (H', W', 3 or 4)."""
     if images.shape[1] not in (1, 3, 4):
         images = images.mean(1, keepdim=True)
     tiles = images.clamp(0, 1).permute(0, 2, 3, 1).numpy()
     _, height, width, channels = tiles.shape
+    gap = 1
     n_rows = -(-len(tiles) // columns)
     canvas = np.ones((n_rows * (height + gap), columns * (width + gap), channels), np.float32)
     for i, tile in enumerate(tiles):

@@ -72,6 +72,10 @@ class MixturePrior(nn.Module):
         if covariance == "full":
             self.lower = nn.Parameter(torch.zeros(n_components, latent_dim, latent_dim))
 
+    def forward(self) -> "MixturePrior":
+        """The mixture that a model uses for a batch: itself; one with a prior is drawn here."""
+        return self
+
     @property
     def n_components(self) -> int:
         """K."""

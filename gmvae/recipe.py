@@ -11,8 +11,8 @@ clusters are found first, where they are easy to see, and the model is organised
 2. ``start``: the clusters of that representation (:mod:`gmvae.start`); labels, where there are
    some, spread over it instead.
 3. ``assignment``: q(y | x) learns these clusters from views, and corrects many of them, since a
-   network learns what is regular before what is not; then the mutual information between an
-   image's component and its view's sharpens it (:mod:`gmvae.regularisers`).
+   network learns what is regular before what is not. ``sharpening``: then it maximises the mutual
+   information between an image's component and its view's (:mod:`gmvae.regularisers`).
 4. ``placing``: each component gets a place in the latent, and the encoder learns, under a large
    KL weight, to lay each cluster there. Without this step the latent may tangle the classes, and
    p(y | z) never comes to agree with q(y | x).
@@ -24,18 +24,20 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
+from torch.optim.optimizer import ParamsT
 
 from gmvae.contrast import contrastive_loss
 from gmvae.data import Images
 from gmvae.errors import ArgumentError
 from gmvae.gmvae import GMVAE, Config, build_assigner
 from gmvae.likelihood import LikelihoodName
+from gmvae.metrics import effective_number
 from gmvae.model import Assignment
 from gmvae.networks import Assigner, Network
 from gmvae.prior import Covariance
@@ -115,7 +117,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Length:
-    """How long a phase lasts: so many epochs, and more where they make too few steps."""
+    """How long a phase lasts: so many epochs; more, up to ``most_epochs``, for too few steps."""
 
     epochs: int
     steps: int
@@ -123,6 +125,7 @@ class _Length:
     lr: float
     kl_weight: float = 1.0
     patience: int | None = None
+    most_epochs: int = 200
 
     def schedule(self, epochs: int) -> Schedule:
         return Schedule(
@@ -135,17 +138,18 @@ class _Length:
         )
 
 
-_CONTRAST = _Length(epochs=8, steps=400, batch_size=512, lr=2e-3)
+_CONTRAST = _Length(epochs=8, steps=400, batch_size=512, lr=2e-3, most_epochs=400)
 _CONTRAST_DIM = 32
 # Clusters lie apart in 10 dimensions that 2 would lay over each other.
 _AUTOENCODE = _Length(epochs=20, steps=1_200, batch_size=256, lr=1e-3, kl_weight=0.02)
 _WIDE_DIM = 10
 _ASSIGN = _Length(epochs=2, steps=200, batch_size=512, lr=1e-3)
 _SHARPEN = _Length(epochs=8, steps=400, batch_size=512, lr=1e-3)
-_PLACE = _Length(epochs=1, steps=120, batch_size=256, lr=1e-3, kl_weight=100.0)
+_PLACE = _Length(epochs=2, steps=200, batch_size=256, lr=1e-3, kl_weight=100.0)
 # The closest two means, in units of the components' standard deviation.
 _GAP = 5.0
 _JOIN = _Length(epochs=15, steps=3_000, batch_size=128, lr=2e-3)
+_ASSIGNER_RATE = 0.1
 
 
 def fit(
@@ -219,9 +223,8 @@ class _Run:
         self.history: list[dict[str, float | str]] = []
         self.gmvae = GMVAE(self._config()).to(device)
         # With the exact assignment the model has no q(y | x): one that only finds the clusters.
-        self.assigner: Assigner = self.gmvae.guide.assigner or build_assigner(self.gmvae.config).to(
-            device
-        )
+        assigner = self.gmvae.guide.assigner or build_assigner(self.gmvae.config).to(device)
+        self.assigner = cast(Assigner, assigner)
 
     def fit(self) -> Fit:
         """The five phases, in order."""
@@ -267,7 +270,9 @@ class _Run:
             return size * contrastive_loss(*projection(features(views)).chunk(2))
 
         module = nn.Sequential(features, projection)
-        self._train(objective, module, _CONTRAST, self.settings.warmup_epochs, phase="warm-up")
+        self._train(
+            objective, module.parameters(), _CONTRAST, self.settings.warmup_epochs, phase="warm-up"
+        )
         return self._represent(lambda x: F.normalize(projection(features(x)), dim=-1), module)
 
     def _autoencode(self) -> Array:
@@ -282,7 +287,11 @@ class _Run:
         wide.model.prior.set(torch.ones(1), *standard)
         networks = nn.ModuleList([wide.guide.encoder, wide.model.decoder])
         self._train(
-            wide.elbo_module(), networks, _AUTOENCODE, self.settings.warmup_epochs, phase="warm-up"
+            wide.elbo_module(),
+            networks.parameters(),
+            _AUTOENCODE,
+            self.settings.warmup_epochs,
+            phase="warm-up",
         )
         return wide.encode(self.images).double().numpy()
 
@@ -305,13 +314,13 @@ class _Run:
             logits = assigner(self.view(x, self.generator))
             return size * F.cross_entropy(logits, y, label_smoothing=0.1)
 
-        def sharpened(x: Tensor, y: Tensor, size: int) -> Tensor:
+        def sharpened(x: Tensor, y: Tensor | None, size: int) -> Tensor:
             probabilities = assigner(torch.cat([x, self.view(x, self.generator)])).softmax(-1)
             return -size * mutual_information(*probabilities.chunk(2))
 
         y = torch.as_tensor(clusters, device=self.device)
-        self._train(fitted, assigner, _ASSIGN, y=y, phase="assignment")
-        self._train(sharpened, assigner, _SHARPEN, y=y, phase="assignment")
+        self._train(fitted, assigner.parameters(), _ASSIGN, y=y, phase="assignment")
+        self._train(sharpened, assigner.parameters(), _SHARPEN, phase="sharpening")
         return np.asarray(self._represent(assigner, assigner).argmax(-1))
 
     def _represent(self, query: Callable[[Tensor], Tensor], module: nn.Module) -> Array:
@@ -335,7 +344,7 @@ class _Run:
         prior.set(torch.as_tensor(weights), torch.as_tensor(means), covariances)
         networks = nn.ModuleList([self.gmvae.guide.encoder, self.gmvae.model.decoder])
         y = torch.as_tensor(clusters, device=self.device)
-        self._train(self.gmvae.elbo_module(), networks, _PLACE, y=y, phase="placing")
+        self._train(self.gmvae.elbo_module(), networks.parameters(), _PLACE, y=y, phase="placing")
 
     def _join(self, known: Tensor | None) -> None:
         """Phase 5: the bound and the regularisers, everything trained."""
@@ -357,9 +366,16 @@ class _Run:
                 )
             )
         phase = dataclasses.replace(_JOIN, batch_size=settings.batch_size, lr=settings.lr)
+        # q(y | x) is trained already: at the full rate the others' start would undo much of it.
+        own = [] if self.gmvae.guide.assigner is None else list(self.assigner.parameters())
+        others = set(self.gmvae.parameters()) - set(own)
+        parameters = [
+            {"params": [p for p in self.gmvae.parameters() if p in others], "lr": settings.lr},
+            {"params": own, "lr": settings.lr * _ASSIGNER_RATE},
+        ]
         self._train(
             self.gmvae.elbo_module(),
-            self.gmvae,
+            parameters,
             phase,
             settings.epochs,
             y=known,
@@ -393,7 +409,7 @@ class _Run:
             images = images.subset(slice(0, 2_000))
         generator = Generator(self.device).manual_seed(self.settings.seed)
         parts = self.gmvae.elbo(images, generator=generator)
-        use = self.gmvae.classify(images).mean(0)
+        use = self.gmvae.classify(images).mean(0).numpy()
         return {
             "loss": -parts.elbo.mean().item(),
             "elbo": parts.elbo.mean().item(),
@@ -405,7 +421,7 @@ class _Run:
 
     def _worries(self) -> list[str]:
         """What a user should be told at the end."""
-        effective = effective_number(self.gmvae.classify(self.images).mean(0))
+        effective = effective_number(self.gmvae.classify(self.images).mean(0).numpy())
         k = self.settings.n_components
         if k > 1 and effective < 0.5 * k:
             return [
@@ -433,21 +449,22 @@ class _Run:
     def _train(
         self,
         objective: Callable[..., Tensor],
-        module: nn.Module,
+        parameters: ParamsT,
         length: _Length,
         epochs: int | None = None,
         *,
         phase: str,
         **more: Any,
     ) -> None:
-        """Train all of ``module`` for that length, or for ``epochs`` where they are given."""
+        """Train ``parameters`` for that length, or for ``epochs`` where they are given."""
         n_batches = math.ceil(len(self.images) / length.batch_size)
+        enough = min(math.ceil(length.steps / n_batches), length.most_epochs)
         train(
             objective,
             self.gmvae.guide,
-            list(module.parameters()),
+            parameters,
             self.images,
-            length.schedule(epochs or max(length.epochs, math.ceil(length.steps / n_batches))),
+            length.schedule(epochs or max(length.epochs, enough)),
             callback=self._report,
             phase=phase,
             generator=self.generator,
@@ -458,8 +475,3 @@ class _Run:
         self.history.append({"phase": progress.phase, "epoch": progress.epoch, **progress.metrics})
         if self.callback is not None:
             self.callback(progress)
-
-
-def effective_number(use: Tensor) -> float:
-    """Exp of the entropy of the mean responsibilities (K,): from 1 to K components in use."""
-    return math.exp(-torch.special.xlogy(use, use).sum().item())

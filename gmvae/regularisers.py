@@ -99,6 +99,7 @@ def mutual_information(q: Tensor, other: Tensor) -> Tensor:
     """I(y; y') in nats of paired probabilities, (B, K) each, the joint made symmetric."""
     joint = q.mT @ other / len(q)
     joint = ((joint + joint.mT) / 2).clamp(min=torch.finfo(joint.dtype).tiny)
-    marginal = joint.sum(0)
-    independent = marginal.unsqueeze(0) * marginal.unsqueeze(1)
-    return (joint * (joint / independent).log()).sum()
+    # Not the logarithm of a ratio: the product of two empty components' shares underflows.
+    log_marginal = joint.sum(0).log()
+    log_ratio = joint.log() - log_marginal.unsqueeze(0) - log_marginal.unsqueeze(1)
+    return (joint * log_ratio).sum()

@@ -6,6 +6,7 @@ components, D latent dimensions.
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from gmvae.errors import ArgumentError
 
@@ -13,7 +14,8 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 N_NEIGHBORS = 15
-N_EMBEDDED = 5_000
+N_EMBEDDED = 4_000
+N_SMOOTHINGS = 10
 PERPLEXITY = 30.0
 
 
@@ -25,7 +27,7 @@ def find_clusters(
 ) -> Indices:
     """Cluster a representation, or spread known components over it.
 
-    Only up to 5,000 images are clustered; each other one takes the majority of its 15 nearest
+    Only up to 4,000 images are clustered; each other one takes the majority of its 15 nearest
     neighbours among them.
 
     Args:
@@ -66,9 +68,21 @@ def find_clusters(
 
 
 def _spread(representation: Array, known: Indices) -> Indices:
-    """The known components, spread along the graph of neighbours."""
+    """The known components, spread along the graph of neighbours of smoothed points.
+
+    Smoothing replaces each point by the mean of itself and its neighbours, several times: a
+    low-pass filter on the graph, which draws each cluster together (Zhang et al., *Attributed
+    graph clustering via adaptive graph convolution*, IJCAI 2019).
+    """
+    from sklearn.neighbors import kneighbors_graph
     from sklearn.semi_supervised import LabelSpreading
 
+    n = len(representation)
+    graph = kneighbors_graph(representation, _n_neighbors(representation), include_self=False)
+    graph = graph.maximum(graph.T) + sparse.eye_array(n)
+    mean = sparse.diags_array(1 / graph.sum(axis=1)) @ graph
+    for _ in range(N_SMOOTHINGS):
+        representation = mean @ representation
     spreading = LabelSpreading(
         kernel="knn", n_neighbors=_n_neighbors(representation), alpha=0.5, max_iter=1000
     )
@@ -129,10 +143,12 @@ def place(centroids: Array, latent_dim: int, gap: float) -> Array:
     if k == 1:
         return means
     distances = np.linalg.norm(means[:, None] - means[None], axis=-1)
-    closest = distances[~np.eye(k, dtype=bool)].min()
-    if latent_dim <= 2 and closest < 0.2 * distances.max():
+    closest, farthest = distances[~np.eye(k, dtype=bool)].min(), distances.max()
+    if latent_dim <= 2 and closest <= 0.2 * farthest:
         return _evenly(means, gap)
-    return np.asarray(means * gap / closest)
+    # Centroids on top of each other (of empty clusters) stay so, and set no scale.
+    apart = distances[distances > 1e-6 * farthest]
+    return np.asarray(means * gap / apart.min()) if len(apart) else means
 
 
 def _evenly(means: Array, gap: float) -> Array:

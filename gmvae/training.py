@@ -1,6 +1,6 @@
 """The training loop. It knows nothing of mixtures."""
 
-import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +9,10 @@ import torch
 from pyro.poutine.messenger import Messenger
 from torch import Generator, Tensor, nn
 from torch.nn.utils import clip_grad_norm_
+from torch.optim.optimizer import ParamsT
 
 from gmvae.data import Images
-from gmvae.errors import TrainingError
+from gmvae.errors import ArgumentError, TrainingError
 from gmvae.guide import Guide
 from gmvae.regularisers import Batch, Regulariser
 
@@ -28,9 +29,9 @@ class Schedule:
         lr: Adam's learning rate at the start.
         lr_end: its fraction left at the end, reached along half a cosine.
         clip_norm: largest norm of the gradient.
-        kl_start: weight of the KL terms at the start; it grows linearly to ``kl_end``.
+        kl_start: weight of the KL terms at the start; it goes linearly to ``kl_end``.
         kl_end: their weight after ``kl_epochs``; 1 is the evidence lower bound.
-        kl_epochs: epochs of the growth, 0 for none.
+        kl_epochs: epochs of the way, 0 for none.
         patience: epochs without a better validation loss before stopping; None for no stopping.
     """
 
@@ -44,10 +45,14 @@ class Schedule:
     kl_epochs: int = 0
     patience: int | None = None
 
+    def rate(self, done: float) -> float:
+        """The factor on the learning rate when a fraction 0 to 1 of all steps is done."""
+        return self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * done)) / 2
+
     def kl_weight(self, epoch: float) -> float:
         """The weight after so many epochs."""
-        grown = min(1.0, epoch / self.kl_epochs) if self.kl_epochs else 1.0
-        return self.kl_start + (self.kl_end - self.kl_start) * grown
+        way = min(1.0, epoch / self.kl_epochs) if self.kl_epochs else 1.0
+        return self.kl_start + (self.kl_end - self.kl_start) * way
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ Callback = Callable[[Progress], None]
 def train(
     objective: Callable[..., Tensor],
     guide: Guide,
-    parameters: Sequence[nn.Parameter],
+    parameters: ParamsT,
     images: Images,
     schedule: Schedule,
     *,
@@ -82,7 +87,7 @@ def train(
     Args:
         objective: (x, y, size=N) to a loss summed over the N images, as Pyro's ELBO modules.
         guide: what the regularisers are functions of.
-        parameters: those to train.
+        parameters: those to train, or torch's groups of them with a learning rate each.
         images: N images to learn from.
         schedule: how long and how fast.
         y: component indices, (N,), -1 where unknown.
@@ -94,16 +99,21 @@ def train(
         generator: the source of the order of the images, on the CPU.
 
     Raises:
+        ArgumentError: patience without a function that validates.
         TrainingError: the objective or its gradient is not finite.
     """
-    n, device = len(images), parameters[0].device
-    optimiser = torch.optim.Adam(parameters, lr=schedule.lr)
+    if schedule.patience is not None and validate is None:
+        raise ArgumentError("`validate` expected a function where the schedule has patience.")
+    n = len(images)
+    optimiser = torch.optim.Adam(parameters, lr=schedule.lr, fused=True)
+    trained = [p for group in optimiser.param_groups for p in group["params"]]
+    device = trained[0].device
     n_batches = -(-n // schedule.batch_size)
     n_steps = schedule.epochs * n_batches
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimiser, n_steps, schedule.lr * schedule.lr_end
-    )
-    best = _Best(parameters, schedule.patience)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: schedule.rate(i / n_steps))
+    # An ELBO module owns model and guide, and with them what a batch normalisation has averaged.
+    buffers = list(objective.buffers()) if isinstance(objective, nn.Module) else []
+    best = _Best([*trained, *buffers], schedule.patience)
     for epoch in range(schedule.epochs):
         total = 0.0
         for i, rows in enumerate(torch.randperm(n, generator=generator).chunk(n_batches)):
@@ -114,14 +124,14 @@ def train(
                 loss = loss - regulariser(guide, batch)
             optimiser.zero_grad()
             loss.backward()
-            norm = clip_grad_norm_(parameters, schedule.clip_norm)
+            norm = clip_grad_norm_(trained, schedule.clip_norm)
             if not torch.isfinite(loss + norm):
                 raise TrainingError(
                     f"the {phase} stopped in epoch {epoch + 1}: its objective is not finite "
                     "(NaN or infinite). Try a lower learning rate, or another seed."
                 )
             optimiser.step()
-            cosine.step()
+            rate.step()
             total += loss.item() * len(rows)
         metrics = {"objective": total / n, **(validate() if validate else {})}
         if callback is not None:
@@ -132,10 +142,10 @@ def train(
 
 
 class _Best:
-    """The parameters with the smallest validation loss so far; nothing without patience."""
+    """The tensors at the smallest validation loss so far; nothing without patience."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], patience: int | None) -> None:
-        self.parameters = parameters
+    def __init__(self, tensors: Sequence[Tensor], patience: int | None) -> None:
+        self.tensors = tensors
         self.patience = patience
         self.loss = float("inf")
         self.waited = 0
@@ -147,13 +157,13 @@ class _Best:
         self.waited += 1
         if metrics["loss"] < self.loss:
             self.loss, self.waited = metrics["loss"], 0
-            self.state = copy.deepcopy([p.detach() for p in self.parameters])
+            self.state = [tensor.detach().clone() for tensor in self.tensors]
         return self.waited >= self.patience
 
     @torch.no_grad()
     def restore(self) -> None:
-        for parameter, value in zip(self.parameters, self.state or [], strict=False):
-            parameter.copy_(value)
+        for tensor, value in zip(self.tensors, self.state or [], strict=False):
+            tensor.copy_(value)
 
 
 class scaled_latents(Messenger):  # type: ignore[misc]  # noqa: N801  (a Pyro handler)

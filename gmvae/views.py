@@ -27,9 +27,9 @@ class Affine:
         shift: fraction of the side, of each side on its own.
     """
 
-    rotation: float = 10.0
-    shear: float = 0.15
-    scaling: float = 0.1
+    rotation: float = 20.0
+    shear: float = 0.3
+    scaling: float = 0.2
     shift: float = 0.09
 
     def __call__(self, x: Tensor, generator: Generator | None = None) -> Tensor:

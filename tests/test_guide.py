@@ -30,13 +30,11 @@ def test_with_the_exact_posterior_the_bound_is_log_p_of_x(covariance, assignment
 
 
 def test_a_wrong_posterior_gives_less():
-    truth = LinearGaussian(1)
+    truth = LinearGaussian(1, assignment="exact")
+    elbo = pyro.infer.Trace_ELBO(500, max_plate_nesting=1, vectorize_particles=True)
     for wrong in ({"widen": 0.5}, {"widen": 2.0}, {"shift": 0.5}):
-        losses = [
-            pyro.infer.TraceEnum_ELBO().loss(truth.model, exact_guide(truth, **wrong), truth.x)
-            for _ in range(200)
-        ]
-        assert sum(losses) / 200 > -truth.log_evidence().sum()
+        loss = elbo.loss(truth.model, exact_guide(truth, **wrong), truth.x)
+        assert loss > -truth.log_evidence().sum() + 0.1
 
 
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)
@@ -110,5 +108,5 @@ def test_assigner_or_prior_but_not_both():
     gmvae = tiny()
     encoder, assigner, prior = gmvae.guide.encoder, gmvae.guide.assigner, gmvae.model.prior
     for arguments in ((encoder,), (encoder, assigner, prior)):
-        with pytest.raises(ArgumentError, match="`assigner` or `prior` expected"):
+        with pytest.raises(ArgumentError, match=r"`assigner` or `prior` expected"):
             Guide(*arguments)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from toys import SHAPE
 from torch import nn
 from torch.nn import functional as F
+from toys import SHAPE
 
 from gmvae.errors import ArgumentError
 from gmvae.likelihood import (
@@ -15,7 +15,13 @@ from gmvae.likelihood import (
     named_likelihood,
 )
 
-HEADS = [Bernoulli(), Bernoulli(grey=False), ContinuousBernoulli(), Gaussian(), Gaussian(0.3, False)]
+HEADS = [
+    Bernoulli(),
+    Bernoulli(grey=False),
+    ContinuousBernoulli(),
+    Gaussian(),
+    Gaussian(0.3, False),
+]
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -101,7 +107,7 @@ def test_names(name, kind):
 
 
 def test_errors():
-    with pytest.raises(ArgumentError, match="`likelihood` expected one of bernoulli, .*got 'beta'"):
+    with pytest.raises(ArgumentError, match="`likelihood` expected one of bernoulli"):
         named_likelihood("beta")
     for scale in (0.0, -1.0, float("nan")):
         with pytest.raises(ArgumentError, match="`scale` expected above 0; got"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import Predictive
+from torch.nn import functional as F
 from toys import (
     ASSIGNMENTS,
     COVARIANCES,
@@ -22,7 +23,6 @@ from toys import (
     random_images,
     tiny,
 )
-from torch.nn import functional as F
 
 from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
@@ -53,8 +53,7 @@ def loss_by_hand(gmvae, x, y, size, seed):
     bound = 0
     for i in range(len(x)):
         joint = [
-            prior.weights[k].log()
-            + log_normal(z[i], prior.means[k], prior.full_covariances[k])
+            prior.weights[k].log() + log_normal(z[i], prior.means[k], prior.full_covariances[k])
             for k in range(K)
         ]
         if y is not None and y[i] >= 0:
@@ -218,16 +217,16 @@ def test_a_fixed_scale_stays_fixed_inside_the_model():
 def test_errors():
     gmvae = tiny()
     decoder, prior = gmvae.model.decoder, gmvae.model.prior
-    with pytest.raises(ArgumentError, match="`assignment` expected one of amortised, exact"):
+    with pytest.raises(ArgumentError, match=r"`assignment` expected one of amortised, exact"):
         Model(decoder, prior, Noise(), assignment="hard")
-    with pytest.raises(ArgumentError, match="`y` expected None when images are generated"):
+    with pytest.raises(ArgumentError, match=r"`y` expected None when images are generated"):
         gmvae.model(y=torch.zeros(3))
 
 
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)
 def test_a_size_below_the_batch_is_refused(assignment):
     gmvae = tiny(assignment=assignment)
-    with pytest.raises(ArgumentError, match="`size` expected at least the batch, 6; got 5."):
+    with pytest.raises(ArgumentError, match=r"`size` expected at least the batch, 6; got 5\."):
         gmvae.elbo_module()(random_images(B), size=5)
 
 

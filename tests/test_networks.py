@@ -91,7 +91,11 @@ def test_mlp_ends_without_a_rectifier():
 
 
 @pytest.mark.parametrize(
-    "build", [lambda n: build_features(n, (1, 4, 4), *LAYERS), lambda n: build_decoder(n, 2, (1, 4, 4), *LAYERS)]
+    "build",
+    [
+        lambda n: build_features(n, (1, 4, 4), *LAYERS),
+        lambda n: build_decoder(n, 2, (1, 4, 4), *LAYERS),
+    ],
 )
 def test_an_unknown_network_is_refused(build):
     with pytest.raises(ArgumentError, match="`network` expected one of mlp, conv; got 'vit'"):

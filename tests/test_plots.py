@@ -55,7 +55,7 @@ def test_axes_are_named_for_what_they_are(picture: Picture, images: Images) -> N
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("latent 1", "latent 2")
     figure = picture(build(images, latent_dim=5), images)
     assert "principal axis 1" in figure.axes[0].get_xlabel()
-    assert "2 leading principal axes of 5" in title(figure)
+    assert "2 leading principal axes of its 5 dimensions" in figure.axes[0].get_title("left")
 
 
 @pytest.mark.parametrize("picture", PICTURES)

@@ -8,8 +8,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy import stats
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
-from toys import COVARIANCES, shake
 from torch.distributions import constraints
+from toys import COVARIANCES, shake
 
 from gmvae.errors import ArgumentError
 from gmvae.prior import MixturePrior
@@ -127,7 +127,9 @@ def test_set_keeps_what_the_kind_can_hold(covariance, expected):
 def test_no_scale_is_below_the_floor(covariance):
     prior = MixturePrior(2, 3, covariance, floor=0.1)
     prior.set(torch.ones(2) / 2, torch.zeros(2, 3), 1e-12 * torch.eye(3).expand(2, 3, 3))
-    torch.testing.assert_close(prior.scale_tril, 0.1 * torch.eye(3).expand(2, 3, 3), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        prior.scale_tril, 0.1 * torch.eye(3).expand(2, 3, 3), rtol=1e-3, atol=0
+    )
     with torch.no_grad():
         prior.raw_scales.fill_(-1e4)
     assert (prior.scale_tril.diagonal(dim1=-2, dim2=-1) >= 0.1).all()
@@ -193,7 +195,10 @@ def test_every_parameter_has_a_gradient_and_survives_state_dict(covariance):
     [
         ({"n_components": 0}, "`n_components` expected at least 1; got 0."),
         ({"latent_dim": 0}, "`latent_dim` expected at least 1; got 0."),
-        ({"covariance": "tied"}, "`covariance` expected one of spherical, diagonal, full; got 'tied'."),
+        (
+            {"covariance": "tied"},
+            "`covariance` expected one of spherical, diagonal, full; got 'tied'.",
+        ),
         ({"floor": 0.0}, "`floor` expected between 0 and 1; got 0.0."),
         ({"floor": 1.0}, "`floor` expected between 0 and 1; got 1.0."),
         ({"floor": math.nan}, "`floor` expected between 0 and 1; got nan."),

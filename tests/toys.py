@@ -60,7 +60,7 @@ class LinearDecoder(nn.Module):
     def __init__(self, latent_dim, image_shape, orthogonal=False):
         super().__init__()
         self.image_shape = image_shape
-        self.linear = nn.Linear(latent_dim, math.prod(image_shape))
+        self.linear = nn.Linear(latent_dim, math.prod(image_shape)).double()
         if orthogonal:
             # Then W'W is diagonal, and so is the posterior under a diagonal prior.
             q, _ = torch.linalg.qr(torch.randn_like(self.linear.weight))
@@ -87,7 +87,7 @@ class LinearGaussian:
 
     def __init__(self, n_components=1, covariance="diagonal", assignment="amortised"):
         self.prior = shake(MixturePrior(n_components, D, covariance)).double()
-        decoder = LinearDecoder(D, SHAPE, orthogonal=True).double()
+        decoder = LinearDecoder(D, SHAPE, orthogonal=True)
         self.likelihood = Noise()
         self.model = Model(decoder, self.prior, self.likelihood, assignment)
         self.w, self.b = decoder.linear.weight.detach(), decoder.linear.bias.detach()

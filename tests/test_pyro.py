@@ -1,0 +1,348 @@
+"""Model and guide as guests: every way of Pyro's to use them, moved and right, or refused.
+
+"Right" is checked where the answer is known: one linear-Gaussian component under its exact
+posterior, where every bound is log p(x).
+"""
+
+import importlib.util
+
+import pyro
+import pytest
+import torch
+from pyro import poutine
+from pyro.infer import (
+    MCMC,
+    NUTS,
+    SVI,
+    Predictive,
+    RenyiELBO,
+    ReweightedWakeSleep,
+    Trace_ELBO,
+    TraceEnum_ELBO,
+    TraceGraph_ELBO,
+    TraceMeanField_ELBO,
+    config_enumerate,
+    infer_discrete,
+)
+from pyro.infer.autoguide import AutoNormal
+from toys import (
+    ASSIGNMENTS,
+    COVARIANCES,
+    SHAPE,
+    D,
+    K,
+    LinearGaussian,
+    exact_guide,
+    random_images,
+    tiny,
+)
+
+from gmvae.evidence import elbo_parts
+
+Y = torch.tensor([-1, 0, 1, -1, 2, -1, -1])
+VECTORISED = {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 1}
+OBJECTIVES = {
+    "Trace": lambda: Trace_ELBO(),
+    "Trace, vectorised": lambda: Trace_ELBO(**VECTORISED),
+    "TraceGraph": lambda: TraceGraph_ELBO(),
+    "TraceEnum": lambda: TraceEnum_ELBO(max_plate_nesting=1),
+    "TraceMeanField": lambda: TraceMeanField_ELBO(),
+    "Renyi": lambda: RenyiELBO(0.5, num_particles=3),
+    "Renyi, vectorised": lambda: RenyiELBO(0.0, **VECTORISED),
+    "ReweightedWakeSleep": lambda: ReweightedWakeSleep(3, vectorize_particles=False),
+}
+NO_SITE_TO_ENUMERATE = "ignore:TraceEnum_ELBO found no sample sites:UserWarning"
+SAMPLED_Y = [
+    "Trace",
+    "Trace, vectorised",
+    "TraceGraph",
+    "Renyi",
+    "ReweightedWakeSleep",
+]
+
+
+def sampling_y(guide):
+    """The guide with y drawn, for objectives that cannot enumerate it."""
+    return poutine.infer_config(
+        guide, lambda site: {"enumerate": None} if site["name"] == "y" else {}
+    )
+
+
+def parameters_of(gmvae):
+    parts = {"model": gmvae.model, "guide": gmvae.guide}
+    return {f"{a}.{b}": p for a, part in parts.items() for b, p in part.named_parameters()}
+
+
+def unmoved(gmvae, step):
+    parameters = parameters_of(gmvae)
+    before = {name: p.detach().clone() for name, p in parameters.items()}
+    step()
+    assert all(p.isfinite().all() for p in parameters.values())
+    return [name for name, p in parameters.items() if torch.equal(p, before[name])]
+
+
+def step_by_module(elbo, gmvae, x, y, optimiser=torch.optim.Adam):
+    module = elbo(gmvae.model, gmvae.guide)
+    optimiser = optimiser(module.parameters(), lr=1e-2)
+    module(x, y).backward()
+    optimiser.step()
+
+
+@pytest.mark.parametrize("labels", [None, Y], ids=["unlabelled", "some labelled"])
+@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("how", ["module", "SVI"])
+def test_every_parameter_moves_after_one_step_in_every_instance(
+    how, assignment, covariance, labels
+):
+    x = random_images(len(Y))
+    network = "conv" if covariance == "full" else "mlp"
+    for _ in range(2):
+        gmvae = tiny(
+            assignment=assignment,
+            covariance=covariance,
+            network=network,
+            assigner_network=network,
+            likelihood="gaussian",
+        )
+        if how == "module":
+            objective = gmvae.elbo_module()
+            assert set(map(id, objective.parameters())) == set(map(id, gmvae.parameters()))
+            optimiser = torch.optim.SGD(objective.parameters(), lr=1e-2)
+
+            def step():
+                objective(x, labels, size=100).backward()  # noqa: B023
+                optimiser.step()  # noqa: B023
+        else:
+            elbo = OBJECTIVES["TraceEnum" if assignment == "amortised" else "Trace"]()
+            svi = SVI(gmvae.model, gmvae.guide, pyro.optim.Adam({"lr": 1e-2}), elbo)
+
+            def step():
+                svi.step(x, labels, size=100)  # noqa: B023
+
+        assert unmoved(gmvae, step) == []
+
+
+@pytest.mark.filterwarnings(NO_SITE_TO_ENUMERATE)
+@pytest.mark.parametrize("labels", [None, Y], ids=["unlabelled", "some labelled"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_y_summed_out_works_with_every_objective(objective, labels):
+    gmvae = tiny(assignment="exact")
+    optimiser = pyro.optim.ClippedAdam({"lr": 1e-2})
+    svi = SVI(gmvae.model, gmvae.guide, optimiser, OBJECTIVES[objective]())
+    assert unmoved(gmvae, lambda: svi.step(random_images(len(Y)), labels)) == []
+
+
+@pytest.mark.filterwarnings(NO_SITE_TO_ENUMERATE)
+@pytest.mark.parametrize("objective", ["Trace", "Trace, vectorised", "TraceEnum", "TraceMeanField"])
+def test_y_summed_out_works_through_the_module(objective):
+    gmvae, x = tiny(assignment="exact"), random_images(len(Y))
+    elbo = OBJECTIVES[objective]()
+    assert unmoved(gmvae, lambda: step_by_module(elbo, gmvae, x, Y)) == []
+
+
+@pytest.mark.parametrize("objective", SAMPLED_Y)
+def test_a_sampled_y_works_with_objectives_that_have_its_score(objective):
+    gmvae = tiny()
+    elbo = OBJECTIVES[objective]()
+    svi = SVI(gmvae.model, sampling_y(gmvae.guide), pyro.optim.Adam({"lr": 1e-2}), elbo)
+    assert unmoved(gmvae, lambda: svi.step(random_images(len(Y)))) == []
+
+
+@pytest.mark.parametrize("objective", SAMPLED_Y)
+def test_a_y_meant_to_be_enumerated_is_never_sampled_in_silence(objective):
+    gmvae, elbo = tiny(), OBJECTIVES[objective]()
+    with pytest.warns(UserWarning, match="need to use TraceEnum_ELBO"):
+        elbo.loss(gmvae.model, gmvae.guide, random_images(3))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_trace_mean_field_refuses_a_discrete_site():
+    gmvae = tiny()
+    with pytest.raises(NotImplementedError, match="fully reparameterized"):
+        TraceMeanField_ELBO().loss(gmvae.model, gmvae.guide, random_images(3))
+
+
+def test_renyi_of_infinite_particles_trains_no_sampled_q_of_y():
+    """Why the table says: y summed out. Pyro's gradient has no score term at alpha = 0."""
+    gmvae = tiny()
+    elbo = OBJECTIVES["Renyi, vectorised"]()
+    svi = SVI(gmvae.model, sampling_y(gmvae.guide), pyro.optim.Adam({"lr": 1e-2}), elbo)
+    stuck = unmoved(gmvae, lambda: svi.step(random_images(len(Y))))
+    assert stuck
+    assert all(name.startswith("guide.assigner") for name in stuck)
+
+
+@pytest.mark.filterwarnings(NO_SITE_TO_ENUMERATE)
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_bound_is_log_p_of_x_under_the_exact_posterior(objective, assignment):
+    truth = LinearGaussian(1, assignment=assignment)
+    guide = exact_guide(truth)
+    if assignment == "amortised":
+        if objective == "TraceMeanField":
+            pytest.skip("refuses a discrete site")
+        if objective != "TraceEnum":
+            guide = sampling_y(guide)
+    loss = OBJECTIVES[objective]().loss(truth.model, guide, truth.x)
+    loss = loss[0] if objective == "ReweightedWakeSleep" else loss
+    expected = -truth.log_evidence().sum().item()
+    assert float(loss) == pytest.approx(expected, rel=1e-10)
+
+
+def test_enumeration_and_vectorised_particles_agree():
+    """Particles add a dimension on the left of the plate, enumeration one more: same bound."""
+    gmvae, x = tiny(), random_images(7)
+    elbo = TraceEnum_ELBO(2_000, max_plate_nesting=1, vectorize_particles=True)
+    with torch.no_grad():
+        loss = elbo.loss(gmvae.model, gmvae.guide, x, Y)
+        parts = elbo_parts(gmvae.model, gmvae.guide, x, Y, n_samples=2_000)
+    assert loss == pytest.approx(-parts.elbo.sum().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_predictive_with_the_guide(assignment, parallel):
+    gmvae, x = tiny(assignment=assignment), random_images(5)
+    with torch.no_grad():
+        for parameter in gmvae.guide.encoder.raw_scale.parameters():
+            parameter.fill_(-20.0)
+    predictive = Predictive(
+        poutine.uncondition(gmvae.model), guide=gmvae.guide, num_samples=6, parallel=parallel
+    )
+    drawn = predictive(x)
+    assert drawn["x"].shape == (6, 5, *SHAPE)
+    loc = gmvae.guide.encoder(x)[0].detach()
+    torch.testing.assert_close(drawn["z"], loc.expand(6, 5, D), atol=1e-2, rtol=1e-3)
+    if assignment == "amortised":
+        assert drawn["y"].shape == (6, 5)
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_infer_discrete_gives_p_of_y_given_z(temperature):
+    gmvae, n = tiny(), 3_000
+    x = random_images(1).expand(n, *SHAPE)
+    z = torch.randn(1, D).expand(n, D)
+    posterior = infer_discrete(
+        config_enumerate(poutine.condition(gmvae.model, {"z": z})),
+        first_available_dim=-2,
+        temperature=temperature,
+    )
+    y = poutine.trace(posterior).get_trace(x).nodes["y"]["value"]
+    expected = gmvae.model.prior.responsibilities(z[0]).detach()
+    if temperature == 0:
+        assert (y == expected.argmax()).all()
+    else:
+        shares = torch.bincount(y, minlength=K) / n
+        torch.testing.assert_close(shares, expected, atol=0.04, rtol=0)
+
+
+def test_nuts_over_the_latent_finds_the_exact_posterior():
+    truth = LinearGaussian(K, "full", assignment="exact")
+    x = truth.x[:1]
+    truth.x = x
+    means, covariances = truth.posterior()
+    q_y = truth.log_joint().softmax(-1)[0]
+    mean = q_y @ means[0]
+    spread = (
+        q_y.unsqueeze(-1) * ((means[0] - mean) ** 2 + covariances.diagonal(dim1=1, dim2=2))
+    ).sum(0)
+    kernel = NUTS(truth.model, max_tree_depth=3)
+    sampler = MCMC(kernel, num_samples=150, warmup_steps=50, disable_progbar=True)
+    sampler.run(x)
+    z = sampler.get_samples()["z"]
+    assert z.shape == (150, 1, D)
+    assert ((z[:, 0].mean(0) - mean).abs() < 0.35 * spread.sqrt()).all()
+    assert ((z[:, 0].var(0) / spread - 1).abs() < 0.6).all()
+
+
+def test_an_autoguide_over_the_latent_of_the_exact_model():
+    truth = LinearGaussian(1, assignment="exact")
+    means, _ = truth.posterior()
+    frozen = poutine.block(truth.model, hide_types=["param"])
+    guide = AutoNormal(frozen)
+    svi = SVI(
+        frozen,
+        guide,
+        pyro.optim.Adam({"lr": 0.1}),
+        Trace_ELBO(20, vectorize_particles=True, max_plate_nesting=1),
+    )
+    for _ in range(200):
+        loss = svi.step(truth.x)
+    torch.testing.assert_close(guide.median()["z"].detach(), means[:, 0], atol=0.25, rtol=0)
+    assert loss == pytest.approx(-truth.log_evidence().sum().item(), abs=0.5)
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_handlers(assignment):
+    gmvae, x = tiny(assignment=assignment), random_images(5)
+    model = gmvae.model
+    z = torch.randn(5, D)
+    held = poutine.trace(poutine.condition(model, {"z": z})).get_trace(x)
+    assert torch.equal(held.nodes["z"]["value"], z)
+    torch.testing.assert_close(
+        held.log_prob_sum(lambda name, _: name == "x"),
+        model.likelihood(model.decoder(z)).log_prob(x).sum(),
+    )
+    blocked = poutine.trace(poutine.block(model, hide=["z"])).get_trace(x)
+    assert "z" not in blocked.nodes
+    elbo = gmvae.elbo_module()
+
+    def loss(handler):
+        torch.manual_seed(0)
+        with handler:
+            return elbo(x)
+
+    plain = loss(poutine.scale(scale=1.0))
+    torch.testing.assert_close(loss(poutine.scale(scale=3.0)), 3 * plain)
+    assert loss(poutine.mask(mask=False)) == 0
+    rows = torch.tensor([True, False, True, True, False])
+    torch.testing.assert_close(
+        loss(poutine.mask(mask=rows)) + loss(poutine.mask(mask=~rows)), plain
+    )
+
+
+def test_the_prior_is_a_prior_in_any_other_model():
+    truth = LinearGaussian(K, "full")
+    prior = truth.prior
+
+    def model(data):
+        pyro.module("mixture", prior)
+        with pyro.plate("rows", len(data)):
+            pyro.sample("z", prior.z_dist(), obs=data)
+
+    data = torch.randn(20, D, dtype=torch.float64)
+    svi = SVI(model, lambda data: None, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO())
+    before = {name: p.detach().clone() for name, p in prior.named_parameters()}
+    assert svi.step(data) == pytest.approx(-prior.z_dist().log_prob(data).sum().item(), rel=0.2)
+    assert not [n for n, p in prior.named_parameters() if torch.equal(p, before[n])]
+
+
+def test_models_beside_each_other_share_nothing():
+    """Two pairs under one plain SVI store: the second trains and leaves the first alone."""
+    x = random_images(5)
+    one, other = tiny(), tiny()
+    steps = [
+        SVI(g.model, g.guide, pyro.optim.Adam({"lr": 1e-2}), OBJECTIVES["TraceEnum"]()).step
+        for g in (one, other)
+    ]
+    assert unmoved(one, lambda: steps[0](x)) == []
+    assert unmoved(one, lambda: steps[1](x)) == list(parameters_of(one))
+    assert unmoved(other, lambda: steps[1](x)) == []
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("graphviz"), reason="graphviz is not installed")
+def test_render_model():
+    gmvae, x = tiny(), random_images(3)
+    graph = pyro.render_model(gmvae.model, (x,), render_distributions=True)
+    assert all(f"{site} [" in graph.source for site in ("y", "z", "x"))
+
+
+def test_local_parameters_of_modules_are_supported_too():
+    x = random_images(5)
+    with pyro.settings.context(module_local_params=True):
+        gmvae = tiny()
+        assert (
+            unmoved(gmvae, lambda: step_by_module(OBJECTIVES["TraceEnum"](), gmvae, x, None)) == []
+        )
+        assert len(pyro.get_param_store()) == 0

@@ -1,0 +1,125 @@
+"""Clusters that anyone would find, and places that keep neighbours neighbours."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from gmvae import start
+from gmvae.errors import ArgumentError
+from gmvae.start import centres, find_clusters, place
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def blobs(rng, n=240, k=4, width=6):
+    truth = np.arange(n) % k
+    centre = 10 * np.eye(k, width)
+    return centre[truth] + rng.normal(size=(n, width)), truth
+
+
+def smallest_gap(means):
+    distances = np.linalg.norm(means[:, None] - means[None], axis=-1)
+    return distances[~np.eye(len(means), dtype=bool)].min()
+
+
+@pytest.mark.parametrize("sees", [5_000, 120])
+def test_clusters_that_lie_apart_are_found(rng, monkeypatch, sees):
+    """Also when only a part of the images is clustered and the rest follows its neighbours."""
+    monkeypatch.setattr(start, "N_EMBEDDED", sees)
+    data, truth = blobs(rng)
+    assert adjusted_rand_score(truth, find_clusters(data, 4, rng)) == 1
+
+
+def test_the_same_generator_gives_the_same_clusters(rng):
+    data, _ = blobs(rng, 100)
+    data += 3 * rng.normal(size=data.shape)
+    one, other = (find_clusters(data, 4, np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("sees", [5_000, 60])
+@pytest.mark.parametrize("per_component", [1, 5])
+def test_known_components_spread_to_their_own_clusters(rng, monkeypatch, sees, per_component):
+    monkeypatch.setattr(start, "N_EMBEDDED", sees)
+    data, truth = blobs(rng)
+    known = np.full(len(data), -1)
+    for component in range(4):
+        known[np.flatnonzero(truth == component)[:per_component]] = component
+    assert np.array_equal(find_clusters(data, 4, rng, known), truth)
+
+
+def test_none_known_is_no_knowledge(rng):
+    data, truth = blobs(rng)
+    found = find_clusters(data, 4, rng, np.full(len(data), -1))
+    assert adjusted_rand_score(truth, found) == 1
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (50, 1), (4, 4), (10, 3), (46, 2)])
+def test_few_images(rng, n, k):
+    data, _ = blobs(rng, n, k)
+    found = find_clusters(data, k, rng)
+    assert found.shape == (n,)
+    assert set(found) == set(range(k))
+
+
+def test_more_components_than_images(rng):
+    with pytest.raises(ArgumentError, match=r"`n_components` expected at most .*, 3; got 4"):
+        find_clusters(rng.normal(size=(3, 2)), 4, rng)
+
+
+def test_centres(rng):
+    data = rng.normal(size=(10, 3))
+    components = np.array([0] * 6 + [2] * 4)
+    weights, means = centres(data, components, 4)
+    np.testing.assert_allclose(weights, np.array([7, 1, 5, 1]) / 14)
+    np.testing.assert_allclose(means[[0, 2]], [data[:6].mean(0), data[6:].mean(0)])
+    np.testing.assert_allclose(means[[1, 3]], [data.mean(0)] * 2)
+
+
+@pytest.mark.parametrize(("k", "width", "d"), [(4, 6, 3), (4, 6, 5), (3, 2, 8), (10, 10, 10)])
+def test_places_in_a_wide_latent_keep_all_proportions(rng, k, width, d):
+    """Up to D >= min(K - 1, W) nothing is lost: distances are the centroids', in scale."""
+    centroids = rng.normal(size=(k, width))
+    means = place(centroids, d, gap=5.0)
+    assert means.shape == (k, d)
+    assert smallest_gap(means) == pytest.approx(5)
+    scale = 5 / smallest_gap(centroids)
+    before = np.linalg.norm(centroids[:, None] - centroids[None], axis=-1)
+    after = np.linalg.norm(means[:, None] - means[None], axis=-1)
+    np.testing.assert_allclose(after, scale * before, atol=1e-9)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 10])
+@pytest.mark.parametrize("k", [1, 2, 3, 12])
+def test_the_closest_two_lie_a_gap_apart(rng, k, d):
+    means = place(rng.normal(size=(k, 10)), d, gap=5.0)
+    assert means.shape == (k, d)
+    np.testing.assert_allclose(means.mean(0), 0, atol=1e-9)
+    if k > 1:
+        assert smallest_gap(means) == pytest.approx(5)
+
+
+def test_a_line_keeps_its_order():
+    centroids = np.array([[0.0, 0], [3, 0], [3.01, 0], [9, 0]])
+    line = place(centroids, 1, gap=2.0)[:, 0]
+    np.testing.assert_allclose(np.sort(line), [-3, -1, 1, 3])
+    assert np.argsort(line).tolist() in ([0, 1, 2, 3], [3, 2, 1, 0])
+
+
+def test_a_ring_keeps_its_order():
+    angles = np.array([0.0, 0.05, 2.0, 4.0])
+    ring = place(np.c_[np.cos(angles), np.sin(angles)], 2, gap=2.0)
+    np.testing.assert_allclose(np.linalg.norm(ring, axis=1), np.sqrt(2))
+    steps = np.diff(np.unwrap(np.arctan2(ring[:, 1], ring[:, 0])))
+    np.testing.assert_allclose(np.abs(steps), np.pi / 2)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 10])
+def test_centroids_on_top_of_each_other_have_finite_places(d):
+    """Two empty clusters both lie in the middle."""
+    centroids = np.array([[4.0, 0, 0], [0, 4, 0], [0, 0, 0], [0, 0, 0], [1, 1, 4]])
+    assert np.isfinite(place(centroids, d, gap=5.0)).all()
+    assert np.isfinite(place(np.zeros((3, 3)), d, gap=5.0)).all()

@@ -1,0 +1,241 @@
+"""The loop, on an objective whose minimum is known, and its effect on real bounds."""
+
+import math
+
+import numpy as np
+import pyro
+import pytest
+import torch
+from torch import nn
+from toys import ASSIGNMENTS, SHAPE, random_images, tiny
+
+from gmvae.data import Images
+from gmvae.errors import TrainingError
+from gmvae.evidence import elbo_parts
+from gmvae.regularisers import Batch
+from gmvae.training import Progress, Schedule, scaled_latents, train
+
+TARGET = torch.tensor([1.0, -2.0])
+
+
+@pytest.fixture
+def images():
+    pixels = np.random.default_rng(0).random((50, *SHAPE), dtype=np.float32)
+    return Images(pixels=pixels, labels=None)
+
+
+class Bowl:
+    """size * |p - target|^2, remembering what it was called with."""
+
+    def __init__(self):
+        self.p = nn.Parameter(torch.zeros(2))
+        self.calls = []
+
+    def __call__(self, x, y, size):
+        self.calls.append((x, y, size))
+        return size * (self.p - TARGET).square().sum()
+
+    def train(self, images, schedule=None, **options):
+        schedule = Schedule(30, batch_size=16, lr=0.1) if schedule is None else schedule
+        train(self, None, [self.p], images, schedule, **options)
+
+
+def test_it_minimises(images):
+    bowl = Bowl()
+    bowl.train(images)
+    torch.testing.assert_close(bowl.p.data, TARGET, atol=0.02, rtol=0)
+
+
+def test_every_epoch_sees_every_image_once_with_its_label(images):
+    bowl = Bowl()
+    y = torch.arange(50)
+    bowl.train(images, Schedule(3, batch_size=16), y=y)
+    assert len(bowl.calls) == 12
+    assert {size for *_, size in bowl.calls} == {50}
+    orders = []
+    for epoch in range(3):
+        calls = bowl.calls[4 * epoch : 4 * epoch + 4]
+        assert all(11 <= len(x) <= 16 for x, *_ in calls)
+        order = torch.cat([y for _, y, _ in calls])
+        assert sorted(order.tolist()) == list(range(50))
+        torch.testing.assert_close(torch.cat([x for x, *_ in calls]), images.tensor()[order])
+        orders.append(order)
+    assert not torch.equal(orders[0], orders[1])
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(1, 128), (50, 50), (49, 16), (7, 1)])
+def test_any_number_of_images(images, n, batch_size):
+    bowl = Bowl()
+    bowl.train(images.subset(slice(0, n)), Schedule(1, batch_size=batch_size))
+    assert sum(len(x) for x, *_ in bowl.calls) == n
+    assert len(bowl.calls) == math.ceil(n / batch_size)
+    assert all(y is None for _, y, _ in bowl.calls)
+
+
+def test_regularisers_are_subtracted_from_the_mean(images):
+    """minimise |p - t|^2 - w p_0: the minimum moves by w / 2."""
+    bowl, seen = Bowl(), []
+
+    def bonus(guide, batch):
+        seen.append((guide, batch))
+        return 2.0 * bowl.p[0]
+
+    bowl.train(images, Schedule(60, batch_size=25, lr=0.1), regularisers=[bonus, bonus])
+    torch.testing.assert_close(bowl.p.data, TARGET + torch.tensor([2.0, 0.0]), atol=0.05, rtol=0)
+    guide, batch = seen[0]
+    assert guide is None
+    assert isinstance(batch, Batch)
+    assert torch.equal(batch.x, bowl.calls[0][0])
+
+
+def test_the_callback_hears_of_every_epoch(images):
+    bowl, heard = Bowl(), []
+    losses = iter([3.0, 2.0, 1.0])
+    bowl.train(
+        images,
+        Schedule(3),
+        validate=lambda: {"loss": next(losses), "more": 7.0},
+        callback=heard.append,
+        phase="joint",
+    )
+    assert [(p.phase, p.epoch, p.epochs) for p in heard] == [("joint", i, 3) for i in (1, 2, 3)]
+    assert all(isinstance(p, Progress) for p in heard)
+    assert [p.metrics["loss"] for p in heard] == [3.0, 2.0, 1.0]
+    assert heard[0].metrics["objective"] == pytest.approx(5.0)
+    assert heard[0].metrics["more"] == 7.0
+
+
+def test_early_stopping_restores_the_best(images):
+    bowl, heard, seen = Bowl(), [], []
+    losses = iter([5.0, 3.0, 4.0, 3.5, 3.0, 1.0])
+
+    def validate():
+        seen.append(bowl.p.detach().clone())
+        return {"loss": next(losses)}
+
+    bowl.train(images, Schedule(6, patience=3), validate=validate, callback=heard.append)
+    assert len(heard) == 5
+    assert torch.equal(bowl.p.data, seen[1])
+    assert not torch.equal(seen[1], seen[4])
+
+
+def test_the_best_is_restored_also_when_nothing_stopped(images):
+    bowl, seen = Bowl(), []
+    losses = iter([1.0, 2.0, 3.0])
+
+    def validate():
+        seen.append(bowl.p.detach().clone())
+        return {"loss": next(losses)}
+
+    bowl.train(images, Schedule(3, patience=10), validate=validate)
+    assert torch.equal(bowl.p.data, seen[0])
+
+
+def test_without_patience_the_last_epoch_stays(images):
+    bowl = Bowl()
+    losses = iter([1.0, 2.0, 3.0])
+    bowl.train(images, Schedule(3), validate=lambda: {"loss": next(losses)})
+    other = Bowl()
+    other.train(images, Schedule(3))
+    torch.testing.assert_close(bowl.p, other.p)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_an_error_and_spares_the_parameters(images, value):
+    bowl, p = Bowl(), nn.Parameter(torch.ones(2))
+
+    def objective(x, y, size):
+        return (p * (1.0 if len(bowl.calls) < 3 else value)).sum() + bowl(x, y, size)
+
+    with pytest.raises(TrainingError, match=r"joint stopped in epoch 2: .* not finite") as error:
+        train(objective, None, [p], images, Schedule(5, batch_size=25), phase="joint")
+    assert "Try" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert p.isfinite().all()
+
+
+def test_a_gradient_that_is_not_finite_is_an_error(images):
+    p = nn.Parameter(torch.zeros(1))
+    with pytest.raises(TrainingError, match="epoch 1"):
+        train(lambda x, y, size: p.abs().sqrt().sum(), None, [p], images, Schedule(1))
+    assert torch.equal(p.data, torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "weights"),
+    [
+        (Schedule(9), [1, 1, 1]),
+        (Schedule(9, kl_start=0.2, kl_end=0.2), [0.2, 0.2, 0.2]),
+        (Schedule(9, kl_start=0.0, kl_end=1.0, kl_epochs=4), [0, 0.5, 1]),
+        (Schedule(9, kl_start=10.0, kl_end=2.0, kl_epochs=2), [10, 2, 2]),
+    ],
+)
+def test_the_schedule_of_the_kl_weight(schedule, weights):
+    assert [schedule.kl_weight(epoch) for epoch in (0, 2, 8)] == pytest.approx(weights)
+
+
+def test_the_schedule_reaches_the_objective(images):
+    scales = []
+
+    def objective(x, y, size):
+        with pyro.poutine.trace() as tracer:
+            pyro.sample("z", pyro.distributions.Normal(0.0, 1.0))
+            pyro.sample("x", pyro.distributions.Normal(0.0, 1.0), obs=torch.zeros(()))
+        scales.append([float(tracer.trace.nodes[site]["scale"]) for site in "zx"])
+        return bowl(x, y, size)
+
+    bowl = Bowl()
+    schedule = Schedule(3, batch_size=25, kl_start=0.0, kl_end=1.0, kl_epochs=2)
+    train(objective, None, [bowl.p], images, schedule)
+    assert scales == [[0, 1], [0.25, 1], [0.5, 1], [0.75, 1], [1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("labels", [None, torch.tensor([-1, 0, 2, -1, 1])], ids=["none", "some"])
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_the_kl_part_of_the_bound_is_what_is_weighed(assignment, labels):
+    gmvae = tiny(assignment=assignment).double()
+    x = random_images(5, dtype=torch.float64)
+    torch.manual_seed(1)
+    with scaled_latents(0.3):
+        loss = gmvae.elbo_module()(x, labels, size=10)
+    torch.manual_seed(1)
+    parts = elbo_parts(gmvae.model, gmvae.guide, x, labels)
+    expected = -2 * (parts.reconstruction - 0.3 * (parts.kl_z + parts.kl_y)).sum()
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
+
+
+def test_the_learning_rate_falls_along_half_a_cosine():
+    schedule = Schedule(1, lr_end=0.1)
+    assert [schedule.rate(d) for d in (0, 0.5, 1)] == pytest.approx([1, 0.55, 0.1])
+
+
+def test_the_gradient_is_clipped(images):
+    norms, p = [], nn.Parameter(torch.zeros(2))
+
+    def objective(x, y, size):
+        if p.grad is not None:
+            norms.append(p.grad.norm().item())
+        return 1e6 * size * (p - TARGET).square().sum()
+
+    train(objective, None, [p], images, Schedule(2, batch_size=25, clip_norm=0.5))
+    assert norms == pytest.approx([0.5] * 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_a_real_bound_rises_and_the_same_seed_gives_the_same_run(images, assignment):
+    ends = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        gmvae, objectives = tiny(assignment=assignment), []
+        train(
+            gmvae.elbo_module(),
+            gmvae.guide,
+            list(gmvae.parameters()),
+            images,
+            Schedule(5, batch_size=10, lr=1e-2),
+            callback=lambda p: objectives.append(p.metrics["objective"]),  # noqa: B023
+            generator=torch.Generator().manual_seed(0),
+        )
+        assert objectives[-1] < objectives[0]
+        ends.append(gmvae.state_dict())
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

@@ -1,0 +1,98 @@
+"""Views are the affine maps they say they are."""
+
+import math
+
+import pytest
+import torch
+
+from gmvae.views import AUGMENTATIONS, Affine, unchanged
+
+STILL = Affine(rotation=0, shear=0, scaling=0, shift=0)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 9), (1, 28, 28)])
+def test_no_change_is_the_identity(shape):
+    x = torch.rand(4, *shape)
+    torch.testing.assert_close(STILL(x), x, atol=1e-5, rtol=0)
+    assert unchanged(x) is x
+
+
+@pytest.mark.parametrize("view", AUGMENTATIONS.values(), ids=list(AUGMENTATIONS))
+def test_views_are_images_again(view):
+    x = torch.rand(50, 2, 9, 7)
+    views = view(x, seeded())
+    assert views.shape == x.shape
+    assert views.min() >= 0
+    assert views.max() <= 1
+    torch.testing.assert_close(views, view(x, seeded()))
+
+
+def test_each_image_has_its_own_view():
+    x = torch.rand(1, 1, 9, 9).expand(5, -1, -1, -1)
+    views = Affine()(x)
+    assert all(not torch.equal(views[0], views[i]) for i in range(1, 5))
+    assert not torch.equal(Affine()(x), views)
+
+
+def test_a_generator_leaves_torchs_own_alone():
+    before = torch.get_rng_state()
+    Affine()(torch.rand(2, 1, 4, 4, generator=seeded()), seeded())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_matrices_are_within_their_ranges():
+    m = Affine(10.0, 0.15, 0.1, 0.09).matrices(10_000, seeded())
+    linear, shift = m[..., :2], m[..., 2]
+    assert shift.abs().max() <= 2 * 0.09
+    assert shift.abs().max() > 2 * 0.089
+    areas = torch.linalg.det(linear)
+    assert areas.min() >= 0.9**2
+    assert areas.max() <= 1.1**2
+    # The first column is a turned and scaled x axis.
+    angles = torch.atan2(linear[:, 1, 0], linear[:, 0, 0])
+    assert math.radians(9.9) < angles.abs().max() <= math.radians(10) + 1e-6
+    assert m.mean(0).sub(torch.eye(2, 3)).abs().max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        (
+            {"rotation": 90.0},
+            lambda u, m: (m[:, :2] @ m[:, :2].mT - torch.eye(2)).abs().max() < 1e-6,
+        ),
+        ({"shear": 0.5}, lambda u, m: (torch.linalg.det(m[:, :2, :2]) - 1).abs().max() < 1e-6),
+        ({"scaling": 0.5}, lambda u, m: (m[:, 0, 1].abs() + m[:, 1, 0].abs()).max() < 1e-6),
+        ({"shift": 0.5}, lambda u, m: (m[..., :2] - torch.eye(2)).abs().max() < 1e-6),
+    ],
+    ids=["rotation", "shear", "scaling", "shift"],
+)
+def test_each_part_alone(only, expected):
+    none = {"rotation": 0, "shear": 0, "scaling": 0, "shift": 0}
+    m = Affine(**(none | only)).matrices(100)
+    m = m[..., :2] if "rotation" in only else m
+    assert expected(None, m)
+
+
+def test_a_quarter_turn_is_a_quarter_turn():
+    class Turn(Affine):
+        def matrices(self, n, generator=None):
+            return torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]).expand(n, 2, 3)
+
+    x = torch.rand(2, 1, 6, 6)
+    torch.testing.assert_close(Turn()(x), x.rot90(1, (2, 3)), atol=1e-5, rtol=0)
+
+
+def test_a_shift_moves_pixels_and_fills_with_0():
+    class Right(Affine):
+        def matrices(self, n, generator=None):
+            return torch.tensor([[1.0, 0.0, -2 / 5], [0.0, 1.0, 0.0]]).expand(n, 2, 3)
+
+    x = torch.rand(2, 1, 5, 5)
+    moved = Right()(x)
+    torch.testing.assert_close(moved[..., 1:], x[..., :-1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[..., 0], torch.zeros(2, 1, 5), atol=1e-5, rtol=0)
