@@ -388,13 +388,14 @@ class GMVAE(nn.Module):
     @contextmanager
     def _asking(self) -> Iterator[None]:
         """No gradients, and no network that normalises over the images which come together."""
-        was_training = self.training
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             with torch.no_grad():
                 yield
         finally:
-            self.train(was_training)
+            for module, mode in modes:
+                module.training = mode
 
     def _chunks(self, x: Tensor | Images, rows: int) -> Iterator[Tensor]:
         shape = tuple(x.shape) if isinstance(x, Images) else tuple(x.shape[1:])

@@ -1,0 +1,147 @@
+"""The recipe: what it promises on the embedded digits, and what it leaves alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from gmvae import recipe
+from gmvae.data import Images, load
+from gmvae.errors import ArgumentError, TrainingError
+from gmvae.metrics import clustering_accuracy
+from gmvae.recipe import Settings, fit
+
+PHASES = ["warm-up", "start", "assignment", "sharpening", "placing", "joint"]
+QUICK = Settings(n_components=3, epochs=2, warmup_epochs=3)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", part="train").only([1, 4, 8])
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Phases of one or two epochs, for what does not depend on their length."""
+    for name in ("_AUTOENCODE", "_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
+        length = dataclasses.replace(getattr(recipe, name), epochs=2, steps=1, batch_size=128)
+        monkeypatch.setattr(recipe, name, length)
+
+
+def five_a_class(images, seed=0):
+    rows = images.per_class(5, np.random.default_rng(seed))
+    observed = np.full(len(images), -1)
+    observed[rows] = images.labels[rows]
+    return observed
+
+
+def test_the_default_run_is_good(digits):
+    told = []
+    result = fit(
+        digits,
+        Settings(n_components=3),
+        observed=five_a_class(digits),
+        callback=lambda progress: told.append(progress.phase),
+    )
+    test = load("digits", part="test").only([1, 4, 8])
+    assert np.mean(result.gmvae.predict(test) == test.labels) >= 0.93
+    by_the_mixture = result.gmvae.responsibilities(test).argmax(-1).numpy()
+    assert clustering_accuracy(test.labels, by_the_mixture) >= 0.9
+    assert result.gmvae.component_classes == (1, 4, 8)
+    assert result.warnings == ()
+    assert list(dict.fromkeys(told)) == PHASES
+    assert [row["phase"] for row in result.history] == told
+
+
+@pytest.mark.usefixtures("quick")
+class TestAnyRun:
+    def test_same_seed_same_model_and_no_global_generator(self, digits):
+        torch.manual_seed(7)
+        before = torch.get_rng_state()
+        one, two, other = (
+            fit(digits, dataclasses.replace(QUICK, seed=seed)).gmvae.state_dict()
+            for seed in (1, 1, 2)
+        )
+        assert torch.equal(torch.get_rng_state(), before)
+        assert all(torch.equal(one[name], two[name]) for name in one)
+        assert not torch.equal(one["model.prior.means"], other["model.prior.means"])
+
+    def test_labels_that_are_not_observed_are_not_looked_at(self, digits):
+        blind = Images(digits.pixels, None)
+        seen, unseen = (fit(images, QUICK).gmvae.state_dict() for images in (digits, blind))
+        assert all(torch.equal(seen[name], unseen[name]) for name in seen)
+
+    def test_more_components_than_classes_are_named_by_majority(self, digits):
+        settings = dataclasses.replace(QUICK, n_components=5)
+        gmvae = fit(digits, settings, observed=five_a_class(digits)).gmvae
+        assert len(gmvae.component_classes) == 5
+        assert set(gmvae.component_classes) <= {1, 4, 8, None}
+        assert set(gmvae.predict(digits)) <= {1, 4, 8}
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"assignment": "exact"},
+            {"augment": "none"},
+            {"network": "conv"},
+            {"likelihood": "gaussian"},
+            {"covariance": "diagonal", "latent_dim": 12},
+            {"n_components": 1},
+        ],
+        ids=str,
+    )
+    def test_every_kind_of_model_trains(self, digits, changes):
+        result = fit(digits, dataclasses.replace(QUICK, **changes))
+        bounds = [row["elbo"] for row in result.history if row["phase"] == "joint"]
+        assert len(bounds) == 2
+        assert np.isfinite(bounds).all()
+        assert bounds[1] > bounds[0]
+
+    def test_a_held_out_set_is_the_one_looked_at(self, digits):
+        test = load("digits", part="test").only([1, 4, 8])
+        result = fit(digits, QUICK, held_out=test)
+        generator = torch.Generator().manual_seed(QUICK.seed)
+        bound = result.gmvae.elbo(test, generator=generator).elbo.mean().item()
+        best = max(row["elbo"] for row in result.history if "elbo" in row)
+        assert bound == pytest.approx(best, abs=1e-4)
+
+    def test_a_rate_that_diverges_is_said_plainly(self, digits):
+        with pytest.raises(TrainingError, match="not finite.*lower learning rate"):
+            fit(digits, dataclasses.replace(QUICK, lr=1e30))
+
+    def test_collapse_is_said_plainly(self, digits, monkeypatch):
+        def all_in_one(self, x):
+            return torch.nn.functional.one_hot(torch.zeros(len(x), dtype=torch.long), 3).float()
+
+        monkeypatch.setattr(recipe.GMVAE, "classify", all_in_one)
+        (warning,) = fit(digits, QUICK).warnings
+        assert "collapse: only 1.0 of 3 components are in use" in warning
+
+
+@pytest.mark.parametrize(
+    ("settings", "fragment"),
+    [
+        ({"latent_dim": 0}, "`latent_dim` expected at least 1; got 0"),
+        ({"n_components": 0}, "`n_components` expected at least 1; got 0"),
+        ({"epochs": 0}, "`epochs` expected at least 1; got 0"),
+        ({"batch_size": 0}, "`batch_size` expected at least 1; got 0"),
+        ({"lr": 0.0}, "`lr` expected above 0; got 0.0"),
+        ({"lr": float("nan")}, "`lr` expected above 0; got nan"),
+        ({"held_out": 1.0}, "`held_out` expected 0 to below 1; got 1.0"),
+        ({"augment": "cut"}, "`augment` expected one of affine, none; got 'cut'"),
+    ],
+)
+def test_settings_out_of_range(settings, fragment):
+    with pytest.raises(ArgumentError, match=fragment):
+        Settings(**settings)
+
+
+def test_more_components_than_images(digits):
+    with pytest.raises(ArgumentError, match="at most the number of images, 4; got 5"):
+        fit(digits.subset(slice(0, 4)), Settings(n_components=5))
+
+
+def test_observed_of_another_length(digits):
+    with pytest.raises(ArgumentError, match=r"`observed` expected shape \(403,\); got \(2,\)"):
+        fit(digits, QUICK, observed=np.array([1, 4]))
