@@ -45,7 +45,7 @@ class MLPFeatures(nn.Module):
 
 
 class ConvFeatures(nn.Module):
-    """An image as features: 3 x 3 convolutions, the last ones halving its sides down to 4.
+    """An image as features: 3 x 3 convolutions, each halving its sides, until they are 4 or less.
 
     Args:
         image_shape: (C, H, W), of any size.
@@ -64,13 +64,12 @@ class ConvFeatures(nn.Module):
     ) -> None:
         super().__init__()
         self.n_features = hidden
-        sizes = halvings(image_shape)
-        n_layers = max(len(channels), len(sizes) - 1)
-        n_whole = n_layers - (len(sizes) - 1)
+        sizes = halvings(image_shape, at_least=len(channels))
+        n_layers = len(sizes) - 1
         widths = [image_shape[0], *_repeat_last(channels, n_layers)]
         layers: list[nn.Module] = []
-        for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-            layers.append(nn.Conv2d(n_in, n_out, 3, stride=1 if i < n_whole else 2, padding=1))
+        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+            layers.append(nn.Conv2d(n_in, n_out, 3, stride=2, padding=1))
             layers += [nn.BatchNorm2d(n_out)] if batch_norm else []
             layers.append(nn.ReLU())
         layers += [nn.Flatten(), nn.Linear(widths[-1] * math.prod(sizes[-1]), hidden)]
@@ -198,10 +197,13 @@ def build_decoder(
     raise _unknown(network)
 
 
-def halvings(image_shape: ImageShape) -> list[tuple[int, int]]:
-    """The image's sides, halved (rounding up) until neither exceeds 4: (28, 28) to (4, 4)."""
+def halvings(image_shape: ImageShape, at_least: int = 0) -> list[tuple[int, int]]:
+    """The image's sides, halved (rounding up) until neither exceeds 4: (28, 28) to (4, 4).
+
+    ``at_least`` so many times, if more.
+    """
     sizes = [image_shape[1:]]
-    while max(sizes[-1]) > 4:
+    while max(sizes[-1]) > 4 or len(sizes) <= at_least:
         height, width = sizes[-1]
         sizes.append(((height + 1) // 2, (width + 1) // 2))
     return sizes

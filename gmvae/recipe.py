@@ -148,7 +148,7 @@ _SHARPEN = _Length(epochs=6, steps=150, batch_size=512, lr=1e-3)
 _PLACE = _Length(epochs=2, steps=200, batch_size=256, lr=1e-3, kl_weight=100.0)
 # The closest two means, in units of the components' standard deviation.
 _GAP = 5.0
-_JOIN = _Length(epochs=15, steps=3_000, batch_size=128, lr=2e-3)
+_JOIN = _Length(epochs=12, steps=2_000, batch_size=128, lr=2e-3)
 
 
 def fit(

@@ -7,6 +7,11 @@ components, D latent dimensions.
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn import neighbors
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.manifold import TSNE
+from sklearn.mixture import GaussianMixture
+from sklearn.semi_supervised import LabelSpreading
 
 from gmvae.errors import ArgumentError
 
@@ -14,8 +19,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 N_NEIGHBORS = 15
-N_EMBEDDED = 4_000
-N_SMOOTHINGS = 10
+N_CLUSTERED = 4_000
 PERPLEXITY = 30.0
 
 
@@ -35,8 +39,7 @@ def find_clusters(
         n_components: K, at most N.
         rng: chooses those images.
         known: components known beforehand, (N,), -1 where unknown. With any, they
-            spread along the graph of neighbours (Zhou et al., *Learning with local and global
-            consistency*, NeurIPS 2004).
+            spread along the graph of neighbours.
 
     Returns:
         The component of every image, (N,).
@@ -44,8 +47,6 @@ def find_clusters(
     Raises:
         ArgumentError: more components than images.
     """
-    from sklearn.neighbors import KNeighborsClassifier
-
     n = len(representation)
     if n_components > n:
         raise ArgumentError(
@@ -53,7 +54,7 @@ def find_clusters(
         )
     if n_components == 1:
         return np.zeros(n, dtype=np.int64)
-    chosen = rng.permutation(n)[:N_EMBEDDED]
+    chosen = rng.permutation(n)[:N_CLUSTERED]
     if known is not None and (known >= 0).any():
         chosen = np.union1d(chosen, np.flatnonzero(known >= 0))
         found = _spread(representation[chosen], known[chosen])
@@ -63,54 +64,99 @@ def find_clusters(
         components = np.empty(n, dtype=np.int64)
         components[chosen] = found
         return components
-    nearest = KNeighborsClassifier(N_NEIGHBORS).fit(representation[chosen], found)
+    nearest = neighbors.KNeighborsClassifier(N_NEIGHBORS).fit(representation[chosen], found)
     return np.asarray(nearest.predict(representation), dtype=np.int64)
 
 
 def _spread(representation: Array, known: Indices) -> Indices:
     """The known components, spread along the graph of neighbours of smoothed points.
 
-    Smoothing replaces each point by the mean of itself and its neighbours, several times: a
-    low-pass filter on the graph, which draws each cluster together (Zhang et al., *Attributed
-    graph clustering via adaptive graph convolution*, IJCAI 2019).
+    Zhou et al., *Learning with local and global consistency*, NeurIPS 2004.
     """
-    from sklearn.neighbors import kneighbors_graph
-    from sklearn.semi_supervised import LabelSpreading
-
-    n = len(representation)
-    graph = kneighbors_graph(representation, _n_neighbors(representation), include_self=False)
-    graph = graph.maximum(graph.T) + sparse.eye_array(n)
-    mean = sparse.diags_array(1 / graph.sum(axis=1)) @ graph
-    for _ in range(N_SMOOTHINGS):
-        representation = mean @ representation
+    smooth = smoothed(representation, neighbour_graph(representation), passes=10)
     spreading = LabelSpreading(
         kernel="knn", n_neighbors=_n_neighbors(representation), alpha=0.5, max_iter=1000
     )
-    return np.asarray(spreading.fit(representation, known).transduction_, dtype=np.int64)
+    return np.asarray(spreading.fit(smooth, known).transduction_, dtype=np.int64)
 
 
 def _cluster(representation: Array, n_components: int, seed: int) -> Indices:
-    """A Gaussian mixture on a two-dimensional neighbour embedding.
+    """Several clusterings, and of these the one whose clusters are the best communities.
 
-    In the wide representation clusters are long and curved, and a mixture, k-means or linkage cut
-    them in the wrong places. An embedding of their neighbourhoods draws each together and
-    opens gaps between them (McConville et al., *N2D: (not too) deep clustering via clustering the
-    local manifold of an autoencoded embedding*, ICPR 2020).
+    In the wide representation clusters are long and curved, and any one method now and then
+    merges two and cuts another. All of them are cheap, and the modularity of the graph of
+    neighbours, which needs no labels, tells a good clustering from a bad one.
+
+    The clusterings are Ward's linkage of smoothed points, and linkage, k-means and Gaussian
+    mixtures on a two-dimensional embedding of the neighbourhoods, which opens gaps between
+    clusters (McConville et al., *N2D: (not too) deep clustering via clustering the local
+    manifold of an autoencoded embedding*, ICPR 2020).
     """
-    from sklearn.manifold import TSNE
-    from sklearn.mixture import GaussianMixture
+    graph = neighbour_graph(representation)
+    linked = AgglomerativeClustering(n_components, linkage="ward")
+    found = [
+        linked.fit_predict(smoothed(representation, graph, passes)) for passes in (0, 5, 10, 20)
+    ]
+    if len(representation) > 3 * N_NEIGHBORS:
+        embedding = _embedded(representation, seed)
+        found += [
+            method.fit_predict(embedding)
+            for method in (
+                linked,
+                AgglomerativeClustering(n_components, linkage="average"),
+                KMeans(n_components, n_init=10, random_state=seed),
+                *(GaussianMixture(n_components, random_state=seed + i) for i in range(6)),
+            )
+        ]
+    best = max(found, key=lambda components: modularity(graph, components))
+    return np.asarray(best, dtype=np.int64)
 
-    n = len(representation)
-    if n > 3 * N_NEIGHBORS:
-        embedding = TSNE(
-            perplexity=min(PERPLEXITY, (n - 1) / 3),
-            init="pca",
-            max_iter=500,
-            random_state=seed,
-        )
-        representation = embedding.fit_transform(representation.astype(np.float32))
-    mixture = GaussianMixture(n_components, n_init=5, random_state=seed)
-    return np.asarray(mixture.fit_predict(representation.astype(np.float64)), dtype=np.int64)
+
+def neighbour_graph(representation: Array) -> sparse.csr_array:
+    """Who is among whose 15 nearest neighbours, either way: (N, N) of zeros and ones."""
+    graph = sparse.csr_array(
+        neighbors.kneighbors_graph(representation, _n_neighbors(representation))
+    )
+    return graph.maximum(graph.T)
+
+
+def smoothed(representation: Array, graph: sparse.csr_array, passes: int) -> Array:
+    """Each point replaced by the mean of itself and its neighbours, so many times, (N, W).
+
+    A low-pass filter on the graph, which draws each cluster together (Zhang et al., *Attributed
+    graph clustering via adaptive graph convolution*, IJCAI 2019).
+    """
+    with_itself = graph + sparse.eye_array(len(representation))
+    mean = sparse.diags_array(1 / with_itself.sum(axis=1)) @ with_itself
+    for _ in range(passes):
+        representation = mean @ representation
+    return representation
+
+
+def modularity(graph: sparse.csr_array, components: Indices) -> float:
+    r"""The share of edges within components, beyond what their degrees alone would give.
+
+    .. math:: \sum_y \Big[\frac{m_y}{m} - \Big(\frac{d_y}{2m}\Big)^2\Big]
+
+    with :math:`m` the edges, :math:`m_y` those within a component and :math:`d_y` the sum of its
+    degrees (Newman and Girvan, *Finding and evaluating community structure in networks*, 2004).
+    """
+    member = np.eye(components.max() + 1)[components]
+    within = np.einsum("nk,nk->k", member, graph @ member)
+    degrees = member.T @ graph.sum(axis=1)
+    total = degrees.sum()
+    return float((within / total - (degrees / total) ** 2).sum())
+
+
+def _embedded(representation: Array, seed: int) -> Array:
+    """The neighbourhoods in two dimensions, (N, 2)."""
+    embedding = TSNE(
+        perplexity=min(PERPLEXITY, (len(representation) - 1) / 3),
+        init="pca",
+        max_iter=500,
+        random_state=seed,
+    )
+    return np.asarray(embedding.fit_transform(representation.astype(np.float32)), dtype=np.float64)
 
 
 def _n_neighbors(representation: Array) -> int:
