@@ -1,7 +1,8 @@
 """The training loop. It knows nothing of mixtures."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +119,8 @@ def train(
         total = 0.0
         for i, rows in enumerate(torch.randperm(n, generator=generator).chunk(n_batches)):
             batch = Batch(images.tensor(rows.numpy()).to(device), None if y is None else y[rows])
-            with scaled_latents(schedule.kl_weight(epoch + i / n_batches)):
+            kl_weight = schedule.kl_weight(epoch + i / n_batches)
+            with _one_line(phase, epoch), scaled_latents(kl_weight):
                 loss = objective(batch.x, batch.y, size=n) / n
             for regulariser in regularisers:
                 loss = loss - regulariser(guide, batch)
@@ -126,19 +128,35 @@ def train(
             loss.backward()
             norm = clip_grad_norm_(trained, schedule.clip_norm)
             if not torch.isfinite(loss + norm):
-                raise TrainingError(
-                    f"the {phase} stopped in epoch {epoch + 1}: its objective is not finite "
-                    "(NaN or infinite). Try a lower learning rate, or another seed."
-                )
+                raise _diverged(phase, epoch)
             optimiser.step()
             rate.step()
             total += loss.item() * len(rows)
-        metrics = {"objective": total / n, **(validate() if validate else {})}
+        with _one_line(phase, epoch):
+            metrics = {"objective": total / n, **(validate() if validate else {})}
         if callback is not None:
             callback(Progress(phase, epoch + 1, schedule.epochs, metrics))
         if best.is_enough(metrics):
             break
     best.restore()
+
+
+def _diverged(phase: str, epoch: int) -> TrainingError:
+    return TrainingError(
+        f"the {phase} stopped in epoch {epoch + 1}: its objective is not finite "
+        "(NaN or infinite). Try a lower learning rate, or another seed."
+    )
+
+
+@contextmanager
+def _one_line(phase: str, epoch: int) -> Iterator[None]:
+    """Say in one line what a distribution that is given NaN says in many."""
+    try:
+        yield
+    except ValueError as error:
+        if "to satisfy the constraint" in str(error):
+            raise _diverged(phase, epoch) from error
+        raise
 
 
 class _Best:

@@ -107,7 +107,7 @@ class TestAnyRun:
         assert bound == pytest.approx(best, abs=1e-4)
 
     def test_a_rate_that_diverges_is_said_plainly(self, digits):
-        with pytest.raises(TrainingError, match="not finite.*lower learning rate"):
+        with pytest.raises(TrainingError, match=r"not finite.*lower learning rate"):
             fit(digits, dataclasses.replace(QUICK, lr=1e30))
 
     def test_collapse_is_said_plainly(self, digits, monkeypatch):

@@ -28,7 +28,7 @@ def smallest_gap(means):
 @pytest.mark.parametrize("sees", [5_000, 120])
 def test_clusters_that_lie_apart_are_found(rng, monkeypatch, sees):
     """Also when only a part of the images is clustered and the rest follows its neighbours."""
-    monkeypatch.setattr(start, "N_EMBEDDED", sees)
+    monkeypatch.setattr(start, "N_CLUSTERED", sees)
     data, truth = blobs(rng)
     assert adjusted_rand_score(truth, find_clusters(data, 4, rng)) == 1
 
@@ -43,7 +43,7 @@ def test_the_same_generator_gives_the_same_clusters(rng):
 @pytest.mark.parametrize("sees", [5_000, 60])
 @pytest.mark.parametrize("per_component", [1, 5])
 def test_known_components_spread_to_their_own_clusters(rng, monkeypatch, sees, per_component):
-    monkeypatch.setattr(start, "N_EMBEDDED", sees)
+    monkeypatch.setattr(start, "N_CLUSTERED", sees)
     data, truth = blobs(rng)
     known = np.full(len(data), -1)
     for component in range(4):

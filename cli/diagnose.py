@@ -1,0 +1,148 @@
+"""``gmvae diagnose``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gmvae.files import replacing
+
+from . import options
+from .output import as_json, check_folder, say, write_json
+from .run_folder import images_for, open_run
+
+if TYPE_CHECKING:
+    from gmvae.diagnostics import Check, Diagnosis
+
+EXAMPLES = (
+    "gmvae diagnose",
+    "gmvae diagnose mnist --model mnist-run --draws 1000 --strict",
+)
+VERDICT, DRAWS, NUTS_DRAWS = "verdict.json", "draws.nc", "nuts.nc"
+PICTURES = ("khat", "predictive", "ranks_simulated", "reliability", "forest", "rank", "pair")
+FILES = frozenset((VERDICT, DRAWS, NUTS_DRAWS, *(f"{name}.png" for name in PICTURES)))
+# The exit code of --strict where a check fails; 1 and 2 are those of errors.
+FAILED = 3
+
+
+def diagnose(
+    data: options.DataArgument = None,
+    model: options.Model = options.DEFAULT_RUN,
+    draws: Annotated[
+        int, typer.Option(min=25, metavar="N", help="Draws of the guide an image.")
+    ] = 500,
+    predictive_images: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images whose replicates are kept.")
+    ] = 64,
+    nuts_images: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Images for NUTS: half those of the worst k-hat, half any."
+        ),
+    ] = 8,
+    simulated_images: Annotated[
+        int, typer.Option(min=20, metavar="N", help="Images drawn from the model.")
+    ] = 1_000,
+    json: options.AsJson = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help=f"Exit with {FAILED} where a check fails.")
+    ] = False,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="The folder for verdict, draws and pictures."
+        ),
+    ] = Path("gmvae-diagnosis"),
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    force: options.Force = False,
+) -> None:
+    """Ask how far the model's posterior can be trusted.
+
+    Three questions: is the guide the posterior, does the model fit the images, are the
+    probabilities honest? Draws are written as netCDF, for ArviZ.
+    """
+    check_folder(output, force, FILES)
+    run = open_run(model, device)
+    images, name = images_for(run, data, data_root)
+    from gmvae import diagnostics
+
+    found = diagnostics.diagnose(
+        run.gmvae.model,
+        run.gmvae.guide,
+        images,
+        diagnostics.Options(
+            n_draws=draws,
+            predictive_images=predictive_images,
+            worst_images=nuts_images - nuts_images // 2,
+            random_images=nuts_images // 2,
+            simulated_images=simulated_images,
+            seed=seed,
+        ),
+        component_classes=run.gmvae.component_classes,
+        callback=lambda step: print(f"{step} ...", file=sys.stderr, flush=True),
+    )
+    verdict = _verdict(found, name, len(images))
+    _write(output, found, verdict)
+    if json:
+        say(as_json(verdict))
+    else:
+        _print(f"{name}: {len(images):,} images", found.checks)
+        say(f"Verdict: {verdict['verdict']}. Table, draws and pictures: {output}")
+    if strict and found.failed:
+        raise typer.Exit(FAILED)
+
+
+def _verdict(found: "Diagnosis", name: str, n_images: int) -> dict[str, Any]:
+    """The table, ready for JSON, and the worst of it."""
+    statuses = {check.status for check in found.checks}
+    worst = next(status for status in ("fail", "look", "pass", "note") if status in statuses)
+    return {
+        "images": name,
+        "n_images": n_images,
+        "verdict": worst,
+        "checks": [check.as_dict() for check in found.checks],
+    }
+
+
+def _write(output: Path, found: "Diagnosis", verdict: dict[str, Any]) -> None:
+    """Write the folder, whole or not at all."""
+    from gmvae import arviz_bridge
+    from gmvae.diagnostics import pictures
+
+    drawn = pictures(found)
+    with replacing(output) as draft:
+        draft.mkdir()
+        write_json(draft / VERDICT, verdict)
+        arviz_bridge.write(found.tree, draft / DRAWS)
+        if found.nuts_tree is not None:
+            arviz_bridge.write(found.nuts_tree, draft / NUTS_DRAWS)
+        for name, picture in drawn.items():
+            picture.savefig(draft / f"{name}.png")
+
+
+def _print(title: str, checks: "tuple[Check, ...]") -> None:
+    """The checks, a block a topic."""
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"pass": "green", "look": "yellow", "fail": "bold red", "note": "dim"}
+    grid = Table(title=title, title_justify="left", title_style="bold")
+    for column in ("verdict", "check", "figure", "threshold", "source and detail"):
+        grid.add_column(column, justify="right" if column == "figure" else "left")
+    for i, check in enumerate(checks):
+        if i and check.topic != checks[i - 1].topic:
+            grid.add_section()
+        source = "" if check.threshold is None else check.threshold.source
+        grid.add_row(
+            f"[{colours[check.status]}]{check.status}[/]",
+            check.name.replace("[", r"\["),
+            f"{check.figure:.3g}",
+            "" if check.threshold is None else str(check.threshold),
+            "; ".join(filter(None, (check.detail, source))),
+        )
+    console = Console()
+    # A file or a pipe has no width of its own, and the table would be cut up to fit 80 letters.
+    (console if console.is_terminal else Console(width=160)).print(grid)

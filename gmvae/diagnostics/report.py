@@ -1,0 +1,350 @@
+"""Every check of one model on one set of images."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from gmvae.data import Images
+from gmvae.diagnostics import calibration, model_checks, nuts, simulation, tree, verdict
+from gmvae.diagnostics.calibration import Reliability
+from gmvae.diagnostics.draws import Array, Draws, draw, standard_error
+from gmvae.diagnostics.model_checks import Predictive
+from gmvae.diagnostics.nuts import Reference
+from gmvae.diagnostics.simulation import Ranks
+from gmvae.diagnostics.verdict import CONVENTION, Check, Threshold
+from gmvae.errors import ArgumentError
+from gmvae.guide import Guide
+from gmvae.model import Model
+
+# Replicates of each image whose pixels are kept in the tree.
+KEPT_REPLICATES = 100
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much to do.
+
+    Attributes:
+        n_draws: draws of the guide an image, at least 25.
+        predictive_images: images whose replicates are kept.
+        worst_images: images for NUTS, those of the worst k-hat.
+        random_images: more images for NUTS.
+        nuts_draws: draws of each of the four chains, after 200 steps of warm-up.
+        simulated_images: images drawn from the model, at least 20.
+        seed: of everything.
+    """
+
+    n_draws: int = 500
+    predictive_images: int = 64
+    worst_images: int = 4
+    random_images: int = 4
+    nuts_draws: int = 250
+    simulated_images: int = 1_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"n_draws": 25, "predictive_images": 1, "worst_images": 0, "random_images": 0}
+        least |= {"nuts_draws": 10, "simulated_images": 20}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise ArgumentError(
+                    f"`{name}` expected at least {value}; got {getattr(self, name)}."
+                )
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        tree: the draws of the guide and what they predict, in ArviZ's schema.
+        checks: the verdict, a row a check.
+        ranks: of simulation-based calibration.
+        predictive: statistics of images and replicates.
+        reliability: by what the truth was: ``simulated``, and ``labels`` where there are some.
+        nuts_rows: the images that NUTS was run on; empty for none.
+        reference: what it found; None for none.
+        nuts_tree: its draws, in their chains; None for none.
+    """
+
+    tree: xr.DataTree
+    checks: tuple[Check, ...]
+    ranks: Ranks
+    predictive: Predictive
+    reliability: dict[str, Reliability]
+    nuts_rows: Array
+    reference: Reference | None = None
+    nuts_tree: xr.DataTree | None = None
+    failed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failed", any(c.status == "fail" for c in self.checks))
+
+
+def diagnose(
+    model: Model,
+    guide: Guide,
+    images: Images,
+    options: Options | None = None,
+    *,
+    component_classes: tuple[int | None, ...] | None = None,
+    mixture: Mapping[str, Array] | None = None,
+    callback: Callable[[str], None] | None = None,
+) -> Diagnosis:
+    """Run every check.
+
+    Args:
+        model: the generative model.
+        guide: its guide.
+        images: at least two; labels, where there are some, only score.
+        options: how much to do; the defaults for None.
+        component_classes: the class that names each component, as in
+            :class:`gmvae.gmvae.GMVAE`; None to match components to labels.
+        mixture: draws of the mixture's parameters, where it has a posterior, for the tree:
+            ``weights`` (S, K), ``means`` (S, K, D), ``covariances`` (S, K, D, D).
+        callback: told what is done next.
+
+    Raises:
+        ArgumentError: fewer than two images.
+    """
+    options = Options() if options is None else options
+    if len(images) < 2:
+        raise ArgumentError(f"`images` expected at least 2; got {len(images)}.")
+    say = callback or (lambda _: None)
+    say("draws of the guide")
+    draws = draw(model, guide, images, options.n_draws, options.seed)
+    checks = [*_guide_checks(draws), *_fit_checks(model, guide, draws)]
+
+    say("posterior predictive")
+    predictive = model_checks.predictive_check(model, guide, images, draws, seed=options.seed + 1)
+    checks += _predictive_checks(predictive)
+    shown = draws.z[:KEPT_REPLICATES, : options.predictive_images]
+    replicates = model_checks.replicate(model, guide, shown, options.seed + 2)
+    normalised = model.likelihood.normalised
+    guide_tree = tree.guide_tree(images, draws, replicates, mixture, normalised)
+
+    say("simulated images")
+    simulated = simulation.simulate(model, guide, options.simulated_images, options.seed + 3)
+    ranks = simulation.calibrate(model, guide, simulated, seed=options.seed + 4)
+    curves = {"simulated": calibration.simulated_reliability(model, guide, simulated)}
+    if images.labels is not None:
+        curves["labels"] = calibration.labelled_reliability(
+            draws.q_y, images.labels, component_classes
+        )
+    checks += _simulation_checks(ranks, normalised)
+    checks += _calibration_checks(curves, normalised, component_classes is not None)
+
+    rows = nuts.chosen_images(draws.khat, options.worst_images, options.random_images, options.seed)
+    if not len(rows):
+        return Diagnosis(guide_tree, _sorted(checks), ranks, predictive, curves, rows)
+    say(f"NUTS on {len(rows)} images")
+    reference = nuts.sample_posterior(
+        model, guide, images.tensor(rows), options.nuts_draws, seed=options.seed
+    )
+    checks += _nuts_checks(reference)
+    return Diagnosis(
+        guide_tree,
+        _sorted(checks),
+        ranks,
+        predictive,
+        curves,
+        rows,
+        reference,
+        tree.nuts_tree(reference, rows),
+    )
+
+
+def _sorted(checks: list[Check]) -> tuple[Check, ...]:
+    """The checks by topic."""
+    topics = ("guide", "model", "probabilities")
+    return tuple(sorted(checks, key=lambda check: topics.index(check.topic)))
+
+
+def _guide_checks(draws: Draws) -> list[Check]:
+    limit = verdict.khat_threshold(len(draws.z))
+    median = float(np.median(draws.khat))
+    return [
+        Check(
+            "guide",
+            f"share of images with k-hat above {limit:.2f}",
+            float((draws.khat > limit).mean()),
+            Threshold(0.05, 0.20, f"k-hat: Vehtari et al. 2024; shares: {CONVENTION}"),
+            f"median k-hat {median:.2f}",
+        ),
+        Check(
+            "guide",
+            "gap from q(y | x), nats",
+            float(draws.gap_y.mean()),
+            Threshold(0.1, 0.5, CONVENTION),
+            f"at most {draws.gap_y.max():.2f}",
+        ),
+        Check(
+            "guide",
+            "gap from q(z | x), nats",
+            float(draws.gap_z.mean()),
+            Threshold(1.0, 3.0, CONVENTION),
+            f"at most {draws.gap_z.max():.2f}",
+        ),
+        Check(
+            "guide",
+            "total variation of q(y | x) and p(y | x)",
+            float(draws.total_variation.mean()),
+            Threshold(0.05, 0.15, CONVENTION),
+            f"at most {draws.total_variation.max():.2f}",
+        ),
+    ]
+
+
+def _fit_checks(model: Model, guide: Guide, draws: Draws) -> list[Check]:
+    prior = model.prior
+    log_evidence = draws.log_evidence
+    density = "" if model.likelihood.normalised else "; no normalised density"
+    inactive = prior.latent_dim - model_checks.active_units(draws)
+    number = effective_number(draws.q_y.mean(0))
+    checks = [
+        Check(
+            "model",
+            "log p(x), nats an image",
+            float(log_evidence.mean()),
+            detail=f"+- {standard_error(log_evidence):.2f}, importance weighted{density}",
+        ),
+        Check(
+            "model",
+            "latent dimensions out of use",
+            float(inactive),
+            Threshold(0, prior.latent_dim - 1, "active units: Burda et al. 2016"),
+            f"of {prior.latent_dim}",
+        ),
+        Check(
+            "model",
+            "two-sample test of the latents and the mixture",
+            model_checks.prior_mismatch(model, guide, draws),
+            Threshold(0.6, 0.75, f"Lopez-Paz and Oquab 2017; limits: {CONVENTION}"),
+            "accuracy; 0.5 where they are the same",
+        ),
+        Check(
+            "model",
+            "total variation of the use of components and their weights",
+            model_checks.weight_mismatch(model, draws),
+            Threshold(0.05, 0.15, CONVENTION),
+        ),
+    ]
+    if prior.n_components > 1:
+        checks.append(
+            Check(
+                "model",
+                "effective number of components",
+                number,
+                _enough_components(prior.n_components),
+                f"of {prior.n_components}",
+            )
+        )
+    return checks
+
+
+def _enough_components(n_components: int) -> Threshold:
+    """Half of the way from one component to all of them is good, a quarter is bad."""
+    others = n_components - 1
+    return Threshold(1 + others / 2, 1 + others / 4, CONVENTION)
+
+
+def _predictive_checks(predictive: Predictive) -> list[Check]:
+    words = {
+        "ink": "ink",
+        "row": "vertical centre of mass",
+        "column": "horizontal centre of mass",
+        "distance": "pairwise distance",
+    }
+    return [
+        Check(
+            "model",
+            f"posterior predictive: {words[name]}",
+            predictive.distance(name),
+            Threshold(0.1, 0.2, CONVENTION),
+            f"Kolmogorov-Smirnov distance; p of the mean {predictive.p_value(name):.2f}",
+        )
+        for name in words
+    ]
+
+
+def _simulation_checks(ranks: Ranks, normalised: bool) -> list[Check]:
+    return [
+        Check(
+            "guide",
+            "simulation-based calibration, p of uniform ranks",
+            ranks.p_value,
+            Threshold(0.05, 0.001, f"Talts et al. 2018; limits: {CONVENTION}"),
+            f"{len(ranks.ranks):,} simulated images{_premise(normalised)}",
+            lenient=not normalised,
+        )
+    ]
+
+
+def _calibration_checks(
+    curves: Mapping[str, Reliability], normalised: bool, named: bool
+) -> list[Check]:
+    limits = Threshold(0.05, 0.15, f"error: Guo et al. 2017; limits: {CONVENTION}")
+    checks = []
+    if "labels" in curves:
+        naming = "components as named in training" if named else "components matched to the labels"
+        checks.append(
+            Check(
+                "probabilities",
+                "calibration error against the labels",
+                curves["labels"].ece,
+                limits,
+                naming,
+            )
+        )
+    checks.append(
+        Check(
+            "probabilities",
+            "calibration error on simulated images",
+            curves["simulated"].ece,
+            limits,
+            _premise(normalised).lstrip("; "),
+            lenient=not normalised,
+        )
+    )
+    return checks
+
+
+def _premise(normalised: bool) -> str:
+    """What is wrong with simulated images where the likelihood is no density of the real ones."""
+    return "" if normalised else "; they are black and white, the model's own images grey"
+
+
+def _nuts_checks(reference: Reference) -> list[Check]:
+    n_chains = len(reference.z)
+    source = "Vehtari et al. 2021"
+    return [
+        Check(
+            "guide",
+            "NUTS: largest R-hat",
+            float(reference.rhat.max()),
+            Threshold(1.01, 1.05, source),
+        ),
+        Check(
+            "guide",
+            "NUTS: smallest effective sample size",
+            float(reference.ess.min()),
+            Threshold(100.0 * n_chains, 25.0 * n_chains, source),
+            f"{n_chains} chains",
+        ),
+        Check(
+            "guide",
+            "shift of the guide's mean, in sd of NUTS",
+            float(np.median(reference.shift)),
+            Threshold(0.25, 1.0, CONVENTION),
+            f"median; at most {reference.shift.max():.2f}",
+        ),
+        Check(
+            "guide",
+            "ratio of sd, guide to NUTS, |log|",
+            float(np.median(np.abs(np.log(reference.narrowness)))),
+            Threshold(float(np.log(1.25)), float(np.log(2)), CONVENTION),
+            f"median; ratios {reference.narrowness.min():.2f} to {reference.narrowness.max():.2f}",
+        ),
+    ]

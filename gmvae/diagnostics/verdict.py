@@ -1,0 +1,88 @@
+"""From figures to pass, look and fail."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Status = Literal["pass", "look", "fail", "note"]
+Topic = Literal["guide", "model", "probabilities"]
+
+CONVENTION = "convention of gmvae"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where a figure stops being good, and where it starts being bad.
+
+    A figure is good up to ``good`` and bad beyond ``bad``; where ``good`` is the larger of the
+    two, good from ``good`` and bad below ``bad``.
+    """
+
+    good: float
+    bad: float
+    source: str
+
+    def status(self, figure: float) -> Status:
+        """``pass``, ``look`` or ``fail``; ``look`` for a figure that is no number."""
+        if math.isnan(figure):
+            return "look"
+        sign = 1 if self.good <= self.bad else -1
+        if sign * figure <= sign * self.good:
+            return "pass"
+        return "look" if sign * figure <= sign * self.bad else "fail"
+
+    def __str__(self) -> str:
+        relation = "<=" if self.good <= self.bad else ">="
+        return f"{relation} {self.good:.3g}, fails beyond {self.bad:.3g}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row of the verdict.
+
+    Attributes:
+        topic: ``guide`` (is it the posterior?), ``model`` (does it fit the images?) or
+            ``probabilities`` (are they honest?).
+        name: what is measured.
+        figure: its value.
+        threshold: what it is held to; None for a figure that only informs.
+        detail: what else to know.
+        lenient: whether it never does worse than ``look``, since its premises do not quite hold.
+    """
+
+    topic: Topic
+    name: str
+    figure: float
+    threshold: Threshold | None = None
+    detail: str = ""
+    lenient: bool = False
+
+    @property
+    def status(self) -> Status:
+        """``pass``, ``look`` or ``fail``; ``note`` without a threshold."""
+        if self.threshold is None:
+            return "note"
+        status = self.threshold.status(self.figure)
+        return "look" if self.lenient and status == "fail" else status
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row, ready for JSON: a figure that is not finite is None."""
+        figure = self.figure if math.isfinite(self.figure) else None
+        threshold = None if self.threshold is None else asdict(self.threshold)
+        return {
+            "topic": self.topic,
+            "check": self.name,
+            "figure": figure,
+            "threshold": threshold,
+            "status": self.status,
+            "detail": self.detail,
+        }
+
+
+def khat_threshold(n_draws: int) -> float:
+    """Above this k-hat, ``n_draws`` draws do not make a reliable estimate; at most 0.7.
+
+    References:
+        Vehtari, Simpson, Gelman, Yao and Gabry, *Pareto smoothed importance sampling*, 2024.
+    """
+    return min(1 - 1 / math.log10(n_draws), 0.7)

@@ -1,0 +1,120 @@
+"""The bridge to ArviZ; needs neither torch nor Pyro, so that it runs under both lines."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from scipy import stats
+
+from gmvae import arviz_bridge as bridge
+from gmvae.errors import ArgumentError, ContentError
+
+
+def narrow_log_weights(n_images, n_draws, seed=0):
+    """Weights of N(0, 1) under draws of a guide too narrow by half."""
+    z = np.random.default_rng(seed).normal(scale=0.5, size=(n_images, n_draws))
+    return stats.norm.logpdf(z) - stats.norm.logpdf(z, scale=0.5)
+
+
+@pytest.fixture(scope="module")
+def tree():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(4, 200, 2, 2))
+    coords = {"chain": range(4), "draw": range(200), "image": [3, 5], "latent": [0, 1]}
+    posterior = xr.Dataset({"z": (tuple(coords), draws)}, coords)
+    ink = (("chain", "draw", "image"), rng.normal(size=(4, 10, 50)))
+    observed = {"ink": ("image", rng.normal(size=50))}
+    groups = {"posterior": posterior, "observed_data": xr.Dataset(observed)}
+    groups["posterior_predictive"] = xr.Dataset({"ink": ink})
+    return xr.DataTree.from_dict(groups)
+
+
+def test_a_guide_too_narrow_by_half_is_found_out():
+    khat = bridge.khat(narrow_log_weights(20, 10_000))
+    assert 0.60 <= np.median(khat) <= 0.80
+
+
+def test_the_sign_is_right_for_a_guide_too_wide():
+    z = np.random.default_rng(0).normal(scale=2, size=10_000)
+    khat = bridge.khat(stats.norm.logpdf(z) - stats.norm.logpdf(z, scale=2))
+    assert khat < 0.2
+
+
+def test_constant_weights_are_the_best_there_is():
+    noise = np.random.default_rng(0).normal(scale=1e-9, size=(2, 100))
+    weights, khat = bridge.psis(-123.0 + noise)
+    assert np.isneginf(khat).all()
+    assert np.allclose(np.exp(weights), 0.01)
+
+
+def test_constant_largest_weights_are_fine():
+    log_weights = np.where(np.arange(100) < 10, -5.0, 0.0)
+    assert np.isneginf(bridge.khat(log_weights))
+
+
+def test_smoothed_weights_sum_to_one():
+    weights, khat = bridge.psis(narrow_log_weights(3, 500).reshape(3, 1, 500))
+    assert weights.shape == (3, 1, 500)
+    assert khat.shape == (3, 1)
+    assert np.allclose(np.exp(weights).sum(-1), 1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(value):
+    with pytest.raises(ArgumentError, match="log_weights"):
+        bridge.psis(np.full(100, value))
+
+
+def test_few_draws_are_refused():
+    with pytest.raises(ArgumentError, match="25 draws"):
+        bridge.khat(np.zeros(10))
+
+
+def test_rhat_and_ess_tell_good_chains_from_bad():
+    draws = np.random.default_rng(0).normal(size=(4, 500))
+    assert bridge.rhat(draws) < 1.01
+    assert 1_500 < bridge.ess(draws) < 2_500
+    assert bridge.rhat(draws + np.arange(4)[:, None]) > 1.5
+
+
+def test_one_chain_has_no_rhat():
+    with pytest.raises(ArgumentError, match="2 chains"):
+        bridge.rhat(np.zeros((1, 100)))
+
+
+def test_summary_has_the_same_columns_on_both_lines(tree):
+    table = bridge.summary(tree, ["z"])
+    assert len(table) == 4
+    assert list(table.columns)[:4] == ["mean", "sd", "hdi_low", "hdi_high"]
+    assert table["r_hat"].max() < 1.05
+    one = xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset().isel(chain=[0])})
+    assert "r_hat" not in bridge.summary(one).columns
+
+
+def test_a_written_tree_reads_as_it_was(tree, tmp_path):
+    bridge.write(tree, tmp_path / "draws.nc")
+    assert bridge.read(tmp_path / "draws.nc").identical(tree)
+    assert [p.name for p in tmp_path.iterdir()] == ["draws.nc"]
+
+
+def test_what_is_no_netcdf_is_refused(tmp_path):
+    (tmp_path / "text.nc").write_text("text")
+    with pytest.raises(ContentError, match=r"text\.nc"):
+        bridge.read(tmp_path / "text.nc")
+    with pytest.raises(FileNotFoundError):
+        bridge.read(tmp_path / "absent.nc")
+
+
+def test_plots_are_figures_that_pyplot_has_forgotten(tree, tmp_path):
+    from matplotlib import pyplot
+
+    figures = [
+        bridge.plot_forest(tree, ["z"]),
+        bridge.plot_pair(tree, ["z"], {"image": 3}),
+        bridge.plot_rank(tree, ["z"]),
+        bridge.plot_khat([0.1, 0.9, -np.inf, 0.5], 500),
+        bridge.plot_ppc(tree, ["ink"]),
+    ]
+    assert all(isinstance(figure, Figure) for figure in figures)
+    assert pyplot.get_fignums() == []
+    figures[0].savefig(tmp_path / "forest.png")

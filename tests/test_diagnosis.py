@@ -1,0 +1,235 @@
+"""The checks of the model, the tree, the verdict and the whole diagnosis."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toys import tiny
+
+from gmvae import arviz_bridge
+from gmvae.data import Images
+from gmvae.diagnostics import Check, Options, Threshold, diagnose, draw, pictures, predictive_check
+from gmvae.diagnostics.model_checks import (
+    active_units,
+    prior_mismatch,
+    statistics,
+    weight_mismatch,
+)
+from gmvae.diagnostics.report import _enough_components
+from gmvae.diagnostics.verdict import khat_threshold
+from gmvae.errors import ArgumentError
+from gmvae.metrics import effective_number
+
+SHAPE = (1, 3, 4)
+
+
+def grey_images(n=40, labels=True):
+    rng = np.random.default_rng(0)
+    values = rng.integers(1, 4, n).astype(np.int64) if labels else None
+    return Images(rng.random((n, *SHAPE), dtype=np.float32), values, "noise")
+
+
+class PriorAsGuide(nn.Module):
+    """Every image has the standard normal as its posterior."""
+
+    def forward(self, x):
+        return torch.zeros(len(x), 2), torch.ones(len(x), 2)
+
+
+def standard_prior(gmvae):
+    gmvae.model.prior.set(torch.full((3,), 1 / 3), torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2))
+    gmvae.guide.encoder = PriorAsGuide()
+    return gmvae
+
+
+def test_statistics_of_an_image_are_those_seen():
+    x = torch.zeros(2, 1, 3, 4)
+    x[0, 0, 2, 1] = 1.0
+    found = statistics(x)
+    assert found["ink"] == pytest.approx([1 / 12, 0])
+    assert found["row"] == pytest.approx([2, 1])
+    assert found["column"] == pytest.approx([1, 1.5])
+    assert found["distance"] == pytest.approx([1, 1])
+
+
+def test_images_of_the_model_look_like_its_replicates():
+    gmvae = standard_prior(tiny(grey=False))
+    with torch.no_grad():
+        x = gmvae.model.likelihood(gmvae.model.decoder(torch.randn(600, 2))).sample()
+    draws = draw(gmvae.model, gmvae.guide, x, 25)
+    found = predictive_check(gmvae.model, gmvae.guide, x, draws)
+    assert found.replicated["ink"].shape == (20, 600)
+    for name in found.observed:
+        assert found.distance(name) < 0.1
+    white = predictive_check(gmvae.model, gmvae.guide, torch.ones_like(x), draws)
+    assert white.distance("ink") > 0.9
+    assert white.p_value("ink") == 0
+
+
+def test_an_unused_latent_is_counted_out():
+    gmvae = tiny()
+    gmvae.guide.encoder = Used()
+    draws = draw(gmvae.model, gmvae.guide, torch.rand(200, *SHAPE), 25)
+    assert active_units(draws) == 1
+
+
+class Used(nn.Module):
+    """A posterior that depends on the image in its first dimension alone."""
+
+    def forward(self, x):
+        loc = torch.stack([10 * x.mean((1, 2, 3)), torch.zeros(len(x))], dim=-1)
+        return loc, torch.full((len(x), 2), 0.1)
+
+
+def test_the_effective_number_counts_components():
+    assert effective_number(np.array([0.25, 0.25, 0.25, 0.25, 0])) == pytest.approx(4)
+    assert effective_number(np.array([1.0, 0])) == 1
+
+
+def test_latents_like_the_mixture_cannot_be_told_apart():
+    gmvae = standard_prior(tiny())
+    x = torch.rand(1_000, *SHAPE)
+    draws = draw(gmvae.model, gmvae.guide, x, 25)
+    assert prior_mismatch(gmvae.model, gmvae.guide, draws) == pytest.approx(0.5, abs=0.06)
+    gmvae.model.prior.means.data += 5
+    assert prior_mismatch(gmvae.model, gmvae.guide, draws) > 0.95
+
+
+def test_use_of_components_is_compared_with_their_weights():
+    gmvae = standard_prior(tiny())
+    draws = draw(gmvae.model, gmvae.guide, torch.rand(5, *SHAPE), 25)
+    draws.q_y[:] = [1, 0, 0]
+    assert weight_mismatch(gmvae.model, draws) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("figure", "status"), [(0.1, "pass"), (0.15, "look"), (0.3, "fail"), (math.nan, "look")]
+)
+def test_a_low_figure_is_good_where_good_is_below_bad(figure, status):
+    assert Threshold(0.1, 0.2, "here").status(figure) == status
+
+
+def test_a_high_figure_is_good_where_good_is_above_bad():
+    limits = Threshold(0.05, 0.001, "here")
+    assert [limits.status(f) for f in (0.5, 0.01, 1e-5)] == ["pass", "look", "fail"]
+    assert Check("guide", "p", 0.0, limits, lenient=True).status == "look"
+    assert Check("guide", "p", 0.0).status == "note"
+    assert Check("guide", "p", math.inf, limits).as_dict()["figure"] is None
+
+
+@pytest.mark.parametrize("n_components", [2, 3, 10])
+def test_all_components_in_use_pass_and_one_alone_fails(n_components):
+    limits = _enough_components(n_components)
+    assert limits.status(n_components) == "pass"
+    assert limits.status(1.0) == "fail"
+
+
+def test_the_threshold_of_khat_rises_to_its_limit():
+    assert khat_threshold(500) == pytest.approx(0.6295, abs=1e-4)
+    assert khat_threshold(100_000) == 0.7
+
+
+@pytest.fixture(scope="module")
+def diagnosis():
+    torch.manual_seed(0)
+    gmvae = tiny()
+    options = Options(
+        n_draws=50,
+        predictive_images=6,
+        worst_images=1,
+        random_images=1,
+        nuts_draws=30,
+        simulated_images=100,
+    )
+    said = []
+    found = diagnose(gmvae.model, gmvae.guide, grey_images(), options, callback=said.append)
+    assert len(said) == 4
+    return found
+
+
+def test_the_tree_follows_arviz_schema(diagnosis):
+    tree = diagnosis.tree
+    assert dict(tree["posterior"].sizes) == {
+        "chain": 1,
+        "draw": 50,
+        "image": 40,
+        "latent": 2,
+        "component": 3,
+    }
+    assert np.allclose(tree["posterior"]["y"].sum("component"), 1)
+    assert dict(tree["posterior_predictive"].sizes) == {
+        "chain": 1,
+        "draw": 50,
+        "image": 6,
+        "pixel": 12,
+    }
+    assert tree["log_likelihood"]["x"].dims == ("image",)
+    assert tree["observed_data"]["x"].dims == ("image", "pixel")
+    weights = np.exp(tree["sample_stats"]["smoothed_log_weight"]).sum("draw")
+    assert np.allclose(weights, 1)
+    parts = tree["sample_stats"]
+    total = parts["elbo"] + parts["gap_y"] + parts["gap_z"]
+    assert np.allclose(total, tree["log_likelihood"]["x"])
+    assert diagnosis.nuts_tree["posterior"]["z"].sizes == {
+        "chain": 4,
+        "draw": 30,
+        "image": 2,
+        "latent": 2,
+    }
+
+
+def test_plain_arviz_takes_the_tree(diagnosis):
+    few = {"image": [0, 1]}
+    assert len(arviz_bridge.summary(diagnosis.tree, ["z"], few)) == 4
+    arviz_bridge.plot_forest(diagnosis.tree, ["z"], few)
+    arviz_bridge.plot_pair(diagnosis.tree, ["z"], {"image": 0})
+
+
+def test_the_tree_is_written_and_read(diagnosis, tmp_path):
+    arviz_bridge.write(diagnosis.tree, tmp_path / "tree.nc")
+    assert arviz_bridge.read(tmp_path / "tree.nc").equals(diagnosis.tree)
+
+
+def test_every_check_has_a_verdict_and_is_json(diagnosis):
+    topics = [check.topic for check in diagnosis.checks]
+    assert topics == sorted(topics)
+    assert len({check.name for check in diagnosis.checks}) == len(topics) == 20
+    assert {check.status for check in diagnosis.checks} <= {"pass", "look", "fail", "note"}
+    assert diagnosis.failed == any(check.status == "fail" for check in diagnosis.checks)
+    json.dumps([check.as_dict() for check in diagnosis.checks], allow_nan=False)
+
+
+def test_pictures_are_drawn(diagnosis, tmp_path):
+    drawn = pictures(diagnosis)
+    assert set(drawn) == {
+        "khat",
+        "predictive",
+        "ranks_simulated",
+        "reliability",
+        "forest",
+        "rank",
+        "pair",
+    }
+    for name, figure in drawn.items():
+        figure.savefig(tmp_path / f"{name}.png")
+
+
+def test_it_does_without_labels_and_without_nuts():
+    gmvae = tiny(assignment="exact")
+    options = Options(n_draws=25, worst_images=0, random_images=0, simulated_images=20)
+    found = diagnose(gmvae.model, gmvae.guide, grey_images(5, labels=False), options)
+    assert found.reference is None
+    assert set(found.reliability) == {"simulated"}
+    assert "label" not in found.tree["observed_data"]
+    assert "forest" not in pictures(found)
+
+
+def test_what_cannot_be_diagnosed_is_refused():
+    gmvae = tiny()
+    with pytest.raises(ArgumentError, match="at least 2"):
+        diagnose(gmvae.model, gmvae.guide, grey_images(1))
+    with pytest.raises(ArgumentError, match="n_draws"):
+        Options(n_draws=3)
