@@ -16,6 +16,7 @@ from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import CONVENTION, Check, Threshold
 from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
+from gmvae.metrics import effective_number
 from gmvae.model import Model
 
 # Replicates of each image whose pixels are kept in the tree.
