@@ -82,7 +82,7 @@ def train(
             min=0,
             metavar="N",
             help="Labelled images a class that the model may observe (all of --val where it has "
-            "labels, else 0). All other labels only score the result.",
+            "labels; 5 where DATA is left out; else 0). All other labels only score the result.",
         ),
     ] = None,
     epochs: Annotated[

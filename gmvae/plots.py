@@ -263,7 +263,9 @@ def samples(
         dpi=DPI,
         layout="constrained",
     )
-    figure.suptitle(f"{len(images):,} samples by component", x=0.01, ha="left", weight="bold")
+    figure.suptitle(
+        f"{len(images):,} samples, a row of pictures a component", x=0.01, ha="left", weight="bold"
+    )
     cells = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes, k, group in zip(cells[:, 0], drawn, groups, strict=True):
         mosaic = _mosaic(_filled(group, columns), columns)

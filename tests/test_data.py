@@ -365,6 +365,11 @@ def bad_pickled_npy(path):
     return "bad.npy"
 
 
+def bad_label_key(folder):
+    np.savez(folder / "bad.npz", data=np.zeros((2, 3, 3)), label=np.zeros(2, int))
+    return "bad.npz"
+
+
 def bad_pickled_npz(path):
     np.savez(path / "bad.npz", data=np.array([{}, 1], dtype=object))
     return "bad.npz"
@@ -413,6 +418,7 @@ def bad_picture(path):
 @pytest.mark.parametrize(
     ("write", "exception", "message"),
     [
+        (bad_label_key, ContentError, "under the name `labels`; got `label`"),
         (bad_pickled_npy, ContentError, "`bad.npy` expected arrays of numbers; got objects or a"),
         (bad_pickled_npz, ContentError, "`bad.npz` expected arrays of numbers; got objects or a"),
         (bad_keys, ContentError, r"expected an array `data` .*; got images, y\."),

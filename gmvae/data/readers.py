@@ -56,6 +56,10 @@ def read_numpy(path: Path) -> Images:
             f"`{path.name}` expected arrays of numbers; got objects or a damaged file. "
             "Save it again with numpy.savez(path, data=..., labels=...)."
         ) from error
+    if "label" in names and "labels" not in names:
+        raise ContentError(
+            f"`{path.name}` expected its classes under the name `labels`; got `label`. Rename it."
+        )
     if "data" not in arrays:
         raise ContentError(
             f"`{path.name}` expected an array `data` (and maybe `labels`); got "
