@@ -71,7 +71,8 @@ class Settings:
         information_weight: of the mutual information, in the joint phase.
         classification_weight: of log q(y | x) on labelled rows, in the joint phase.
         held_out: fraction of the images held out for early stopping, 0 to below 1.
-        patience: epochs of the joint phase without a better held-out objective before it stops.
+        patience: epochs of the joint phase without a better held-out objective (the bound and
+            the mutual information) before it stops; the parameters with the best one are kept.
         seed: of every random choice.
     """
 
@@ -93,7 +94,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("latent_dim", "n_components", "epochs", "warmup_epochs", "batch_size"):
+        counts = ("latent_dim", "n_components", "epochs", "warmup_epochs", "batch_size", "patience")
+        for name in counts:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(f"`{name}` expected at least 1; got {value}.")
@@ -369,7 +371,12 @@ class _Run:
                     self.generator,
                 )
             )
-        phase = dataclasses.replace(_JOIN, batch_size=settings.batch_size, lr=settings.lr)
+        phase = dataclasses.replace(
+            _JOIN,
+            batch_size=settings.batch_size,
+            lr=settings.lr,
+            patience=None if self.held_out is None else settings.patience,
+        )
         self._train(
             self.gmvae.elbo_module(),
             [p for p in self.gmvae.parameters() if p.requires_grad],
@@ -377,7 +384,7 @@ class _Run:
             settings.epochs,
             y=known,
             regularisers=regularisers,
-            validate=lambda: self._figures(),
+            validate=self._figures,
             phase="joint",
         )
 
@@ -400,16 +407,21 @@ class _Run:
         self.gmvae.component_classes = tuple(names)
 
     def _figures(self) -> Metrics:
-        """The bound and its parts on the held-out images, and how many components are in use."""
+        """The objective, the bound and its parts on the held-out images; the components in use."""
         images = self.images if self.held_out is None else self.held_out
         if self.held_out is None and len(images) > 2_000:
             images = images.subset(slice(0, 2_000))
-        generator = Generator(self.device).manual_seed(self.settings.seed)
-        parts = self.gmvae.elbo(images, generator=generator)
-        use = self.gmvae.classify(images).mean(0).numpy()
+        # The same draws each time, so that figures of two epochs differ by the model alone.
+        seed = self.settings.seed
+        views = self.view(images.tensor(), Generator().manual_seed(seed))
+        parts = self.gmvae.elbo(images, generator=Generator(self.device).manual_seed(seed))
+        elbo = parts.elbo.mean().item()
+        q_y = self.gmvae.classify(images)
+        information = mutual_information(q_y, self.gmvae.classify(views)).item()
+        use = q_y.mean(0).numpy()
         return {
-            "loss": -parts.elbo.mean().item(),
-            "elbo": parts.elbo.mean().item(),
+            "loss": -elbo - self.settings.information_weight * information,
+            "elbo": elbo,
             "reconstruction": parts.reconstruction.mean().item(),
             "kl_z": parts.kl_z.mean().item(),
             "kl_y": parts.kl_y.mean().item(),

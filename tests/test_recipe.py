@@ -103,8 +103,34 @@ class TestAnyRun:
         result = fit(digits, QUICK, held_out=test)
         generator = torch.Generator().manual_seed(QUICK.seed)
         bound = result.gmvae.elbo(test, generator=generator).elbo.mean().item()
-        best = max(row["elbo"] for row in result.history if "elbo" in row)
-        assert bound == pytest.approx(best, abs=1e-4)
+        best = min((row for row in result.history if "elbo" in row), key=lambda row: row["loss"])
+        assert bound == pytest.approx(best["elbo"], abs=1e-4)
+
+    def test_the_held_out_loss_is_the_bound_and_the_information(self, digits):
+        test = load("digits", part="test").only([1, 4, 8])
+        settings = dataclasses.replace(QUICK, augment="none", information_weight=3.0)
+        result = fit(digits, settings, held_out=test)
+        best = min((row for row in result.history if "elbo" in row), key=lambda row: row["loss"])
+        q_y = result.gmvae.classify(test).numpy()
+        joint = (q_y.T @ q_y / len(q_y)).clip(1e-30)
+        share = joint.sum(0)
+        information = (joint * np.log(joint / np.outer(share, share))).sum()
+        assert best["loss"] == pytest.approx(-best["elbo"] - 3.0 * information, abs=1e-3)
+
+    def test_the_joint_phase_stops_when_the_held_out_loss_stays(self, digits, monkeypatch):
+        losses = iter([2.0, 1.0, 3.0, 3.0, 3.0, 3.0])
+        figures = recipe._Run._figures
+        monkeypatch.setattr(
+            recipe._Run, "_figures", lambda run: {**figures(run), "loss": next(losses)}
+        )
+        settings = dataclasses.replace(QUICK, epochs=6, patience=2)
+        joint = [row for row in fit(digits, settings).history if row["phase"] == "joint"]
+        assert [row["loss"] for row in joint] == [2.0, 1.0, 3.0, 3.0]
+
+    def test_without_held_out_images_the_joint_phase_runs_to_its_end(self, digits):
+        settings = dataclasses.replace(QUICK, epochs=4, patience=1, held_out=0.0)
+        joint = [row for row in fit(digits, settings).history if row["phase"] == "joint"]
+        assert len(joint) == 4
 
     def test_a_rate_that_diverges_is_said_plainly(self, digits):
         with pytest.raises(TrainingError, match=r"not finite.*lower learning rate"):
@@ -128,6 +154,7 @@ class TestAnyRun:
         ({"batch_size": 0}, "`batch_size` expected at least 1; got 0"),
         ({"lr": 0.0}, "`lr` expected above 0; got 0.0"),
         ({"lr": float("nan")}, "`lr` expected above 0; got nan"),
+        ({"patience": 0}, "`patience` expected at least 1; got 0"),
         ({"held_out": 1.0}, "`held_out` expected 0 to below 1; got 1.0"),
         ({"augment": "cut"}, "`augment` expected one of affine, none; got 'cut'"),
     ],
