@@ -42,13 +42,12 @@ class Lines:
     """A callback that prints a few epochs of a phase, the last among them."""
 
     def __init__(self) -> None:
-        self._phase = ""
-        self._first = 0.0
+        # When the first epoch of each phase, of each restart, was over.
+        self._first: dict[tuple[int, str], float] = {}
 
     def __call__(self, now: "Progress") -> None:
         """Print ``now`` if it is worth a line."""
-        if now.phase != self._phase:
-            self._phase, self._first = now.phase, time.monotonic()
+        self._first.setdefault((now.restart, now.phase), time.monotonic())
         every = max(1, now.epochs // LINES_A_PHASE)
         if now.epoch == now.epochs or (now.epoch % every == 0 and now.epoch + every <= now.epochs):
             print(self._line(now), file=sys.stderr, flush=True)
@@ -56,10 +55,16 @@ class Lines:
     def _line(self, now: "Progress") -> str:
         left = ""
         if 1 < now.epoch < now.epochs:
-            an_epoch = (time.monotonic() - self._first) / (now.epoch - 1)
+            since = time.monotonic() - self._first[now.restart, now.phase]
+            an_epoch = since / (now.epoch - 1)
             left = f"{an_epoch * (now.epochs - now.epoch):.0f} s left"
         shown = ", ".join(filter(None, (figures(now.metrics), left)))
-        return f"{now.phase} {now.epoch}/{now.epochs}" + (f": {shown}" if shown else "")
+        return f"{_title(now)} {now.epoch}/{now.epochs}" + (f": {shown}" if shown else "")
+
+
+def _title(now: "Progress") -> str:
+    """``joint``, or ``2: joint`` in the second of several restarts."""
+    return f"{now.restart}: {now.phase}" if now.restart else now.phase
 
 
 @contextmanager
@@ -80,12 +85,19 @@ def _bars(console: Any) -> Iterator[Callable[["Progress"], None]]:
     )
     newest = Text()
     # The first report comes after an epoch; until then this bar pulses.
-    tasks: dict[str, TaskID] = {"warm-up": bars.add_task("warm-up", total=None)}
+    waiting: list[TaskID] = [bars.add_task("warm-up", total=None)]
+    tasks: dict[str, TaskID] = {}
 
     def show(now: "Progress") -> None:
-        if now.phase not in tasks:
-            tasks[now.phase] = bars.add_task(now.phase)
-        bars.update(tasks[now.phase], completed=now.epoch, total=now.epochs)
+        while waiting:
+            bars.remove_task(waiting.pop())
+        title = _title(now)
+        if title not in tasks:
+            tasks[title] = bars.add_task(title)
+        bars.update(tasks[title], completed=now.epoch, total=now.epochs)
+        if now.restart and now.epoch == now.epochs and now.phase != "joint":
+            # Of several runs only the newest phases are shown.
+            bars.update(tasks[title], visible=False)
         newest.plain = figures(now.metrics) or newest.plain
 
     with Live(Group(bars, newest), console=console, refresh_per_second=4):

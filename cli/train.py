@@ -17,6 +17,7 @@ from .output import check_folder, say, write_json
 if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
     from gmvae.recipe import Fit
+    from gmvae.restarts import Restart
 
 EXAMPLES = (
     "gmvae train",
@@ -95,10 +96,38 @@ def train(
         int | None,
         typer.Option(min=1, metavar="N", help="Epochs before it (by the size of the data)."),
     ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Epochs without a better held-out objective to stop after (20).",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Images a step (128).")
     ] = None,
     lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate (0.002).")] = None,
+    information_weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of the mutual information of an image's y and its view's (20)."),
+    ] = None,
+    classification_weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of log q(y|x) on images whose label is observed (20)."),
+    ] = None,
+    restarts: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Train from N seeds and keep the run with the best held-out objective.",
+        ),
+    ] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Restarts at a time (as many as there are cores)."),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
@@ -135,16 +164,21 @@ def train(
         augment=augment,
         epochs=epochs,
         warmup_epochs=warmup_epochs,
+        patience=patience,
         batch_size=batch_size,
         lr=lr,
+        information_weight=information_weight,
+        classification_weight=classification_weight,
         seed=seed,
     )
     began = time.monotonic()
-    result = _fit(experiment, settings, device)
+    result, runs = _fit(experiment, settings, restarts, jobs, device)
     training = _training(request, experiment, settings, time.monotonic() - began)
+    training["restarts"] = [asdict(run) for run in runs]
     metrics = _measure(result.gmvae, experiment, seed)
     _write(output, result, experiment, training, metrics)
-    for line in (*result.warnings, *_summary(metrics, experiment, output)):
+    compared = _comparison(result, runs) if restarts > 1 else []
+    for line in (*result.warnings, *compared, *_summary(metrics, experiment, output)):
         say(line)
 
 
@@ -172,21 +206,25 @@ def _settings(experiment: Experiment, **given: Any) -> "Settings":
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
-def _fit(experiment: Experiment, settings: "Settings", device: str) -> "Fit":
-    from gmvae import fit
+def _fit(
+    experiment: Experiment, settings: "Settings", restarts: int, jobs: int | None, device: str
+) -> tuple["Fit", tuple["Restart", ...]]:
+    from gmvae.restarts import fit_restarts
 
     from .device import named_device
     from .progress import progress
 
     where = named_device(device)
     with progress() as callback:
-        return fit(
+        return fit_restarts(
             experiment.train,
             settings,
+            restarts,
             observed=experiment.observed if experiment.n_observed else None,
             held_out=experiment.held_out,
             callback=callback,
             device=where,
+            n_jobs=jobs,
         )
 
 
@@ -233,6 +271,19 @@ def _write(
         write_json(draft / run_folder.METRICS, metrics)
         for name, picture in pictures.items():
             picture.savefig(draft / f"{name}.png")
+
+
+def _comparison(result: "Fit", runs: tuple["Restart", ...]) -> list[str]:
+    """A line for each of several runs, the kept one marked; in nats on the held-out images."""
+    lines = []
+    for number, run in enumerate(runs, start=1):
+        if run.objective is None:
+            figures = "diverged"
+        else:
+            figures = f"held-out objective {run.objective:.2f}, ELBO {run.elbo:.2f}"
+        kept = " (kept)" if run.objective == -result.figures["loss"] else ""
+        lines.append(f"Restart {number}, seed {run.seed}: {figures}{kept}")
+    return lines
 
 
 def _summary(metrics: Mapping[str, Any], experiment: Experiment, output: Path) -> list[str]:

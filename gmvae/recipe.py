@@ -8,8 +8,8 @@ clusters are found first, where they are easy to see, and the model is organised
    q(y | x) learn to recognise each image among others from transformed views of it (instance
    contrast: :mod:`gmvae.contrast`). Without views, a wide VAE with a small KL weight, close to an
    autoencoder, gives it.
-2. ``start``: the clusters of that representation (:mod:`gmvae.start`); labels, where there are
-   some, spread over it instead.
+2. ``start``: the clusters of that representation, with the pixels beside it
+   (:mod:`gmvae.start`); labels, where there are some, spread over it instead.
 3. ``assignment``: q(y | x) learns these clusters from views, and corrects many of them, since a
    network learns what is regular before what is not. ``sharpening``: then it maximises the mutual
    information between an image's component and its view's (:mod:`gmvae.regularisers`).
@@ -23,7 +23,7 @@ clusters are found first, where they are easy to see, and the model is organised
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -47,7 +47,16 @@ from gmvae.regularisers import (
     Regulariser,
     mutual_information,
 )
-from gmvae.start import Array, Indices, centres, find_clusters, place
+from gmvae.start import (
+    N_CLUSTERED,
+    Array,
+    Indices,
+    beside,
+    centres,
+    find_clusters,
+    place,
+    principal_axes,
+)
 from gmvae.training import Callback, Metrics, Progress, Schedule, train
 from gmvae.views import AUGMENTATIONS, Augmentation, View
 
@@ -110,11 +119,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained model, one row of figures an epoch, and what should worry its user."""
+    """A trained model and how its training went.
+
+    Attributes:
+        gmvae: the model.
+        history: one row of figures an epoch.
+        warnings: what should worry its user.
+        figures: of the model on the held-out images (on the training images where none are held
+            out), in nats an image: ``loss``, what is minimised; ``elbo`` and its parts
+            ``reconstruction``, ``kl_z`` and ``kl_y``; and ``effective_components``.
+    """
 
     gmvae: GMVAE
     history: list[dict[str, float | str]]
     warnings: tuple[str, ...] = ()
+    figures: Metrics = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,6 +164,8 @@ _CONTRAST_DIM = 32
 # Clusters lie apart in 10 dimensions that 2 would lay over each other.
 _AUTOENCODE = _Length(epochs=20, steps=1_200, batch_size=256, lr=1e-3, kl_weight=0.02)
 _WIDE_DIM = 10
+# The most pixels along a side that the start looks at.
+_COARSE = 32
 _ASSIGN = _Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
 _SHARPEN = _Length(epochs=6, steps=150, batch_size=512, lr=1e-3)
 _PLACE = _Length(epochs=2, steps=200, batch_size=256, lr=1e-3, kl_weight=100.0)
@@ -187,6 +208,35 @@ def fit(
         return _Run(images, settings, observed, held_out, callback, device).fit()
 
 
+def hold_out(
+    images: Images, settings: Settings, observed: np.ndarray | None = None
+) -> tuple[Images, np.ndarray, Images | None]:
+    """Split off images for early stopping: a part of those without an observed label.
+
+    Args:
+        images: N images.
+        settings: for the share that is held out, and the seed.
+        observed: class values of the images whose label may be used, -1 elsewhere, (N,).
+
+    Returns:
+        The images to train on, their observed labels, and the held-out images or None.
+
+    Raises:
+        ArgumentError: ``observed`` of another length.
+    """
+    if observed is None:
+        observed = np.full(len(images), -1)
+    elif observed.shape != (len(images),):
+        raise ArgumentError(f"`observed` expected shape ({len(images)},); got {observed.shape}.")
+    free = np.flatnonzero(observed < 0)
+    n = round(settings.held_out * len(free))
+    if n == 0:
+        return images, observed, None
+    rows = np.random.default_rng(settings.seed).permutation(free)[:n]
+    kept = np.setdiff1d(np.arange(len(images)), rows)
+    return images.subset(kept), observed[kept], images.subset(np.sort(rows))
+
+
 class _Run:
     """One call of :func:`fit`: what its phases share."""
 
@@ -204,21 +254,19 @@ class _Run:
                 f"`n_components` expected at most the number of images, {len(images)}; "
                 f"got {settings.n_components}."
             )
-        if observed is None:
-            observed = np.full(len(images), -1)
-        elif observed.shape != (len(images),):
-            raise ArgumentError(
-                f"`observed` expected shape ({len(images)},); got {observed.shape}."
-            )
+        # A set that is given takes the place of a part.
+        share = settings.held_out if held_out is None else 0.0
+        images, observed, part = hold_out(
+            images, dataclasses.replace(settings, held_out=share), observed
+        )
         self.settings = settings
         self.callback = callback
         self.device = device
         self.rng = np.random.default_rng(settings.seed)
         self.generator = Generator().manual_seed(settings.seed)
         self.view: View = AUGMENTATIONS[settings.augment]
-        if held_out is None:
-            images, observed, held_out = self._hold_out(images, observed)
-        self.images, self.observed, self.held_out = images, observed, held_out
+        self.images, self.observed = images, observed
+        self.held_out = part if held_out is None else held_out
         self.classes = np.unique(observed[observed >= 0])
         self.labels_lead = len(self.classes) == settings.n_components
         self.history: list[dict[str, float | str]] = []
@@ -230,7 +278,7 @@ class _Run:
     def fit(self) -> Fit:
         """The five phases, in order."""
         known = self._known_components()
-        representation = self._warm_up()
+        representation = beside(self._warm_up(), self._pixels())
         clusters = self._start(representation, known)
         clusters = self._assign(clusters)
         # The features have learned what they can. The rest of q(y | x) goes on; to train them
@@ -241,19 +289,8 @@ class _Run:
         self._join(known)
         self._name_components()
         self.gmvae.requires_grad_(True)
-        return Fit(self.gmvae.eval(), self.history, tuple(self._worries()))
-
-    def _hold_out(
-        self, images: Images, observed: np.ndarray
-    ) -> tuple[Images, np.ndarray, Images | None]:
-        """A part of the unlabelled rows, so that no observed label is lost to it."""
-        free = np.flatnonzero(observed < 0)
-        n = round(self.settings.held_out * len(free))
-        if n == 0:
-            return images, observed, None
-        rows = self.rng.permutation(free)[:n]
-        kept = np.setdiff1d(np.arange(len(images)), rows)
-        return images.subset(kept), observed[kept], images.subset(np.sort(rows))
+        self.gmvae.eval()
+        return Fit(self.gmvae, self.history, tuple(self._worries()), self._figures())
 
     def _known_components(self) -> Tensor | None:
         """Component indices of the observed rows, -1 elsewhere; None where labels do not lead."""
@@ -301,6 +338,16 @@ class _Run:
         )
         return wide.encode(self.images).double().numpy()
 
+    def _pixels(self) -> Array:
+        """Where every image lies along the principal axes of coarse pixels, (N, A)."""
+        coarse = nn.AdaptiveAvgPool2d(
+            (min(self.images.shape[1], _COARSE), min(self.images.shape[2], _COARSE))
+        )
+        rows = np.sort(self.rng.permutation(len(self.images))[:N_CLUSTERED])
+        pixels = coarse(self.images.tensor(rows)).flatten(1).double().numpy()
+        mean, axes = (torch.as_tensor(a, device=self.device) for a in principal_axes(pixels))
+        return self._represent(lambda x: (coarse(x).flatten(1) - mean) @ axes.mT)
+
     def _start(self, representation: Array, known: Tensor | None) -> Indices:
         """Phase 2: the clusters of the representation."""
         clusters = find_clusters(
@@ -329,15 +376,17 @@ class _Run:
         self._train(sharpened, assigner.parameters(), _SHARPEN, phase="sharpening")
         return np.asarray(self._represent(assigner, assigner).argmax(-1))
 
-    def _represent(self, query: Callable[[Tensor], Tensor], module: nn.Module) -> Array:
-        """What ``query`` makes of every image, (N, W), in float64."""
-        module.eval()
+    def _represent(self, query: Callable[[Tensor], Tensor], *modules: nn.Module) -> Array:
+        """What ``query``, made of these modules, says of every image, (N, W), in float64."""
+        for module in modules:
+            module.eval()
         with torch.no_grad():
             parts = [
                 query(self.images.tensor(slice(i, i + 1024)).to(self.device)).cpu()
                 for i in range(0, len(self.images), 1024)
             ]
-        module.train()
+        for module in modules:
+            module.train()
         return torch.cat(parts).double().numpy()
 
     def _place(self, representation: Array, clusters: Indices) -> None:

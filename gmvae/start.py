@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn import neighbors
 from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
@@ -21,6 +22,8 @@ Indices = NDArray[np.int64]
 N_NEIGHBORS = 15
 N_CLUSTERED = 4_000
 PERPLEXITY = 30.0
+N_PIXEL_AXES = 50
+PIXEL_SHARE = 0.5
 
 
 def find_clusters(
@@ -66,6 +69,30 @@ def find_clusters(
         return components
     nearest = neighbors.KNeighborsClassifier(N_NEIGHBORS).fit(representation[chosen], found)
     return np.asarray(nearest.predict(representation), dtype=np.int64)
+
+
+def principal_axes(pixels: Array) -> tuple[Array, Array]:
+    """The mean (P,) of images' pixels (N, P), and up to 50 principal axes, (A, P)."""
+    n_axes = min(N_PIXEL_AXES, *pixels.shape)
+    found = PCA(n_axes, svd_solver="full").fit(pixels)
+    return found.mean_, found.components_
+
+
+def beside(representation: Array, pixels: Array) -> Array:
+    """A learned representation beside what the pixels say, (N, W) and (N, A) to (N, W + A).
+
+    What is learned from views is blind to what they change, and so now and then to what tells two
+    kinds of image apart: a crossed 7, sheared, may pass for a 2. The pixels are not. Their
+    part gets half the standard deviation of the learned one: enough to part what that one lays
+    together, too little to part what it holds together.
+    """
+    return np.concatenate([_scaled(representation), PIXEL_SHARE * _scaled(pixels)], axis=1)
+
+
+def _scaled(points: Array) -> Array:
+    """Divided by their standard deviation around their mean; as they are if all are the same."""
+    deviation = np.sqrt(points.var(0).sum())
+    return points / deviation if deviation > 0 else points
 
 
 def _spread(representation: Array, known: Indices) -> Indices:

@@ -58,12 +58,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the loop tells its callback after each epoch (1 to ``epochs``)."""
+    """What the loop tells its callback after each epoch (1 to ``epochs``).
+
+    ``restart`` counts from 1 where several runs tell the same callback; it is 0 for a single one.
+    """
 
     phase: str
     epoch: int
     epochs: int
     metrics: Metrics = field(default_factory=dict)
+    restart: int = 0
 
 
 Callback = Callable[[Progress], None]

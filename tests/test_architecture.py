@@ -33,6 +33,7 @@ FLOORS = {
     "evaluation": 6,
     "plots": 6,
     "diagnostics": 7,
+    "restarts": 7,
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
 FOREIGN = {"typer", "rich", "gmvae_cli", "cli"}

@@ -123,3 +123,33 @@ def test_centroids_on_top_of_each_other_have_finite_places(d):
     centroids = np.array([[4.0, 0, 0], [0, 4, 0], [0, 0, 0], [0, 0, 0], [1, 1, 4]])
     assert np.isfinite(place(centroids, d, gap=5.0)).all()
     assert np.isfinite(place(np.zeros((3, 3)), d, gap=5.0)).all()
+
+
+def test_principal_axes_are_those_of_the_singular_values(rng):
+    pixels = rng.normal(size=(30, 8)) * np.arange(1, 9)
+    mean, axes = start.principal_axes(pixels)
+    _, _, expected = np.linalg.svd(pixels - pixels.mean(0), full_matrices=False)
+    assert np.allclose(mean, pixels.mean(0))
+    assert np.allclose(np.abs(axes @ expected.T), np.eye(8), atol=1e-9)
+    assert start.principal_axes(rng.normal(size=(200, 90)))[1].shape == (50, 90)
+
+
+def test_pixels_part_what_the_representation_lays_together(rng):
+    """Two kinds of image that the representation cannot tell apart, four that it can."""
+    learned, seen = blobs(rng, n=240, k=4)
+    pixels = np.where((seen == 0) & (np.arange(240) % 8 < 4), 30.0, 0.0)[:, None]
+    pixels = pixels + rng.normal(size=(240, 3))
+    truth = np.where(pixels[:, 0] > 15, 4, seen)
+    joined = start.beside(learned, pixels)
+    assert adjusted_rand_score(truth, find_clusters(joined, 5, rng)) == 1
+    assert adjusted_rand_score(truth, find_clusters(learned, 5, rng)) < 0.99
+
+
+def test_parts_are_weighed_whatever_their_units(rng):
+    learned, pixels = rng.normal(size=(50, 3)), rng.normal(size=(50, 4))
+    one, other = start.beside(learned, pixels), start.beside(1e3 * learned, 1e-3 * pixels)
+    assert np.allclose(one, other)
+    assert one[:, :3].var(0).sum() == pytest.approx(1)
+    assert one[:, 3:].var(0).sum() == pytest.approx(start.PIXEL_SHARE**2)
+    same = start.beside(learned, np.ones((50, 4)))
+    assert np.allclose(same[:, 3:], start.PIXEL_SHARE)

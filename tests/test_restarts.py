@@ -1,0 +1,97 @@
+"""Restarts: the best held-out objective is kept, and nothing else about a run changes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from gmvae import recipe, restarts
+from gmvae.data import load
+from gmvae.errors import ArgumentError, TrainingError
+from gmvae.recipe import Settings, fit
+from gmvae.restarts import fit_restarts
+
+QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", part="train").only([1, 4, 8])
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Phases of one epoch, for what does not depend on their length."""
+    for name in ("_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
+        length = dataclasses.replace(getattr(recipe, name), epochs=1, steps=1, batch_size=128)
+        monkeypatch.setattr(recipe, name, length)
+
+
+def same_parameters(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.usefixtures("quick")
+class TestRestarts:
+    def test_one_restart_is_the_plain_run(self, digits):
+        told = []
+        found, (run,) = fit_restarts(digits, QUICK, 1, callback=told.append)
+        assert same_parameters(found.gmvae, fit(digits, QUICK).gmvae)
+        assert run.seed == 3
+        assert run.objective == -found.figures["loss"]
+        assert {progress.restart for progress in told} == {0}
+
+    def test_the_best_held_out_objective_is_kept(self, digits):
+        told = []
+        found, runs = fit_restarts(digits, QUICK, 3, callback=told.append, n_jobs=1)
+        objectives = [run.objective for run in runs]
+        assert len(set(objectives)) == 3
+        assert -found.figures["loss"] == max(objectives)
+        assert found.figures["elbo"] == runs[int(np.argmax(objectives))].elbo
+        assert list(dict.fromkeys(p.restart for p in told)) == [1, 2, 3]
+        assert runs[0].seed == 3
+        assert len({run.seed for run in runs}) == 3
+
+    def test_all_runs_hold_out_the_same_images_and_the_model_is_the_seed_s_own(self, digits):
+        train, observed, held_out = recipe.hold_out(digits, QUICK)
+        found, runs = fit_restarts(digits, QUICK, 2, n_jobs=1)
+        best = max(runs, key=lambda run: run.objective)
+        settings = dataclasses.replace(QUICK, seed=best.seed)
+        alone = fit(train, settings, observed=observed, held_out=held_out)
+        assert same_parameters(found.gmvae, alone.gmvae)
+
+    def test_a_run_that_diverges_loses_only_itself(self, digits, monkeypatch):
+        def diverging(images, settings, **more):
+            if settings.seed == 3:
+                raise TrainingError("not finite")
+            return fit(images, settings, **more)
+
+        monkeypatch.setattr(restarts, "fit", diverging)
+        found, runs = fit_restarts(digits, QUICK, 2, n_jobs=1)
+        assert [run.objective is None for run in runs] == [True, False]
+        assert -found.figures["loss"] == runs[1].objective
+
+    def test_all_that_diverge_are_an_error(self, digits):
+        with pytest.raises(TrainingError, match=r"all 2 restarts diverged.*lower learning rate"):
+            fit_restarts(digits, dataclasses.replace(QUICK, lr=1e30), 2, n_jobs=1)
+
+
+def test_processes_find_what_one_process_finds(digits):
+    images = digits.subset(slice(0, 60))
+    settings = dataclasses.replace(QUICK, epochs=1, warmup_epochs=1, information_weight=0.0)
+    told = []
+    _, alone = fit_restarts(images, settings, 2, n_jobs=1)
+    _, apart = fit_restarts(images, settings, 2, n_jobs=2, callback=told.append)
+    assert [run.seed for run in apart] == [run.seed for run in alone]
+    for one, other in zip(apart, alone, strict=True):
+        assert one.objective == pytest.approx(other.objective, rel=1e-3)
+    assert {progress.restart for progress in told} == {1, 2}
+    assert {"warm-up", "joint"} <= {progress.phase for progress in told}
+
+
+@pytest.mark.parametrize("name", ["n_restarts", "n_jobs"])
+def test_numbers_out_of_range(digits, name):
+    with pytest.raises(ArgumentError, match=f"`{name}` expected at least 1; got 0"):
+        fit_restarts(digits, QUICK, **{name: 0})
