@@ -116,6 +116,9 @@ def train(
         float | None,
         typer.Option(min=0, help="Of log q(y|x) on images whose label is observed (20)."),
     ] = None,
+    agreement_weight: Annotated[
+        float | None, typer.Option(min=0, help="Of what holds p(y|z) to q(y|x) (10).")
+    ] = None,
     restarts: Annotated[
         int,
         typer.Option(
@@ -169,6 +172,7 @@ def train(
         lr=lr,
         information_weight=information_weight,
         classification_weight=classification_weight,
+        agreement_weight=agreement_weight,
         seed=seed,
     )
     began = time.monotonic()

@@ -103,13 +103,33 @@ class Assigner(nn.Module):
 
     def __init__(self, features: MLPFeatures | ConvFeatures, n_components: int) -> None:
         super().__init__()
-        self.features = features
+        self.features: MLPFeatures | ConvFeatures | Frozen = features
         self.logits = nn.Linear(features.n_features, n_components)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (..., K) of images (..., C, H, W)."""
         logits: Tensor = self.logits(self.features(x))
         return logits
+
+
+class Frozen(nn.Module):
+    """Features that learn no more, computed once for each batch.
+
+    The bound and the regularisers all ask for those of the same batch, one after the other: the
+    last answer is kept, and given again to the same tensor. It must not be written to in between.
+    """
+
+    def __init__(self, features: nn.Module, n_features: int) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.features = features
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (..., n_features) of images (..., C, H, W), which no gradient passes."""
+        if self._last is None or self._last[0] is not x:
+            self._last = x, self.features(x).detach()
+        return self._last[1]
 
 
 class MLPDecoder(nn.Module):

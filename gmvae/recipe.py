@@ -17,7 +17,7 @@ clusters are found first, where they are easy to see, and the model is organised
    KL weight, to lay each cluster there. Without this step the latent may tangle the classes, and
    p(y | z) never comes to agree with q(y | x).
 5. ``joint``: all but the features of q(y | x), by stochastic variational inference on the bound
-   itself, on plain images, the mutual information beside it.
+   itself, on plain images; beside it the mutual information, and what holds p(y | z) to q(y | x).
 """
 
 import dataclasses
@@ -39,9 +39,10 @@ from gmvae.gmvae import GMVAE, Config, build_assigner
 from gmvae.likelihood import LikelihoodName
 from gmvae.metrics import effective_number
 from gmvae.model import Assignment
-from gmvae.networks import Assigner, Network
+from gmvae.networks import Assigner, Frozen, Network
 from gmvae.prior import Covariance
 from gmvae.regularisers import (
+    Agreement,
     Classification,
     MutualInformation,
     Regulariser,
@@ -79,6 +80,8 @@ class Settings:
         lr: learning rate at the start of the joint phase.
         information_weight: of the mutual information, in the joint phase.
         classification_weight: of log q(y | x) on labelled rows, in the joint phase.
+        agreement_weight: of what holds p(y | z) to q(y | x) in the joint phase, beyond the bound's
+            own term; not used by the exact assignment, where the two are one.
         held_out: fraction of the images held out for early stopping, 0 to below 1.
         patience: epochs of the joint phase without a better held-out objective (the bound and
             the mutual information) before it stops; the parameters with the best one are kept.
@@ -98,6 +101,7 @@ class Settings:
     lr: float = 2e-3
     information_weight: float = 20.0
     classification_weight: float = 20.0
+    agreement_weight: float = 10.0
     held_out: float = 0.05
     patience: int = 20
     seed: int = 0
@@ -110,6 +114,9 @@ class Settings:
                 raise ArgumentError(f"`{name}` expected at least 1; got {value}.")
         if not 0 < self.lr < math.inf:
             raise ArgumentError(f"`lr` expected above 0; got {self.lr}.")
+        for name in ("information_weight", "classification_weight", "agreement_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ArgumentError(f"`{name}` expected at least 0; got {getattr(self, name)}.")
         if not 0 <= self.held_out < 1:
             raise ArgumentError(f"`held_out` expected 0 to below 1; got {self.held_out}.")
         if self.augment not in AUGMENTATIONS:
@@ -283,10 +290,12 @@ class _Run:
         clusters = self._assign(clusters)
         # The features have learned what they can. The rest of q(y | x) goes on; to train them
         # too would double the time of a step.
-        self.assigner.features.requires_grad_(False)
+        features = self.assigner.features.requires_grad_(False)
         self.assigner.eval()
         self._place(representation, clusters)
+        self.assigner.features = Frozen(features, features.n_features)
         self._join(known)
+        self.assigner.features = features
         self._name_components()
         self.gmvae.requires_grad_(True)
         self.gmvae.eval()
@@ -409,6 +418,8 @@ class _Run:
             regularisers.append(
                 MutualInformation(settings.information_weight, self.view, self.generator)
             )
+        if settings.agreement_weight and settings.assignment == "amortised":
+            regularisers.append(Agreement(settings.agreement_weight, self.gmvae.model.prior))
         if known is not None and settings.classification_weight:
             rows = torch.nonzero(known >= 0).squeeze(-1)
             regularisers.append(

@@ -113,9 +113,9 @@ def fit_restarts(
                 Path(scratch, str(number)),
                 number,
             )
-            for number, seed in enumerate(_seeds(settings.seed, n_restarts), start=1)
+            for number, seed in enumerate(seeds_from(settings.seed, n_restarts), start=1)
         ]
-        fits = _run_all(jobs, callback, n_jobs or _n_cores(torch.device(device)))
+        fits = run_jobs(jobs, callback, n_jobs or n_cores(torch.device(device)))
         restarts = tuple(
             Restart(job.settings.seed, *_objectives(found)) if found else _diverged(job)
             for job, found in zip(jobs, fits, strict=True)
@@ -132,7 +132,7 @@ def fit_restarts(
     return Fit(gmvae, best["history"], best["warnings"], best["figures"]), restarts
 
 
-def _seeds(seed: int, n: int) -> list[int]:
+def seeds_from(seed: int, n: int) -> list[int]:
     """``seed``, and others that no neighbour of ``seed`` shares."""
     return [seed, *np.random.SeedSequence(seed).generate_state(n - 1).tolist()]
 
@@ -145,7 +145,7 @@ def _objectives(found: dict[str, Any]) -> tuple[float, float]:
     return -found["figures"]["loss"], found["figures"]["elbo"]
 
 
-def _n_cores(device: torch.device) -> int:
+def n_cores(device: torch.device) -> int:
     """That this process may use."""
     if device.type != "cpu":
         return 1
@@ -154,10 +154,20 @@ def _n_cores(device: torch.device) -> int:
     return os.cpu_count() or 1
 
 
-def _run_all(
+def run_jobs(
     jobs: list[Job], callback: Callback | None, n_jobs: int
 ) -> list[dict[str, Any] | None]:
-    """The runs, ``n_jobs`` at a time; None for one that diverged."""
+    """The runs, ``n_jobs`` at a time: what each found, its model in its folder.
+
+    Args:
+        jobs: at least one.
+        callback: told of every epoch, ``restart`` the number of the job.
+        n_jobs: above one, they run in processes of their own.
+
+    Returns:
+        For each job ``history``, ``warnings`` and ``figures`` as in
+        :class:`~gmvae.recipe.Fit`; None for one that diverged.
+    """
     n_workers = min(len(jobs), n_jobs)
     if n_workers == 1:
         return [_run(job, callback) for job in jobs]

@@ -34,6 +34,7 @@ FLOORS = {
     "plots": 6,
     "diagnostics": 7,
     "restarts": 7,
+    "selection": 8,
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
 FOREIGN = {"typer", "rich", "gmvae_cli", "cli"}

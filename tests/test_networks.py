@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from gmvae.errors import ArgumentError
-from gmvae.networks import MLP, Assigner, Encoder, build_decoder, build_features, halvings
+from gmvae.networks import (
+    MLP,
+    Assigner,
+    Encoder,
+    Frozen,
+    build_decoder,
+    build_features,
+    halvings,
+)
 
 SIZES = [(1, 28, 28), (3, 8, 8), (1, 5, 7), (4, 1, 1), (1, 2, 19), (3, 33, 16)]
 NETWORKS = ["mlp", "conv"]
@@ -100,3 +108,15 @@ def test_mlp_ends_without_a_rectifier():
 def test_an_unknown_network_is_refused(build):
     with pytest.raises(ArgumentError, match="`network` expected one of mlp, conv; got 'vit'"):
         build("vit")
+
+
+def test_frozen_features_are_computed_once_for_a_batch_and_never_learn():
+    features = build_features("conv", (1, 5, 7), *LAYERS)
+    seen = []
+    features.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    frozen = Frozen(features, features.n_features)
+    one, other = torch.rand(2, 1, 5, 7), torch.rand(2, 1, 5, 7)
+    for x in (one, one, other, other, one):
+        torch.testing.assert_close(frozen(x), features.layers(x))
+    assert [x is one for x in seen] == [True, False, True]
+    assert not frozen(one).requires_grad

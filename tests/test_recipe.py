@@ -155,6 +155,8 @@ class TestAnyRun:
         ({"lr": 0.0}, "`lr` expected above 0; got 0.0"),
         ({"lr": float("nan")}, "`lr` expected above 0; got nan"),
         ({"patience": 0}, "`patience` expected at least 1; got 0"),
+        ({"agreement_weight": -1.0}, "`agreement_weight` expected at least 0; got -1.0"),
+        ({"information_weight": float("nan")}, "`information_weight` expected at least 0"),
         ({"held_out": 1.0}, "`held_out` expected 0 to below 1; got 1.0"),
         ({"augment": "cut"}, "`augment` expected one of affine, none; got 'cut'"),
     ],

@@ -8,9 +8,15 @@ import pytest
 import torch
 from sklearn.metrics import mutual_info_score
 from torch.nn import functional as F
-from toys import ASSIGNMENTS, K, random_images, tiny
+from toys import ASSIGNMENTS, K, log_normal, random_images, tiny
 
-from gmvae.regularisers import Batch, Classification, MutualInformation, mutual_information
+from gmvae.regularisers import (
+    Agreement,
+    Batch,
+    Classification,
+    MutualInformation,
+    mutual_information,
+)
 
 
 def one_hot(y, k=K):
@@ -105,3 +111,27 @@ def test_classification_takes_a_few_labelled_images_a_step():
         found = Classification(1.0, x, y, batch_size=batch_size)(guide, Batch(x))
         assert found.item() == pytest.approx(-math.log(K))
     assert guide.sizes == [8, 20, 20]
+
+
+class TestAgreement:
+    def test_it_is_minus_the_cross_entropy_of_the_two_assignments(self):
+        gmvae, x = tiny(), random_images(5)
+        guide, prior = gmvae.guide, gmvae.model.prior
+        torch.manual_seed(1)
+        found = Agreement(3.0, prior)(guide, Batch(x))
+        torch.manual_seed(1)
+        z = guide.z_dist(x).rsample()
+        parts = zip(prior.means, prior.full_covariances, strict=True)
+        density = torch.stack([log_normal(z, mean, covariance) for mean, covariance in parts], -1)
+        joint = (prior.weights.log() + density).exp()
+        p = joint / joint.sum(-1, keepdim=True)
+        expected = 3 * (guide.y_dist(x).probs * p.log()).sum(-1).mean()
+        torch.testing.assert_close(found, expected)
+
+    def test_the_latent_learns_from_it_and_the_assignment_does_not(self):
+        gmvae = tiny()
+        Agreement(1.0, gmvae.model.prior)(gmvae.guide, Batch(random_images(5))).backward()
+        moved = {n for n, p in gmvae.named_parameters() if p.grad is not None and p.grad.any()}
+        assert any(name.startswith("guide.encoder") for name in moved)
+        assert "model.prior.means" in moved
+        assert not any(name.startswith(("guide.assigner", "model.decoder")) for name in moved)

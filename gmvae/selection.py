@@ -1,0 +1,202 @@
+"""How many components? A sweep over K, and the removal of components that nothing belongs to.
+
+No label is asked. What speaks for a K is the held-out likelihood, and that runs from different
+seeds find the same clusters.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import adjusted_rand_score
+from torch import Generator
+
+from gmvae.data import Images
+from gmvae.errors import ArgumentError, TrainingError
+from gmvae.gmvae import GMVAE
+from gmvae.metrics import effective_number
+from gmvae.recipe import Settings, hold_out
+from gmvae.restarts import Job, n_cores, run_jobs, seeds_from
+from gmvae.training import Callback
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is known of one number of components, on the held-out images.
+
+    Attributes:
+        n_components: K.
+        log_likelihoods: importance-weighted log p(x) of each restart, the mean over images, in
+            nats; no normalised density where ``Likelihood.normalised`` says so.
+        standard_error: of such a mean, by the spread of the images, in nats.
+        stability: mean adjusted Rand index of the clusters of each two restarts: 1 where all
+            find the same, about 0 where they agree by chance; None for fewer than two.
+        effective_components: exp of the entropy of the mean responsibilities, the mean over
+            restarts, 1 to K.
+    """
+
+    n_components: int
+    log_likelihoods: tuple[float, ...]
+    standard_error: float
+    stability: float | None
+    effective_components: float
+
+    @property
+    def log_likelihood(self) -> float:
+        """The mean over restarts."""
+        return float(np.mean(self.log_likelihoods))
+
+
+def compare_components(
+    images: Images,
+    numbers: Sequence[int],
+    settings: Settings | None = None,
+    n_restarts: int = 2,
+    *,
+    held_out: Images | None = None,
+    n_samples: int = 50,
+    callback: Callback | None = None,
+    device: str | torch.device = "cpu",
+    n_jobs: int | None = None,
+) -> tuple[Candidate, ...]:
+    """Train with each number of components from several seeds, and compare.
+
+    All runs see the same images and are measured on the same held-out ones. On the CPU they run
+    in parallel processes; a script should therefore call this under
+    ``if __name__ == "__main__":``.
+
+    Args:
+        images: N images.
+        numbers: the K to try, each at least 1.
+        settings: of every run but for K and the seed; the defaults for None.
+        n_restarts: runs for each K, at least 1; two or more for the stability.
+        held_out: images to measure on; by default a part of ``images``.
+        n_samples: draws of z an image, for log p(x).
+        callback: told of every epoch of every run, ``restart`` counting all runs.
+        device: where to train.
+        n_jobs: how many runs at a time, as for :func:`~gmvae.restarts.fit_restarts`.
+
+    Raises:
+        ArgumentError: no number, a repeated one, or nothing to hold out.
+        TrainingError: every run of some K diverged.
+
+    References:
+        Stability: Ben-Hur, Elisseeff and Guyon, *A stability based method for discovering
+        structure in clustered data*, 2002. Adjusted Rand index: Hubert and Arabie, 1985.
+    """
+    settings = Settings() if settings is None else settings
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ArgumentError(f"`numbers` expected distinct numbers; got {list(numbers)}.")
+    if n_restarts < 1:
+        raise ArgumentError(f"`n_restarts` expected at least 1; got {n_restarts}.")
+    if held_out is None:
+        images, _, held_out = hold_out(images, settings)
+    if held_out is None:
+        raise ArgumentError(
+            f"`held_out` expected images to measure on; got {settings.held_out} of the set, "
+            "which is none."
+        )
+    device = torch.device(device)
+    seeds = seeds_from(settings.seed, n_restarts)
+    runs = [(k, seed) for k in numbers for seed in seeds]
+    with tempfile.TemporaryDirectory(prefix="gmvae-select-") as scratch:
+        jobs = [
+            Job(
+                images,
+                dataclasses.replace(settings, n_components=k, seed=seed, held_out=0.0),
+                None,
+                held_out,
+                str(device),
+                Path(scratch, str(number)),
+                number,
+            )
+            for number, (k, seed) in enumerate(runs, start=1)
+        ]
+        found = run_jobs(jobs, callback, n_jobs or n_cores(device))
+        trained: dict[int, list[GMVAE]] = {k: [] for k in numbers}
+        for job, result in zip(jobs, found, strict=True):
+            if result is not None:
+                gmvae = GMVAE.load(job.folder, device=device)
+                trained[job.settings.n_components].append(gmvae)
+    return tuple(
+        _candidate(k, trained[k], held_out, n_samples, settings.seed) for k in sorted(numbers)
+    )
+
+
+def _candidate(
+    k: int, trained: list[GMVAE], held_out: Images, n_samples: int, seed: int
+) -> Candidate:
+    if not trained:
+        raise TrainingError(f"every run with {k} components diverged. Try a lower learning rate.")
+    evidence, clusters, effective = [], [], []
+    for gmvae in trained:
+        generator = Generator(gmvae.device).manual_seed(seed)
+        evidence.append(gmvae.log_prob(held_out, n_samples, generator=generator).numpy())
+        responsibilities = gmvae.classify(held_out).numpy()
+        clusters.append(responsibilities.argmax(-1))
+        effective.append(effective_number(responsibilities.mean(0)))
+    agreements = [adjusted_rand_score(one, other) for one, other in combinations(clusters, 2)]
+    return Candidate(
+        k,
+        tuple(float(e.mean()) for e in evidence),
+        float(np.std(evidence[0], ddof=1) / np.sqrt(len(held_out))) if len(held_out) > 1 else 0.0,
+        float(np.mean(agreements)) if agreements else None,
+        float(np.mean(effective)),
+    )
+
+
+def most_stable(candidates: Sequence[Candidate]) -> Candidate:
+    """The one whose restarts agree best, of those with more than one component.
+
+    Between equals to two decimals, the likelier. One component is always stable, and says nothing.
+
+    Raises:
+        ArgumentError: no candidate with a stability and at least two components.
+    """
+    able = [c for c in candidates if c.n_components > 1 and c.stability is not None]
+    if not able:
+        raise ArgumentError("`candidates` expected two or more components, from two restarts.")
+    return max(able, key=lambda c: (round(c.stability or 0.0, 2), c.log_likelihood))
+
+
+@torch.no_grad()
+def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
+    """The same model without the components that hold next to none of the images.
+
+    Args:
+        gmvae: with networks of its own making; left as it is.
+        images: that should belong to components.
+        least_share: mean responsibility below which a component goes, 0 to below 1. The largest
+            component always stays.
+
+    Returns:
+        A new model. The weights of the mixture, and q(y | x), are those that are left, scaled to
+        sum to one.
+
+    Raises:
+        ArgumentError: ``least_share`` out of its range, or a model with a module of the user's.
+    """
+    if not 0 <= least_share < 1:
+        raise ArgumentError(f"`least_share` expected 0 to below 1; got {least_share}.")
+    if gmvae.config.custom:
+        raise ArgumentError(
+            f"`gmvae` expected networks of its own making; got the user's {gmvae.config.custom}."
+        )
+    shares = gmvae.classify(images).mean(0)
+    kept = torch.nonzero((shares >= least_share) | (shares == shares.max())).squeeze(-1)
+    config = dataclasses.replace(gmvae.config, n_components=len(kept))
+    smaller = GMVAE(config).to(gmvae.device)
+    names = smaller.state_dict()
+    state = {
+        name: value[kept.to(value.device)] if value.shape != names[name].shape else value
+        for name, value in gmvae.state_dict().items()
+    }
+    smaller.load_state_dict(state)
+    if gmvae.component_classes is not None:
+        smaller.component_classes = tuple(gmvae.component_classes[k] for k in kept.tolist())
+    return smaller.eval()
