@@ -1,0 +1,157 @@
+"""``gmvae select``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gmvae.errors import ArgumentError
+from gmvae.files import replacing
+
+from . import options
+from .experiment import Request, class_list, prepare
+from .output import check_folder, say, table, write_json
+
+if TYPE_CHECKING:
+    from gmvae.selection import Candidate
+
+EXAMPLES = (
+    "gmvae select digits --components 8-12",
+    "gmvae select images.npz --components 2,5,10 --restarts 3 --output mine",
+)
+CANDIDATES, PICTURE = "candidates.json", "candidates.png"
+FILES = frozenset((CANDIDATES, PICTURE))
+
+
+def select(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="digits, mnist, fashion-mnist or kmnist (the train part), or a path: .npz, .npy, "
+            "IDX or a folder of images. Labels are not looked at.",
+            show_default=False,
+        ),
+    ],
+    components: Annotated[
+        str, typer.Option(metavar="2-12", help="The numbers to try: a range, or 2,5,10.")
+    ] = "2-12",
+    restarts: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Runs for each number, from different seeds.")
+    ] = 2,
+    classes: Annotated[
+        str | None, typer.Option(metavar="1,4,8", help="Only these classes.")
+    ] = None,
+    latent_dim: Annotated[
+        int, typer.Option(min=1, metavar="D", help="Latent dimensions.")
+    ] = 10,
+    augment: Annotated[
+        options.Augment, typer.Option(help="Transformed views of the images in training.")
+    ] = "affine",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Epochs of joint training (by the size of the data)."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Runs at a time (as many as there are cores)."),
+    ] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write.")
+    ] = Path("gmvae-select"),
+    force: options.Force = False,
+) -> None:
+    """Compare numbers of components.
+
+    Each number is trained from several seeds. What speaks for one is that its runs find the same
+    clusters, and the likelihood of images that were held out.
+    """
+    check_folder(output, force, FILES)
+    numbers = number_list(components)
+    experiment = prepare(Request(data, classes=class_list(classes), labels=0, data_root=data_root))
+    from gmvae import Settings
+    from gmvae.selection import compare_components, most_stable
+
+    from .device import named_device
+    from .progress import progress
+
+    settings = Settings(latent_dim=latent_dim, augment=augment, epochs=epochs, seed=seed)
+    where = named_device(device)
+    with progress() as callback:
+        found = compare_components(
+            experiment.train,
+            numbers,
+            settings,
+            restarts,
+            held_out=experiment.held_out,
+            callback=callback,
+            device=where,
+            n_jobs=jobs,
+        )
+    _write(output, found)
+    table(
+        f"{data}: {restarts} runs for each number of components",
+        [_row(candidate) for candidate in found],
+        headings=(
+            "components",
+            "stability",
+            "log-likelihood",
+            "standard error",
+            "components in use",
+        ),
+    )
+    if max(numbers) > 1:
+        say(f"Most stable: {most_stable(found).n_components} components.")
+    say(f"Figures and picture: {output}")
+
+
+def number_list(text: str) -> tuple[int, ...]:
+    """``2-5`` as (2, 3, 4, 5), and ``2,5`` as (2, 5).
+
+    Raises:
+        ArgumentError: anything but a rising range, or distinct whole numbers from 1.
+    """
+    first, dash, last = text.partition("-")
+    parts = [part.strip() for part in ((first, last) if dash else text.split(","))]
+    numbers = [int(part) for part in parts if part.isdecimal()]
+    fits = len(numbers) == len(parts) and min(numbers) > 0 and len(set(numbers)) == len(numbers)
+    if not fits or (dash and numbers[0] > numbers[1]):
+        raise ArgumentError(
+            f"`--components` expected a range or distinct whole numbers from 1; got {text!r}. "
+            "Write 2-12, or 2,5,10."
+        )
+    return tuple(range(numbers[0], numbers[1] + 1)) if dash else tuple(numbers)
+
+
+def _row(candidate: "Candidate") -> tuple[str, ...]:
+    stability = candidate.stability
+    return (
+        str(candidate.n_components),
+        "" if stability is None else f"{stability:.3f}",
+        f"{candidate.log_likelihood:.2f}",
+        f"{candidate.standard_error:.2f}",
+        f"{candidate.effective_components:.2f}",
+    )
+
+
+def _write(output: Path, found: "tuple[Candidate, ...]") -> None:
+    """Write the folder, whole or not at all."""
+    from gmvae import plots
+
+    records: list[dict[str, Any]] = [asdict(candidate) for candidate in found]
+    picture = plots.candidates(
+        [c.n_components for c in found],
+        [c.log_likelihoods for c in found],
+        [c.standard_error for c in found],
+        [c.stability for c in found],
+    )
+    with replacing(output) as draft:
+        draft.mkdir()
+        write_json(draft / CANDIDATES, records)
+        picture.savefig(draft / PICTURE)
