@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gmvae.errors import ArgumentError
 from gmvae.files import replacing
 
 from . import config_file, options, run_folder
+from .device import named_device
 from .experiment import Experiment, Request, class_list, prepare
 from .output import check_folder, say, write_json
 
@@ -123,7 +125,6 @@ def train(
     check_folder(output, force, frozenset(run_folder.FILES))
     request = Request(data, val, class_list(classes), labels, data_root, seed)
     experiment = prepare(request)
-    say(_observed(experiment))
     settings = _settings(
         experiment,
         latent_dim=latent_dim,
@@ -139,8 +140,11 @@ def train(
         lr=lr,
         seed=seed,
     )
+    where = named_device(device)
+    # Nothing is said before all that was asked for is known to fit.
+    say(_observed(experiment))
     began = time.monotonic()
-    result = _fit(experiment, settings, device)
+    result = _fit(experiment, settings, where)
     training = _training(request, experiment, settings, time.monotonic() - began)
     metrics = _measure(result.gmvae, experiment, seed)
     _write(output, result, experiment, training, metrics)
@@ -164,21 +168,29 @@ def _observed(experiment: Experiment) -> str:
 
 
 def _settings(experiment: Experiment, **given: Any) -> "Settings":
-    """What was given; the library's defaults for the rest."""
+    """What was given; the library's defaults for the rest.
+
+    Raises:
+        ArgumentError: a setting out of its range, or more components than images.
+    """
     from gmvae import Settings
 
     if given["n_components"] is None:
         given["n_components"] = experiment.n_components
+    n_images = len(experiment.train)
+    if given["n_components"] > n_images:
+        raise ArgumentError(
+            f"`--components` expected at most the number of images, {n_images}; got "
+            f"{given['n_components']}. Choose fewer, or train on more images."
+        )
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def _fit(experiment: Experiment, settings: "Settings", device: str) -> "Fit":
     from gmvae import fit
 
-    from .device import named_device
     from .progress import progress
 
-    where = named_device(device)
     with progress() as callback:
         return fit(
             experiment.train,
@@ -186,7 +198,7 @@ def _fit(experiment: Experiment, settings: "Settings", device: str) -> "Fit":
             observed=experiment.observed if experiment.n_observed else None,
             held_out=experiment.held_out,
             callback=callback,
-            device=where,
+            device=device,
         )
 
 
