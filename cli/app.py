@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import classify, errors, evaluate, info, reconstruct, sample, train
+from . import classify, errors, evaluate, info, reconstruct, sample, select, train
 
 app = typer.Typer(
     name="gmvae",
@@ -23,6 +23,7 @@ for command, examples in (
     (evaluate.evaluate, evaluate.EXAMPLES),
     (sample.sample, sample.EXAMPLES),
     (info.info, info.EXAMPLES),
+    (select.select, select.EXAMPLES),
 ):
     # After \b the lines stay as they are.
     app.command(epilog="\n".join(("\b", "Examples:", *(f"  {e}" for e in examples))))(command)

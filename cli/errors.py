@@ -1,12 +1,15 @@
 """From an exception to one line and an exit code."""
 
 import os
+import re
 import sys
 import traceback
+from difflib import SequenceMatcher
+from typing import Any
 
 import typer
 
-from gmvae.errors import ArgumentError, GMVAEError
+from gmvae.errors import ArgumentError, ContentError, GMVAEError
 
 # The first row that fits counts.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -20,6 +23,40 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (OSError, 1),
 )
 INTERRUPTED = 130
+# What the user typed, by the name that the library gives it in its messages.
+TYPED = {
+    "source": "DATA",
+    "n": "--labels",
+    "held_out": "--val",
+    "n_components": "--components",
+    "numbers": "--components",
+    "n_samples": "--samples",
+    "classes": "--classes",
+    "latent_dim": "--latent-dim",
+    "covariance": "--covariance",
+    "network": "--network",
+    "likelihood": "--likelihood",
+    "assignment": "--assignment",
+    "augment": "--augment",
+    "epochs": "--epochs",
+    "warmup_epochs": "--warmup-epochs",
+    "patience": "--patience",
+    "batch_size": "--batch-size",
+    "lr": "--lr",
+    "information_weight": "--information-weight",
+    "classification_weight": "--classification-weight",
+    "agreement_weight": "--agreement-weight",
+    "n_restarts": "--restarts",
+    "n_jobs": "--jobs",
+    "seed": "--seed",
+    "component": "--component",
+}
+# An error of content opens with the name of a file, which may be any word, or with this.
+TYPED_CONTENT = {"x": "DATA"}
+# An option of other commands, and what it is called here.
+ELSEWHERE = {("train", "--model"): "--output"}
+# Below this likeness a suggested option is a guess: --model and --help have 0.62.
+LIKENESS = 0.75
 # typer's errors of usage; their base class has no public name in every version of typer.
 UsageError = typer.BadParameter.__bases__[0]
 
@@ -58,12 +95,40 @@ def _usage(error: BaseException) -> str:
     """What typer has to say, with the help page that says more."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "gmvae"
-    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
-    return f"{message.rstrip('.')}. See `{command} --help`."
+    if hasattr(error, "possibilities"):
+        message = _no_such_option(error, command)
+    else:
+        message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    end = "" if message.endswith("?") else "."
+    return f"{message.rstrip('.')}{end} See `{command} --help`."
+
+
+def _no_such_option(error: Any, command: str) -> str:
+    """The option that was typed, and the nearest one where it is near."""
+    typed = error.option_name
+    near = [
+        option
+        for option in error.possibilities or ()
+        if option.startswith(typed) or SequenceMatcher(None, typed, option).ratio() >= LIKENESS
+    ]
+    meant = ELSEWHERE.get((command.split()[-1], typed)) or " or ".join(near)
+    return f"No such option: {typed}." + (f" Did you mean {meant}?" if meant else "")
 
 
 def _message(error: BaseException) -> str:
     """The error's own words in one line; an error of the system names its file."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
-    return " ".join(str(error).split())
+    message = " ".join(str(error).split())
+    return _as_typed(message, TYPED_CONTENT if isinstance(error, ContentError) else TYPED)
+
+
+def _as_typed(message: str, names: dict[str, str]) -> str:
+    """The message with the argument that it opens with named as on the command line.
+
+    Only that one: further on, backticks hold arrays in files and the like.
+    """
+    opening = re.match(r"`(\w+)` expected", message)
+    if opening is None or opening[1] not in names:
+        return message
+    return message.replace(f"`{opening[1]}`", f"`{names[opening[1]]}`")

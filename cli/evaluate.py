@@ -53,11 +53,22 @@ def evaluate(
         say(as_json(found))
     else:
         table(f"{name}: {len(images):,} images", _rows(found))
-        say("Overlap of the Gaussians (Bhattacharyya coefficients)")
-        for row in found["overlap"]:
-            say(" ".join(f"{value:.2f}" for value in row))
+        _print_overlap(found["overlap"], run.gmvae.component_classes)
     if output is not None:
         write_json(output, found)
+
+
+def _print_overlap(overlap: list[list[float]], classes: tuple[int | None, ...] | None) -> None:
+    """The components by name down the side; by number above, where there is less room."""
+    from gmvae.gmvae import component_name
+
+    numbers = [str(k) for k in range(len(overlap))]
+    rows = (
+        (component_name(classes, k), *(f"{value:.2f}" for value in row))
+        for k, row in enumerate(overlap)
+    )
+    title = "Overlap of the Gaussians (Bhattacharyya coefficients)"
+    table(title, rows, ("component", *numbers))
 
 
 def _rows(found: "Evaluation") -> Iterator[tuple[str, str]]:

@@ -109,6 +109,11 @@ def prepare(request: Request) -> Experiment:
     if request.val is None:
         return _without_val(request, train)
     val = load_part(request.val, "train", None, request.data_root)
+    if val.shape != train.shape:
+        raise ArgumentError(
+            f"`--val` expected images of shape {train.shape}, as in {train.name}; got {val.shape} "
+            f"in {val.name}. Bring both to one size and one number of channels."
+        )
     if val.labels is None:
         return replace(_without_val(request, train), held_out=val)
     return _with_labelled_val(request, train, val.only(request.classes or val.classes))

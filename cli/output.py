@@ -3,7 +3,7 @@
 import json
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +19,26 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def table(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    """Print names and values in two columns."""
+def table(title: str, rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> None:
+    """Print names and values in columns: two, or as many as there are headings."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(title=title, show_header=False, title_justify="left", title_style="bold")
-    grid.add_column(no_wrap=True)
-    grid.add_column()
-    for name, value in rows:
-        grid.add_row(name, Text(value))
-    Console().print(grid)
+    if headings:
+        grid.show_header, grid.box, grid.padding = True, box.SIMPLE_HEAD, 0
+    for i, heading in enumerate(headings or ("", "")):
+        grid.add_column(heading, no_wrap=i == 0, justify="right" if headings and i else "left")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console = Console()
+    if headings:
+        # Figures are not cut to the width of the screen: one can make it wider, or turn to --json.
+        needed = Console(width=10_000).measure(grid).maximum
+        console = Console(width=max(console.width, needed))
+    console.print(grid)
 
 
 def as_json(value: Any) -> str:

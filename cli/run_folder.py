@@ -109,7 +109,7 @@ def check_shape(gmvae: "GMVAE", images: "Images") -> None:
     expected = tuple(gmvae.config.image_shape)
     if images.shape != expected:
         raise ContentError(
-            f"`data` expected images of shape {expected}, as the model was trained on; got "
+            f"`DATA` expected images of shape {expected}, as the model was trained on; got "
             f"{images.shape} in {images.name}. Use a model trained on such images."
         )
 

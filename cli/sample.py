@@ -1,7 +1,7 @@
 """``gmvae sample``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,11 @@ from . import options
 from .output import check_file, say, write_images
 from .run_folder import open_run
 
+if TYPE_CHECKING:
+    from gmvae import GMVAE
+
+# More names than these make an error unreadable; `gmvae info` lists them all.
+MOST_NAMED = 20
 SUFFIXES = (".png", ".npz")
 EXAMPLES = (
     "gmvae sample --number 100",
@@ -46,6 +51,7 @@ def sample(
         raise ArgumentError(f"`--output` expected a .png or .npz file; got {output}. Rename it.")
     check_file(output, force)
     gmvae = open_run(model, device).gmvae
+    whose = _checked(component, gmvae)
     import torch
 
     images, components = gmvae.sample(number, component, torch.Generator().manual_seed(seed))
@@ -57,4 +63,25 @@ def sample(
         figure = plots.samples(images, components, gmvae.component_classes)
         with replacing(output) as draft:
             figure.savefig(draft)
-    say(f"{number:,} samples: {output}")
+    say(f"{number:,} samples of {whose}: {output}")
+
+
+def _checked(component: int | None, gmvae: "GMVAE") -> str:
+    """What is drawn from, in words.
+
+    Raises:
+        ArgumentError: a component that the model has not.
+    """
+    from gmvae.gmvae import component_name, component_title
+
+    k, classes = gmvae.config.n_components, gmvae.component_classes
+    if component is None:
+        return f"all {k} components" if k > 1 else "its only component"
+    if component >= k:
+        named = classes is not None and k <= MOST_NAMED
+        names = f" ({', '.join(component_name(classes, i) for i in range(k))})" if named else ""
+        raise ArgumentError(
+            f"`--component` expected 0 to {k - 1}{names}; got {component}. "
+            "Choose one of these, or leave it out for all."
+        )
+    return component_title(classes, component)

@@ -43,9 +43,7 @@ def select(
     classes: Annotated[
         str | None, typer.Option(metavar="1,4,8", help="Only these classes.")
     ] = None,
-    latent_dim: Annotated[
-        int, typer.Option(min=1, metavar="D", help="Latent dimensions.")
-    ] = 10,
+    latent_dim: Annotated[int, typer.Option(min=1, metavar="D", help="Latent dimensions.")] = 10,
     augment: Annotated[
         options.Augment, typer.Option(help="Transformed views of the images in training.")
     ] = "affine",
@@ -54,6 +52,10 @@ def select(
         typer.Option(
             min=1, metavar="N", help="Epochs of joint training (by the size of the data)."
         ),
+    ] = None,
+    warmup_epochs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Epochs before it (by the size of the data)."),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -81,7 +83,13 @@ def select(
     from .device import named_device
     from .progress import progress
 
-    settings = Settings(latent_dim=latent_dim, augment=augment, epochs=epochs, seed=seed)
+    settings = Settings(
+        latent_dim=latent_dim,
+        augment=augment,
+        epochs=epochs,
+        warmup_epochs=warmup_epochs,
+        seed=seed,
+    )
     where = named_device(device)
     with progress() as callback:
         found = compare_components(

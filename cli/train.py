@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gmvae.errors import ArgumentError
 from gmvae.files import replacing
 
 from . import config_file, options, run_folder
+from .device import named_device
 from .experiment import Experiment, Request, class_list, prepare
 from .output import check_folder, say, write_json
 
@@ -117,7 +119,7 @@ def train(
         typer.Option(min=0, help="Of log q(y|x) on images whose label is observed (20)."),
     ] = None,
     agreement_weight: Annotated[
-        float | None, typer.Option(min=0, help="Of what holds p(y|z) to q(y|x) (10).")
+        float | None, typer.Option(min=0, help="Of what holds p(y|z) to q(y|x) (20).")
     ] = None,
     restarts: Annotated[
         int,
@@ -155,7 +157,6 @@ def train(
     check_folder(output, force, frozenset(run_folder.FILES))
     request = Request(data, val, class_list(classes), labels, data_root, seed)
     experiment = prepare(request)
-    say(_observed(experiment))
     settings = _settings(
         experiment,
         latent_dim=latent_dim,
@@ -175,8 +176,11 @@ def train(
         agreement_weight=agreement_weight,
         seed=seed,
     )
+    where = named_device(device)
+    # Nothing is said before all that was asked for is known to fit.
+    say(_observed(experiment))
     began = time.monotonic()
-    result, runs = _fit(experiment, settings, restarts, jobs, device)
+    result, runs = _fit(experiment, settings, restarts, jobs, where)
     training = _training(request, experiment, settings, time.monotonic() - began)
     training["restarts"] = [asdict(run) for run in runs]
     metrics = _measure(result.gmvae, experiment, seed)
@@ -202,11 +206,21 @@ def _observed(experiment: Experiment) -> str:
 
 
 def _settings(experiment: Experiment, **given: Any) -> "Settings":
-    """What was given; the library's defaults for the rest."""
+    """What was given; the library's defaults for the rest.
+
+    Raises:
+        ArgumentError: a setting out of its range, or more components than images.
+    """
     from gmvae import Settings
 
     if given["n_components"] is None:
         given["n_components"] = experiment.n_components
+    n_images = len(experiment.train)
+    if given["n_components"] > n_images:
+        raise ArgumentError(
+            f"`--components` expected at most the number of images, {n_images}; got "
+            f"{given['n_components']}. Choose fewer, or train on more images."
+        )
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -215,10 +229,8 @@ def _fit(
 ) -> tuple["Fit", tuple["Restart", ...]]:
     from gmvae.restarts import fit_restarts
 
-    from .device import named_device
     from .progress import progress
 
-    where = named_device(device)
     with progress() as callback:
         return fit_restarts(
             experiment.train,
@@ -227,7 +239,7 @@ def _fit(
             observed=experiment.observed if experiment.n_observed else None,
             held_out=experiment.held_out,
             callback=callback,
-            device=where,
+            device=device,
             n_jobs=jobs,
         )
 

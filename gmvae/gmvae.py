@@ -416,6 +416,18 @@ class GMVAE(nn.Module):
             yield batch
 
 
+def component_name(component_classes: tuple[int | None, ...] | None, k: int) -> str:
+    """``2: class 8``, or ``component 2`` for a component without a name: for a list of them."""
+    name = None if component_classes is None else component_classes[k]
+    return f"component {k}" if name is None else f"{k}: class {name}"
+
+
+def component_title(component_classes: tuple[int | None, ...] | None, k: int) -> str:
+    """``component 2 (class 8)``, or ``component 2``: for a sentence about one of them."""
+    name = None if component_classes is None else component_classes[k]
+    return f"component {k}" if name is None else f"component {k} (class {name})"
+
+
 def build_assigner(config: Config) -> Assigner:
     """The network of q(y | x)."""
     features = build_features(

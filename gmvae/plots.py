@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gmvae.data import Images
-from gmvae.gmvae import GMVAE
+from gmvae.gmvae import GMVAE, component_name, component_title
 
 Array = NDArray[Any]
 ComponentClasses = tuple[int | None, ...] | None
@@ -46,7 +46,11 @@ COLOURS = (
 MARKERS = ("o", "s", "^", "D", "P", "X")
 # More points than these only hide each other.
 MOST_POINTS = 5_000
+# A top responsibility below this is worth a look.
+SURE = 0.9
 DPI = 150
+# Of a picture of many images.
+COLUMNS = 10
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,10 @@ class Plane:
 
 
 def latent_space(gmvae: GMVAE, images: Images) -> Figure:
-    """The encoded images, coloured by class, or by component where they have no labels."""
+    """The encoded images, coloured by class, or by component where they have no labels.
+
+    The limits are those of :func:`mixture`, so that the two can be laid over each other.
+    """
     images = _thinned(images)
     z = gmvae.encode(images).numpy()
     plane = Plane.of(z)
@@ -106,13 +113,17 @@ def latent_space(gmvae: GMVAE, images: Images) -> Figure:
         kind, groups = "component", gmvae.classify(images).argmax(-1).numpy()
     else:
         kind, groups = "class", images.labels
-    figure, axes = _latent_figure(plane, f"Latent space: {len(images):,} images by {kind}")
+    figure, axes = _latent_figure(
+        plane,
+        f"Latent space: {len(images):,} images, coloured by {kind}",
+        _limits(points, *_gaussians(gmvae, plane)),
+    )
     values = np.unique(groups)
     for i, value in enumerate(values):
         chosen = points[groups == value]
         _scatter(axes, chosen, 0.7, i, _size(images))
         _write(axes, np.median(chosen, axis=0), str(value))
-    _legend(figure, kind, [str(value) for value in values])
+    _legend(figure, axes, kind, [str(value) for value in values])
     return figure
 
 
@@ -123,35 +134,36 @@ def mixture(gmvae: GMVAE, images: Images) -> Figure:
     is. Above two latent dimensions the ellipses are those of the projected Gaussians.
     """
     images = _thinned(images)
-    prior = gmvae.model.prior
+    n_components = gmvae.model.prior.n_components
     z = gmvae.encode(images).numpy()
     top, components = (found.numpy() for found in gmvae.classify(images).max(-1))
     plane = Plane.of(z)
     points = plane.project(z)
-    means = plane.project(_array(prior.means))
-    covariances = plane.project_covariances(_array(prior.full_covariances))
+    means, covariances = _gaussians(gmvae, plane)
     figure, axes = _latent_figure(
-        plane, "The mixture at 1 and 2 standard deviations in the latent space"
+        plane,
+        f"Mixture: {len(images):,} images, coloured by their most probable component",
+        _limits(points, means, covariances),
+        "Gaussians at 1 (solid) and 2 standard deviations (dashed)",
     )
-    for k in range(prior.n_components):
+    for k in range(n_components):
         chosen = components == k
-        opacity = _opacity(top[chosen], prior.n_components)
-        _scatter(axes, points[chosen], opacity, k, _size(images))
-    for k in range(prior.n_components):
+        _scatter(axes, points[chosen], _opacity(top[chosen], n_components), k, _size(images))
+    for k in range(n_components):
         for sigmas in (1, 2):
             axes.add_patch(_ellipse(means[k], covariances[k], sigmas, _style(k)["color"]))
-        _write(axes, means[k], str(k))
-    axes.autoscale_view()
-    weights = _array(prior.weights)
+        _write(axes, means[k], _short_name(gmvae.component_classes, k))
+    weights = _array(gmvae.model.prior.weights)
     _legend(
         figure,
+        axes,
         "component",
         [
-            f"{_name(gmvae.component_classes, k)}, weight {weights[k]:.2f}"
-            for k in range(prior.n_components)
+            f"{component_name(gmvae.component_classes, k)}, weight {weights[k]:.2f}"
+            for k in range(n_components)
         ],
+        _opacity_handles(n_components),
     )
-    _opacity_legend(figure, prior.n_components)
     return figure
 
 
@@ -163,20 +175,30 @@ def reconstructions(gmvae: GMVAE, images: Images, n: int = 20) -> Figure:
         images: to choose from.
         n: how many, at least 1.
     """
-    columns = 10
-    shown = images.tensor(_spread(images, n))
-    pairs = list(zip(shown.split(columns), gmvae.reconstruct(shown).split(columns), strict=True))
+    rows = _spread(images, n)
+    shown = images.tensor(rows)
+    pairs = list(zip(shown.split(COLUMNS), gmvae.reconstruct(shown).split(COLUMNS), strict=True))
     _, height, width = images.shape
+    captions = 0.0 if images.labels is None else 0.2
     figure = Figure(
-        figsize=(9.0, 0.6 + 1.85 * len(pairs) * height / width), dpi=DPI, layout="constrained"
+        # Beside the pictures is room for "reconstruction", and above them for the title.
+        figsize=(9.2, 0.4 + len(pairs) * (2 * 0.81 * height / width + captions + 0.1)),
+        dpi=DPI,
+        layout="constrained",
     )
     figure.suptitle("Images and their reconstructions", x=0.01, ha="left", weight="bold")
-    for axes, (above, below) in zip(
-        figure.subplots(len(pairs), 1, squeeze=False)[:, 0], pairs, strict=True
+    for i, (axes, (above, below)) in enumerate(
+        zip(figure.subplots(len(pairs), 1, squeeze=False)[:, 0], pairs, strict=True)
     ):
-        _show(axes, _mosaic(torch.cat([_filled(above, columns), _filled(below, columns)]), columns))
+        _show(axes, _mosaic(torch.cat([_filled(above, COLUMNS), _filled(below, COLUMNS)]), COLUMNS))
         axes.set_yticks([height / 2, height + 1 + height / 2], ["image", "reconstruction"])
         axes.tick_params(length=0)
+        if images.labels is not None:
+            labels = images.labels[rows[i * COLUMNS : (i + 1) * COLUMNS]]
+            middles = [j * (width + 1) + width / 2 - 0.5 for j in range(len(labels))]
+            axes.xaxis.tick_top()
+            axes.set_xticks(middles, [f"class {label}" for label in labels], size=9)
+            axes.tick_params(length=0)
     return figure
 
 
@@ -199,18 +221,19 @@ def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
     rows = np.linspace(high[1], low[1], n_rows)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     decoded = gmvae.decode(torch.as_tensor(plane.lift(grid), dtype=torch.float32))
-    figure, axes = _latent_figure(
-        plane, "What the model decodes on a grid in the latent space", 6.5
-    )
     step = (high - low) / np.maximum((side - 1, n_rows - 1), 1) + (high == low)
-    (left, bottom), (right, top) = low - step / 2, high + step / 2
+    limits = np.stack([low - step / 2, high + step / 2])
     # Square pixels, whatever the units of the two axes.
     mosaic = _mosaic(decoded, side)
-    aspect = (right - left) / (top - bottom) * mosaic.shape[0] / mosaic.shape[1]
-    _show(axes, mosaic, extent=(left, right, bottom, top), aspect=aspect)
-    axes.set_adjustable("box")
+    shape = mosaic.shape[0] / mosaic.shape[1]
+    figure, axes = _latent_figure(
+        plane, "What the model decodes on a grid in the latent space", limits, shape=shape
+    )
+    width, height = limits[1] - limits[0]
+    _show(axes, mosaic, extent=tuple(limits.T.ravel()), aspect=width / height * shape)
     axes.xaxis.set_major_locator(AutoLocator())
-    axes.yaxis.set_major_locator(AutoLocator())
+    if plane.names[1]:
+        axes.yaxis.set_major_locator(AutoLocator())
     return figure
 
 
@@ -223,16 +246,32 @@ def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
         n: how many, at least 1.
     """
     responsibilities = gmvae.classify(images)
-    rows = responsibilities.max(-1).values.argsort()[:n].numpy()
+    # What the other components have together: near certainty one minus the top rounds to zero.
+    doubts = responsibilities.sort(-1).values[:, :-1].sum(-1)
+    rows = doubts.argsort(descending=True, stable=True)[:n].numpy()
     columns = min(6, len(rows))
     n_rows = -(-len(rows) // columns)
+    _, height, width = images.shape
     figure = Figure(
-        figsize=(1.6 * columns + 0.4, 0.5 + 2.15 * n_rows), dpi=DPI, layout="constrained"
+        figsize=(max(1.6 * columns + 0.2, 5.8), 0.7 + (1.57 * height / width + 0.6) * n_rows),
+        dpi=DPI,
+        layout="constrained",
     )
     figure.suptitle(
-        "The least certain images and their likeliest components", x=0.01, ha="left", weight="bold"
+        f"The {len(rows)} least certain images and their likeliest components",
+        x=0.01,
+        ha="left",
+        weight="bold",
     )
-    cells = figure.subplots(n_rows, columns, squeeze=False).ravel()
+    body = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
+    n_unsure = int((doubts > 1 - SURE).sum())
+    body.suptitle(
+        f"Top responsibility below {SURE:g}: {n_unsure:,} of {len(images):,} images",
+        x=0.01,
+        ha="left",
+        size=10,
+    )
+    cells = body.subplots(n_rows, columns, squeeze=False).ravel()
     for cell, row in zip(cells, rows, strict=False):
         _show(cell, _mosaic(images.tensor(rows[rows == row]), 1))
         cell.set_title(_candidates(responsibilities[row], gmvae.component_classes), fontsize=8)
@@ -253,40 +292,108 @@ def samples(
         components: (N,), their components.
         component_classes: the classes that name the components; None where they have no names.
     """
-    columns = int(np.clip(np.ceil(np.sqrt(2 * len(images))), 5, 40))
     drawn = components.unique().tolist()
+    # Hundreds of images fit on a page where they are smaller.
+    columns = COLUMNS if len(images) <= 200 else 3 * COLUMNS
     groups = [images[components == k] for k in drawn]
     heights = [-(-len(group) // columns) for group in groups]
     _, _, height, width = images.shape
     figure = Figure(
-        figsize=(9.0, 0.6 + 8.0 / columns * height / width * sum(heights) + 0.1 * len(groups)),
+        figsize=(9.2, 0.5 + 8.1 / columns * height / width * sum(heights) + 0.1 * len(groups)),
         dpi=DPI,
         layout="constrained",
     )
-    figure.suptitle(
-        f"{len(images):,} samples, a row of pictures a component", x=0.01, ha="left", weight="bold"
-    )
+    alone = len(drawn) == 1
+    whose = component_title(component_classes, drawn[0]) if alone else "the mixture, by component"
+    figure.suptitle(f"{len(images):,} samples of {whose}", x=0.01, ha="left", weight="bold")
     cells = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes, k, group in zip(cells[:, 0], drawn, groups, strict=True):
         mosaic = _mosaic(_filled(group, columns), columns)
         _show(axes, mosaic)
-        axes.set_yticks([mosaic.shape[0] / 2], [_name(component_classes, k)])
+        axes.set_yticks([mosaic.shape[0] / 2], [component_name(component_classes, k)])
         axes.tick_params(length=0)
     return figure
 
 
-def _latent_figure(plane: Plane, title: str, width: float = 8.0) -> tuple[Figure, Axes]:
-    """A figure whose axes are those of the plane, to one scale."""
-    figure = Figure(figsize=(width, 6.5), dpi=DPI, layout="constrained")
+def _gaussians(gmvae: GMVAE, plane: Plane) -> tuple[Array, Array]:
+    """Means (K, 2) and covariances (K, 2, 2) of the mixture in the plane."""
+    prior = gmvae.model.prior
+    covariances = plane.project_covariances(_array(prior.full_covariances))
+    return plane.project(_array(prior.means)), covariances
+
+
+def _limits(points: Array, means: Array, covariances: Array) -> Array:
+    """The lowest and highest corner of the plane that shows points and ellipses whole, (2, 2)."""
+    reach = 2 * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    shown = np.concatenate([points, means - reach, means + reach])
+    low, high = shown.min(0), shown.max(0)
+    # A line, as of one latent dimension, has a height on paper all the same.
+    half = np.maximum(high - low, 0.25 * (high - low).max()) / 2 * 1.06
+    return np.stack([(low + high) / 2 - half, (low + high) / 2 + half])
+
+
+def candidates(
+    numbers: Sequence[int],
+    log_likelihoods: Sequence[Sequence[float]],
+    standard_errors: Sequence[float],
+    stabilities: Sequence[float | None],
+) -> Figure:
+    """What speaks for each number of components: stability above, likelihood below.
+
+    Args:
+        numbers: the numbers of components, rising.
+        log_likelihoods: for each, those of its runs, in nats an image.
+        standard_errors: for each, that of the mean over images, in nats.
+        stabilities: for each, the mean adjusted Rand index of its runs; None for one run.
+    """
+    figure = Figure(figsize=(7.0, 6.0), dpi=DPI, layout="constrained")
+    figure.suptitle("Numbers of components, on held-out images", x=0.01, ha="left", weight="bold")
+    above, below = figure.subplots(2, 1, sharex=True)
+    above.plot(numbers, [np.nan if s is None else s for s in stabilities], "o-", color=COLOURS[0])
+    above.set_ylabel("stability (adjusted Rand index)")
+    above.set_ylim(top=1.02)
+    means = [float(np.mean(found)) for found in log_likelihoods]
+    below.errorbar(numbers, means, standard_errors, fmt="-", capsize=3, color=COLOURS[1])
+    for number, found in zip(numbers, log_likelihoods, strict=True):
+        below.plot([number] * len(found), found, "o", color=COLOURS[1], alpha=0.6)
+    below.set_ylabel("log-likelihood (nats an image)")
+    below.set_xlabel("components")
+    below.set_xticks(list(numbers))
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="0.92", linewidth=0.8)
+    return figure
+
+
+def _latent_figure(
+    plane: Plane, title: str, limits: Array, subtitle: str = "", shape: float | None = None
+) -> tuple[Figure, Axes]:
+    """A figure whose axes are those of the plane, to one scale, and no larger than they need.
+
+    Args:
+        plane: whose axes they are.
+        title: of the figure.
+        limits: of the axes, the lowest and the highest corner (2, 2).
+        subtitle: what else to know, above the plane's description.
+        shape: height over width on paper; by default that of the limits.
+    """
+    spans = limits[1] - limits[0]
+    shape = float(spans[1] / spans[0]) if shape is None else shape
+    width = min(6.0, 7.5 / shape)
+    figure = Figure(figsize=(width + 1.0, width * shape + 1.2), dpi=DPI, layout="constrained")
     axes: Axes = figure.add_subplot()
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
-    axes.set_title(plane.description, loc="left", size=10)
+    axes.set_title("\n".join(filter(None, (subtitle, plane.description))), loc="left", size=10)
     axes.set_xlabel(plane.names[0])
     axes.set_ylabel(plane.names[1])
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal", adjustable="box", anchor="NW")
+    axes.set_xlim(*limits[:, 0])
+    axes.set_ylim(*limits[:, 1])
+    if not plane.names[1]:
+        axes.set_yticks([])
     return figure, axes
 
 
@@ -317,18 +424,35 @@ def _write(axes: Axes, place: Array, text: str) -> None:
     )
 
 
-def _legend(figure: Figure, title: str, labels: Sequence[str]) -> None:
-    """What the colours mean, beside the axes."""
+def _legend(
+    figure: Figure, axes: Axes, title: str, labels: Sequence[str], more: Sequence[Line2D] = ()
+) -> None:
+    """What the colours mean, beside the axes, with more handles below."""
     handles = [Line2D([], [], linestyle="", label=t, **_style(i)) for i, t in enumerate(labels)]
-    figure.legend(
-        handles=handles,
-        title=title,
-        loc="outside right center",
+    lines = [_heading(title), *handles, *more]
+    columns = 1 + (len(labels) - 1) // 20
+    axes.legend(
+        handles=lines,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0,
         frameon=False,
-        alignment="left",
         handletextpad=0.2,
-        ncols=1 + (len(labels) - 1) // 20,
+        ncols=columns,
     )
+    # The layout takes a legend's room from the axes, so the figure grows by as much: letters
+    # are some 0.09 inches wide, lines 0.22 high.
+    longest = max(len(str(line.get_label())) for line in lines)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(
+        width + 0.2 + columns * (0.35 + 0.085 * longest),
+        max(height, 0.8 + 0.22 * len(lines) / columns),
+    )
+
+
+def _heading(text: str) -> Line2D:
+    """A line of a legend without a sign of its own."""
+    return Line2D([], [], linestyle="", label=text)
 
 
 def _opacity(top: Array, n_components: int) -> Array:
@@ -337,21 +461,14 @@ def _opacity(top: Array, n_components: int) -> Array:
     return 0.1 + 0.8 * np.clip((top - least) / max(1 - least, 1e-9), 0, 1)
 
 
-def _opacity_legend(figure: Figure, n_components: int) -> None:
-    """What the opacity of a point means."""
+def _opacity_handles(n_components: int) -> list[Line2D]:
+    """What the opacity of a point means, for a legend."""
     tops = np.linspace(1 / n_components, 1, 3) if n_components > 1 else np.ones(1)
-    handles = [
+    signs = [
         Line2D([], [], linestyle="", marker="o", color="black", alpha=float(a), label=f"{p:.2f}")
         for p, a in zip(tops, _opacity(tops, n_components), strict=True)
     ]
-    figure.legend(
-        handles=handles,
-        title="top responsibility",
-        loc="outside right lower",
-        frameon=False,
-        alignment="left",
-        handletextpad=0.2,
-    )
+    return [_heading(""), _heading("top responsibility"), *signs]
 
 
 def _ellipse(mean: Array, covariance: Array, sigmas: int, colour: str) -> Ellipse:
@@ -403,19 +520,28 @@ def _show(axes: Axes, picture: Array, **placing: Any) -> None:
     axes.grid(visible=False)
 
 
-def _name(component_classes: ComponentClasses, k: int) -> str:
-    """``2: class 8``, or the bare number of a component without a name."""
+def _short_name(component_classes: ComponentClasses, k: int) -> str:
+    """``class 8``, or the bare number of a component without a name."""
     name = None if component_classes is None else component_classes[k]
-    return f"component {k}" if name is None else f"{k}: class {name}"
+    return str(k) if name is None else f"class {name}"
 
 
 def _candidates(responsibilities: Tensor, component_classes: ComponentClasses) -> str:
     """The two most probable components of an image and their probabilities, a line each."""
     top, components = responsibilities.topk(min(2, len(responsibilities)))
     return "\n".join(
-        f"{_name(component_classes, k)} ({p:.0%})"
+        f"{component_name(component_classes, k)} ({_percent(p)})"
         for p, k in zip(top.tolist(), components.tolist(), strict=True)
     )
+
+
+def _percent(p: float) -> str:
+    """A probability that is never rounded to certainty: 47%, 99.6%, >99.9%."""
+    if p > 0.999:
+        return ">99.9%"
+    if p < 0.001:
+        return "<0.1%"
+    return f"{p:.1%}" if p >= 0.995 or p < 0.005 else f"{p:.0%}"
 
 
 def _spread(images: Images, n: int) -> NDArray[np.int64]:

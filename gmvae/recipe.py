@@ -101,7 +101,7 @@ class Settings:
     lr: float = 2e-3
     information_weight: float = 20.0
     classification_weight: float = 20.0
-    agreement_weight: float = 10.0
+    agreement_weight: float = 20.0
     held_out: float = 0.05
     patience: int = 20
     seed: int = 0
@@ -174,8 +174,8 @@ _WIDE_DIM = 10
 # The most pixels along a side that the start looks at.
 _COARSE = 32
 _ASSIGN = _Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
-_SHARPEN = _Length(epochs=6, steps=150, batch_size=512, lr=1e-3)
-_PLACE = _Length(epochs=2, steps=200, batch_size=256, lr=1e-3, kl_weight=100.0)
+_SHARPEN = _Length(epochs=10, steps=150, batch_size=512, lr=1e-3)
+_PLACE = _Length(epochs=4, steps=200, batch_size=256, lr=1e-3, kl_weight=100.0)
 # The closest two means, in units of the components' standard deviation.
 _GAP = 5.0
 _JOIN = _Length(epochs=12, steps=2_000, batch_size=128, lr=2e-3)
@@ -419,7 +419,10 @@ class _Run:
                 MutualInformation(settings.information_weight, self.view, self.generator)
             )
         if settings.agreement_weight and settings.assignment == "amortised":
-            regularisers.append(Agreement(settings.agreement_weight, self.gmvae.model.prior))
+            prior = self.gmvae.model.prior
+            regularisers.append(
+                Agreement(settings.agreement_weight, prior, self.view, self.generator)
+            )
         if known is not None and settings.classification_weight:
             rows = torch.nonzero(known >= 0).squeeze(-1)
             regularisers.append(

@@ -98,25 +98,29 @@ class MutualInformation:
 
 @dataclass(frozen=True)
 class Agreement:
-    r"""weight * mean of :math:`E_{q(z|x)} \sum_y q(y|x) \ln p(y|z)`: the latent follows q(y | x).
+    r"""weight * mean of :math:`E_{q(z|x')} \sum_y q(y|x) \ln p(y|z)`: the latent follows q(y | x).
 
-    The bound holds this term with weight 1, where it is worth a few hundredths of a nat beside
-    the hundred of the pixels, so that an image which is known to be of one component may be laid
-    near another. With more weight encoder and mixture learn to agree with q(y | x). They learn
-    from it, not it from them: q(y | x) counts as given here, since the latent, which knows
-    nothing of views, is the worse judge.
+    Without views, x' = x, the bound holds this term with weight 1, where it is worth a few
+    hundredths of a nat beside the hundred of the pixels, so that an image which is known to be of
+    one component may be laid near another. With more weight encoder and mixture learn to agree
+    with q(y | x), and from views to do so on images that they have not seen. They learn from it,
+    not it from them: q(y | x) counts as given here, since the latent is the worse judge.
 
     Attributes:
         weight: relative to the evidence lower bound in nats an image.
         prior: the mixture, for p(y | z).
+        view: from images to the views x' of them, one each.
+        generator: the source of the views' draws, on the CPU; torch's own by default.
     """
 
     weight: float
     prior: MixturePrior
+    view: View = unchanged
+    generator: Generator | None = None
 
     def __call__(self, guide: Guide, batch: Batch) -> Tensor:
         """A scalar, at most 0."""
-        z = guide.z_dist(batch.x).rsample()
+        z = guide.z_dist(self.view(batch.x, self.generator)).rsample()
         log_p = self.prior.log_joint(z).log_softmax(-1)
         q = guide.y_dist(batch.x).probs.detach()
         agreement: Tensor = (q * log_p).sum(-1).mean()

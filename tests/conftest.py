@@ -1,8 +1,12 @@
 """The same seed for every test, and a guard over what the whole process shares."""
 
+import dataclasses
+
 import pyro
 import pytest
 import torch
+
+from gmvae import recipe
 
 pyro.enable_validation(True)
 
@@ -33,3 +37,11 @@ def guarded():
     pyro.settings.set(**{name: before[name] for name in pyro.settings.get()})
     changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
     assert not changed, f"the test changed global state (before, after): {changed}"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Phases of two epochs after the warm-up, for what does not depend on their length."""
+    for name in ("_AUTOENCODE", "_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
+        length = dataclasses.replace(getattr(recipe, name), epochs=2, steps=1, batch_size=128)
+        monkeypatch.setattr(recipe, name, length)

@@ -1,8 +1,10 @@
 """The command line, from arguments to files, exit codes and messages."""
 
 import csv
+import dataclasses
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +15,10 @@ import pytest
 from gmvae_cli import app, errors, experiment, options, output, progress
 
 from gmvae import GMVAE, Images, load
-from gmvae.errors import ArgumentError
+from gmvae.errors import ArgumentError, ContentError
 from gmvae.training import Progress
 
-COMMANDS = ("train", "classify", "reconstruct", "evaluate", "sample", "info")
+COMMANDS = ("train", "classify", "reconstruct", "evaluate", "sample", "info", "select")
 QUICK = ("--epochs", "1", "--warmup-epochs", "1")
 
 
@@ -339,6 +341,24 @@ def test_evaluate_prints_a_table(named_run: Path, capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     assert "accuracy of predicted labels" in shown
     assert "no normalised density" in shown
+    overlap = shown[shown.index("Overlap of the Gaussians") :]
+    assert re.search(r"component +0 +1 +2\n", overlap.replace(" \n", "\n"))
+    found = {
+        name: figures.split() for name, figures in re.findall(r"(\d: class \d) +([\d. ]+)", overlap)
+    }
+    assert list(found) == ["0: class 1", "1: class 4", "2: class 8"]
+    # A Gaussian overlaps with itself wholly, and as much with another as that with it.
+    assert [found[name][i] for i, name in enumerate(found)] == ["1.00"] * 3
+    assert found["0: class 1"][1] == found["1: class 4"][0]
+
+
+def test_a_table_of_figures_is_not_cut_to_the_width(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    figures = [f"0.{i}" for i in range(10, 40)]
+    output.table("Many", [["component 0", *figures]], ["component", *map(str, range(30))])
+    assert " ".join(["component 0", *figures]) in " ".join(capsys.readouterr().out.split())
 
 
 def test_evaluate_without_names_leaves_their_figures_out(
@@ -350,14 +370,18 @@ def test_evaluate_without_names_leaves_their_figures_out(
     assert "components matched to classes" in shown
 
 
-def test_sample_draws_a_picture_or_arrays(named_run: Path) -> None:
+def test_sample_draws_a_picture_or_arrays(
+    named_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert app.run(["sample", "--model", str(named_run), "-n", "7"]) == 0
+    assert "7 samples of all 3 components: samples.png" in capsys.readouterr().out
     assert Path("samples.png").read_bytes().startswith(b"\x89PNG")
     arguments = ["sample", "--model", str(named_run), "-n", "7", "-o", "samples.npz"]
     assert app.run([*arguments, "--component", "2"]) == 0
     with np.load("samples.npz") as arrays:
         assert arrays["data"].shape == (7, 8, 8)
         assert (arrays["components"] == 2).all()
+    assert "7 samples of component 2 (class 8): samples.npz" in capsys.readouterr().out
 
 
 def test_info_tells_what_the_model_is(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -455,13 +479,21 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["train", "digits", "--classes", "one"], "1,4,8"),
         (["train", "digits", "--labels", "9999"], "9999"),
         (["train", "digits", "--epochs", "0"], "--epochs"),
-        (["train", "digits", "--lr", "-1"], "`lr`"),
+        (["train", "digits", "--lr", "-1"], "`--lr` expected above 0"),
+        (["train", "emnist"], "`DATA` expected"),
+        (["train", "absent.npz"], "`DATA` expected a path that exists"),
+        (["train", "digits", "--labels", "9999"], "`--labels` expected 0 to "),
+        (["train", "digits", "--classes", "77"], "`--classes` expected some of 0, 1"),
         (["train", "digits", "--covariance", "round"], "spherical"),
         (["train", "digits", "--device", "abacus"], "abacus"),
         (["train", "--output", "file/run"], "is a file"),
         (["train", "--output", "file"], "got the file"),
         (["train", "--config", "absent.toml"], "absent.toml"),
-        (["train", "--bogus"], "See `gmvae train --help`."),
+        (["train", "--bogus"], "No such option: --bogus. See `gmvae train --help`."),
+        (["train", "--component", "3"], "--component. Did you mean --components? See"),
+        (["train", "--warmup", "3"], "--warmup. Did you mean --warmup-epochs? See"),
+        (["train", "--model", "run"], "No such option: --model. Did you mean --output? See"),
+        (["classify", "--models", "run"], "Did you mean --model? See"),
         (["tarin"], "See `gmvae --help`."),
         (["classify", "--model", "absent"], "gmvae train"),
         (["classify", "--model", "absent", "--output", "file"], "--force"),
@@ -482,8 +514,70 @@ def test_more_components_than_images(
 ) -> None:
     data = save(tmp_path / "few.npz", digits.subset(slice(0, 5)))
     assert app.run(["train", data, "--components", "6"]) == 2
-    assert "`n_components` expected at most the number of images, 5; got 6" in one_line(capsys)
+    shown = capsys.readouterr()
+    assert "`--components` expected at most the number of images, 5; got 6" in shown.err
+    assert shown.out == ""  # nothing about labels before the error
     assert [path.name for path in tmp_path.iterdir()] == ["few.npz"]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_second_set_of_another_shape_is_refused_before_training(
+    labelled: bool, digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "data.npz", digits)
+    labels = {"labels": np.arange(6)} if labelled else {}
+    np.savez(tmp_path / "val.npz", data=np.zeros((6, 9, 9), np.uint8), **labels)
+    assert app.run(["train", data, "--val", "val.npz"]) == 2
+    assert "`--val` expected images of shape (1, 8, 8), as in data.npz" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ArgumentError("`n_components` expected 2; got 1."), "`--components` expected 2; got 1."),
+        (
+            ArgumentError("`classes` expected labels. Leave `classes` out."),
+            "`--classes` expected labels. Leave `--classes` out.",
+        ),
+        (FileNotFoundError("`source` expected a path."), "`DATA` expected a path."),
+        (ContentError("`x` expected pixels 0 or 1."), "`DATA` expected pixels 0 or 1."),
+        # What is no argument keeps its name: arrays in a file, a file called as an argument is.
+        (
+            ContentError("`a.npz` expected an array `data` (and maybe `labels`)."),
+            "`a.npz` expected an array `data` (and maybe `labels`).",
+        ),
+        (ContentError("`classes` expected pictures."), "`classes` expected pictures."),
+        (ArgumentError("`--lr` expected above 0."), "`--lr` expected above 0."),
+        (ArgumentError("`observed` expected (3,)."), "`observed` expected (3,)."),
+    ],
+)
+def test_errors_name_what_was_typed(
+    error: Exception, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors.report(error)
+    assert one_line(capsys) == f"Error: {words}"
+
+
+def test_names_in_errors_are_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = ""
+    for command in COMMANDS:
+        app.run([command, "--help"])
+        shown += capsys.readouterr().out
+    words = set(shown.replace(",", " ").split())
+    for typed in {*errors.TYPED.values(), *errors.ELSEWHERE.values()} - {"DATA"}:
+        assert typed in words
+
+
+def test_every_setting_of_train_has_its_option_in_errors() -> None:
+    import inspect
+
+    from gmvae_cli.train import train
+
+    from gmvae.recipe import Settings
+
+    settings = {field.name for field in dataclasses.fields(Settings)}
+    for name in settings & set(inspect.signature(train).parameters):
+        assert name in errors.TYPED, name
 
 
 @pytest.mark.parametrize("command", ["classify", "reconstruct", "evaluate"])
@@ -497,8 +591,11 @@ def test_images_of_another_shape_than_the_model(
 
 
 def test_a_component_that_is_not_there(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["sample", "--model", str(named_run), "--component", "3"]) == 2
-    assert "expected 0 to 2; got 3" in one_line(capsys)
+    assert app.run(["sample", "--model", str(named_run), "--component", "9"]) == 2
+    shown = one_line(capsys)
+    assert "`--component` expected 0 to 2 (0: class 1, 1: class 4, 2: class 8); got 9." in shown
+    assert "leave it out for all" in shown
+    assert not Path("samples.png").exists()
 
 
 def test_an_unexpected_error_is_one_line_until_debugged(
@@ -612,3 +709,54 @@ def test_bars_show_every_phase_and_the_newest_figures() -> None:
     assert "3/3" in last
     assert "joint" in last
     assert "ELBO -99.0, KL of z 1.50" in last
+
+
+@pytest.mark.usefixtures("quick")
+def test_select_compares_numbers_of_components(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = save(tmp_path / "digits.npz", digits)
+    output = tmp_path / "compared"
+    arguments = ["select", source, "--components", "2,3", "--latent-dim", "2", "--jobs", "1"]
+    assert app.run([*arguments, *QUICK, "-o", str(output)]) == 0
+    shown = capsys.readouterr().out
+    assert {path.name for path in output.iterdir()} == {"candidates.json", "candidates.png"}
+    two, three = json.loads((output / "candidates.json").read_text())
+    assert (two["n_components"], three["n_components"]) == (2, 3)
+    assert len(two["log_likelihoods"]) == 2
+    best = max((two, three), key=lambda found: round(found["stability"], 2))
+    assert f"Most stable: {best['n_components']} components." in shown
+    assert f"{three['stability']:.3f}" in shown
+
+
+@pytest.mark.parametrize("text", ["", "0", "3-2", "2,2", "a", "2-", "-2", "1-2-3", "2,,3"])
+def test_numbers_of_components_that_are_none(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["select", "digits", f"--components={text}"]) == 2
+    assert "`--components` expected a range or distinct whole numbers" in one_line(capsys)
+
+
+@pytest.mark.parametrize(("text", "numbers"), [("2-4", (2, 3, 4)), ("7", (7,)), ("2,9", (2, 9))])
+def test_numbers_of_components(text: str, numbers: tuple[int, ...]) -> None:
+    from gmvae_cli.select import number_list
+
+    assert number_list(text) == numbers
+
+
+@pytest.mark.usefixtures("quick")
+def test_restarts_are_compared_and_recorded(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = save(tmp_path / "digits.npz", digits)
+    run = tmp_path / "run"
+    assert app.run(["train", source, *QUICK, "--restarts", "2", "--jobs", "1", "-o", str(run)]) == 0
+    shown = capsys.readouterr()
+    restarts = json.loads((run / "config.json").read_text())["training"]["restarts"]
+    kept = max(range(2), key=lambda i: restarts[i]["objective"])
+    assert restarts[0]["seed"] == 0
+    for number, found in enumerate(restarts, start=1):
+        line = (
+            f"Restart {number}, seed {found['seed']}: held-out objective {found['objective']:.2f}"
+        )
+        (said,) = [words for words in shown.out.splitlines() if words.startswith(line)]
+        assert said.endswith("(kept)") == (number - 1 == kept)
+    assert "2: joint 1/1" in shown.err

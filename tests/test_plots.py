@@ -58,6 +58,13 @@ def test_axes_are_named_for_what_they_are(picture: Picture, images: Images) -> N
     assert "2 leading principal axes of its 5 dimensions" in figure.axes[0].get_title("left")
 
 
+@pytest.mark.parametrize("picture", OF_THE_LATENT)
+def test_a_latent_of_one_dimension_has_one_scale(picture: Picture, images: Images) -> None:
+    axes = picture(build(images, latent_dim=1), images).axes[0]
+    assert len(axes.get_xticks()) > 0
+    assert (len(axes.get_yticks()), axes.get_ylabel()) == (0, "")
+
+
 @pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_colour_images_without_labels(picture: Picture, channels: int) -> None:
@@ -133,6 +140,124 @@ def test_ambiguous_shows_the_least_certain_and_their_two_components(images: Imag
     assert first.get_title().split("\n")[1].startswith(names[second])
 
 
+def legend(figure: Figure) -> list[str]:
+    found = figure.axes[0].get_legend()
+    assert found is not None
+    return [text.get_text() for text in found.get_texts()]
+
+
+def test_mixture_names_components_as_latent_space_names_classes(images: Images) -> None:
+    gmvae = build(images)
+    gmvae.component_classes = (4, None, 8)
+    figure = plots.mixture(gmvae, images)
+    assert {text.get_text() for text in figure.axes[0].texts} == {"class 4", "1", "class 8"}
+    lines = legend(figure)
+    assert [line.split(",")[0] for line in lines[1:4]] == [
+        "0: class 4",
+        "component 1",
+        "2: class 8",
+    ]
+    assert "top responsibility" in lines
+    assert "coloured by their most probable component" in title(figure)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 5])
+def test_both_pictures_of_the_latent_have_the_same_limits(
+    latent_dim: int, images: Images, tmp_path: Path
+) -> None:
+    gmvae = build(images, latent_dim)
+    gmvae.model.prior.set(
+        torch.ones(3) / 3, torch.randn(3, latent_dim), torch.eye(latent_dim).repeat(3, 1, 1)
+    )
+    found = []
+    for picture in (plots.latent_space, plots.mixture):
+        figure = picture(gmvae, images)
+        figure.savefig(tmp_path / "picture.png")
+        found.append(figure.axes[0].get_xlim() + figure.axes[0].get_ylim())
+        width, height = figure.axes[0].get_position().size
+        # No large blank margins: the axes fill the figure but for the legend and the labels.
+        assert height > 0.5
+        assert width > 0.5
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_limits_show_points_and_ellipses_and_little_else() -> None:
+    points = np.array([[-9.0, 0.0], [1.0, 1.0]])
+    low, high = plots._limits(points, np.array([[0.0, 5.0]]), np.array([np.diag([4.0, 9.0])]))
+    # The ellipse reaches 2 * 2 beside its mean and 2 * 3 above and below it.
+    corners = np.array([[-9.0, -1.0], [4.0, 11.0]])
+    assert (low <= corners[0]).all()
+    assert (high >= corners[1]).all()
+    assert high - low == pytest.approx(corners[1] - corners[0], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (1.0, ">99.9%"),
+        (0.9995, ">99.9%"),
+        (0.9986, "99.9%"),
+        (0.996, "99.6%"),
+        (0.9949, "99%"),
+        (0.47, "47%"),
+        (0.0041, "0.4%"),
+        (0.0004, "<0.1%"),
+        (0.0, "<0.1%"),
+    ],
+)
+def test_no_probability_is_rounded_to_certainty(probability: float, words: str) -> None:
+    assert plots._percent(probability) == words
+
+
+def certain(gmvae: GMVAE, images: Images, doubts: list[float]) -> None:
+    """Let the model doubt each image so much, all of it in favour of component 1."""
+    found = torch.tensor([[0.0, doubt, 0.0] for doubt in doubts])
+    found[:, 0] = 1 - found[:, 1]
+    gmvae.classify = lambda _: found  # type: ignore[method-assign]
+
+
+def test_ambiguous_says_how_many_images_are_unsure(images: Images) -> None:
+    gmvae, few = build(images), images.subset(slice(0, 4))
+    certain(gmvae, few, [0.3, 0.05, 0.2, 0.0])
+    (body,) = plots.ambiguous(gmvae, few, n=2).subfigs
+    assert body.get_suptitle() == "Top responsibility below 0.9: 2 of 4 images"
+
+
+def test_ambiguous_tells_near_certainties_apart(images: Images) -> None:
+    gmvae, few = build(images), images.subset(slice(0, 3))
+    certain(gmvae, few, [1e-12, 1e-9, 1e-10])  # one minus each is 1 in single precision
+    shown = [np.asarray(axes.images[0].get_array()) for axes in plots.ambiguous(gmvae, few).axes]
+    for picture, row in zip(shown, [1, 2, 0], strict=True):
+        assert picture == pytest.approx(few.tensor()[row, 0].numpy())
+
+
+def test_reconstructions_have_the_class_above_each_image(images: Images) -> None:
+    above, below = plots.reconstructions(build(images), images, n=12).axes
+    shown = [[tick.get_text() for tick in axes.get_xticklabels()] for axes in (above, below)]
+    classes = [f"class {c}" for c in (1, 4, 8) for _ in range(4)]
+    assert shown == [classes[:10], classes[10:]]
+    middles = above.get_xticks()
+    width = images.shape[2]
+    assert [int(middle // (width + 1)) for middle in middles] == list(range(10))
+
+
+def test_reconstructions_without_labels_have_no_captions(images: Images) -> None:
+    unlabelled = Images(images.pixels)
+    (axes,) = plots.reconstructions(build(images), unlabelled, n=5).axes
+    assert len(axes.get_xticks()) == 0
+
+
+@pytest.mark.parametrize("picture", [plots.reconstructions, plots.ambiguous])
+def test_tiles_leave_no_blank_band(picture: Picture, images: Images, tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture(build(images), images).savefig(tmp_path / "picture.png")
+    rows = (np.asarray(Image.open(tmp_path / "picture.png").convert("L")) < 250).any(1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[1], rows, [1]])))
+    bands = np.diff(edges)[::2] if len(edges) else np.zeros(1)
+    assert bands.max() < 0.4 * plots.DPI
+
+
 def test_reconstructions_show_every_class(images: Images) -> None:
     rows = plots._spread(images, 6)
     assert images.labels is not None
@@ -144,6 +269,16 @@ def test_samples_are_shown_by_component(images: Images) -> None:
     figure = plots.samples(drawn, components, (1, 4, 8))
     labels = [axes.get_yticklabels()[0].get_text() for axes in figure.axes]
     assert labels == ["0: class 1", "1: class 4", "2: class 8"]
+    assert title(figure) == "30 samples of the mixture, by component"
+
+
+def test_samples_of_one_component_name_it(images: Images) -> None:
+    drawn, components = build(images).sample(13, component=1)
+    figure = plots.samples(drawn, components, (1, 4, 8))
+    assert title(figure) == "13 samples of component 1 (class 4)"
+    assert title(plots.samples(drawn, components)) == "13 samples of component 1"
+    # Rows of ten 8 x 8 images, a line of pixels between.
+    assert np.asarray(figure.axes[0].images[0].get_array()).shape == (2 * 9 - 1, 10 * 9 - 1)
 
 
 def test_no_global_state_is_touched(images: Images) -> None:
@@ -151,3 +286,14 @@ def test_no_global_state_is_touched(images: Images) -> None:
     plots.latent_space(build(images), images)
     assert pyplot.get_fignums() == []
     assert dict(rcParams) == before
+
+
+def test_candidates_show_every_run_and_both_measures():
+    figure = plots.candidates([2, 3], [(-5.0, -4.0), (-3.0, -3.5)], [0.1, 0.2], [0.4, None])
+    above, below = figure.axes
+    (line,) = above.get_lines()
+    assert np.array_equal(line.get_ydata(), [0.4, np.nan], equal_nan=True)
+    dots = [dot for dot in below.get_lines() if dot.get_marker() == "o"]
+    assert [list(dot.get_ydata()) for dot in dots] == [[-5.0, -4.0], [-3.0, -3.5]]
+    means = below.containers[0].lines[0]
+    assert list(means.get_ydata()) == [-4.5, -3.25]

@@ -21,14 +21,6 @@ def digits():
     return load("digits", part="train").only([1, 4, 8])
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Phases of one or two epochs, for what does not depend on their length."""
-    for name in ("_AUTOENCODE", "_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
-        length = dataclasses.replace(getattr(recipe, name), epochs=2, steps=1, batch_size=128)
-        monkeypatch.setattr(recipe, name, length)
-
-
 def five_a_class(images, seed=0):
     rows = images.per_class(5, np.random.default_rng(seed))
     observed = np.full(len(images), -1)

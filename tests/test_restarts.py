@@ -20,14 +20,6 @@ def digits():
     return load("digits", part="train").only([1, 4, 8])
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Phases of one epoch, for what does not depend on their length."""
-    for name in ("_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
-        length = dataclasses.replace(getattr(recipe, name), epochs=1, steps=1, batch_size=128)
-        monkeypatch.setattr(recipe, name, length)
-
-
 def same_parameters(one, other):
     one, other = one.state_dict(), other.state_dict()
     return all(torch.equal(one[name], other[name]) for name in one)

@@ -19,7 +19,8 @@ SETTINGS = Settings(augment="none", epochs=2, warmup_epochs=8, held_out=0.2)
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def brief(monkeypatch):
+    """Phases just long enough for three patterns that differ in every pixel."""
     for name in ("_AUTOENCODE", "_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
         length = dataclasses.replace(getattr(recipe, name), epochs=15, steps=1, batch_size=64)
         monkeypatch.setattr(recipe, name, length)
@@ -35,7 +36,7 @@ def three_patterns():
     return Images(pixels, kind.astype(np.int64))
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("brief")
 def test_the_number_whose_restarts_agree_is_the_true_one(three_patterns):
     told = []
     found = compare_components(
@@ -48,7 +49,7 @@ def test_the_number_whose_restarts_agree_is_the_true_one(three_patterns):
     assert {progress.restart for progress in told} == {1, 2, 3, 4}
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("brief")
 def test_figures_are_those_of_the_runs_on_the_held_out_images(three_patterns):
     (found,) = compare_components(three_patterns, [3], SETTINGS, n_restarts=1, n_jobs=1)
     train, _, held_out = hold_out(three_patterns, SETTINGS)
@@ -98,7 +99,7 @@ def test_what_cannot_be_compared(three_patterns, changes, fragment):
         compare_components(three_patterns, **({"numbers": [2]} | changes))
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("brief")
 def test_a_number_whose_runs_all_diverge_is_said(three_patterns):
     settings = dataclasses.replace(SETTINGS, lr=1e30)
     with pytest.raises(TrainingError, match="every run with 3 components diverged"):
