@@ -103,7 +103,7 @@ def train(
         typer.Option(
             min=1,
             metavar="N",
-            help="Epochs without a better held-out objective to stop after (20).",
+            help="Epochs without a better held-out objective to stop after (50).",
         ),
     ] = None,
     batch_size: Annotated[

@@ -103,7 +103,7 @@ class Settings:
     classification_weight: float = 20.0
     agreement_weight: float = 20.0
     held_out: float = 0.05
-    patience: int = 20
+    patience: int = 50
     seed: int = 0
 
     def __post_init__(self) -> None:
