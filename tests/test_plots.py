@@ -12,6 +12,8 @@ from matplotlib.patches import Ellipse
 
 from gmvae import GMVAE, Images, load, plots
 from gmvae.gmvae import Config
+from gmvae.plots import style
+from gmvae.plots.plane import Plane, limits
 
 Picture = Callable[[GMVAE, Images], Figure]
 OF_THE_LATENT: list[Picture] = [plots.latent_space, plots.mixture, plots.manifold]
@@ -76,14 +78,14 @@ def test_colour_images_without_labels(picture: Picture, channels: int) -> None:
 
 def test_the_plane_of_two_dimensions_is_the_latent_itself() -> None:
     z = np.random.default_rng(0).normal(size=(20, 2))
-    assert plots.Plane.of(z).project(z) == pytest.approx(z)
+    assert Plane.of(z).project(z) == pytest.approx(z)
 
 
 def test_the_plane_of_more_dimensions_holds_the_most_variance() -> None:
     rng = np.random.default_rng(0)
     rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     z = rng.normal(size=(500, 6)) * [9, 5, 1, 1, 1, 1] @ rotation + 3
-    plane = plots.Plane.of(z)
+    plane = Plane.of(z)
     points = plane.project(z)
     largest = np.linalg.eigvalsh(np.cov(z.T))[::-1][:2]
     assert np.var(points, axis=0, ddof=1) == pytest.approx(largest)
@@ -116,13 +118,13 @@ def test_latent_space_names_every_class_and_says_how_many(images: Images) -> Non
 def test_more_images_than_can_be_seen_are_thinned(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plots, "MOST_POINTS", 50)
+    monkeypatch.setattr(style, "MOST_POINTS", 50)
     axes = plots.latent_space(build(images), images).axes[0]
     assert sum(len(points.get_offsets()) for points in axes.collections) == 50
 
 
 def test_more_groups_than_colours_differ_by_marker() -> None:
-    styles = {(plots._style(i)["color"], plots._style(i)["marker"]) for i in range(60)}
+    styles = {(style.style(i)["color"], style.style(i)["marker"]) for i in range(60)}
     assert len(styles) == 60
 
 
@@ -183,7 +185,7 @@ def test_both_pictures_of_the_latent_have_the_same_limits(
 
 def test_limits_show_points_and_ellipses_and_little_else() -> None:
     points = np.array([[-9.0, 0.0], [1.0, 1.0]])
-    low, high = plots._limits(points, np.array([[0.0, 5.0]]), np.array([np.diag([4.0, 9.0])]))
+    low, high = limits(points, np.array([[0.0, 5.0]]), np.array([np.diag([4.0, 9.0])]))
     # The ellipse reaches 2 * 2 beside its mean and 2 * 3 above and below it.
     corners = np.array([[-9.0, -1.0], [4.0, 11.0]])
     assert (low <= corners[0]).all()
@@ -206,7 +208,7 @@ def test_limits_show_points_and_ellipses_and_little_else() -> None:
     ],
 )
 def test_no_probability_is_rounded_to_certainty(probability: float, words: str) -> None:
-    assert plots._percent(probability) == words
+    assert style.percent(probability) == words
 
 
 def certain(gmvae: GMVAE, images: Images, doubts: list[float]) -> None:
@@ -255,11 +257,11 @@ def test_tiles_leave_no_blank_band(picture: Picture, images: Images, tmp_path: P
     rows = (np.asarray(Image.open(tmp_path / "picture.png").convert("L")) < 250).any(1)
     edges = np.flatnonzero(np.diff(np.concatenate([[1], rows, [1]])))
     bands = np.diff(edges)[::2] if len(edges) else np.zeros(1)
-    assert bands.max() < 0.4 * plots.DPI
+    assert bands.max() < 0.4 * style.DPI
 
 
 def test_reconstructions_show_every_class(images: Images) -> None:
-    rows = plots._spread(images, 6)
+    rows = style.spread(images, 6)
     assert images.labels is not None
     assert images.labels[rows].tolist() == [1, 1, 4, 4, 8, 8]
 

@@ -10,7 +10,7 @@ from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.report import Diagnosis
 from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import khat_threshold
-from gmvae.plots import COLOURS, DPI
+from gmvae.plots.style import COLOURS, DPI
 
 # More images only hide each other in the densities.
 _MOST_IMAGES = 2_000

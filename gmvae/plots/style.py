@@ -1,0 +1,73 @@
+"""Colours, markers and words that all pictures share."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gmvae.data import Images
+
+Array = NDArray[Any]
+ComponentClasses = tuple[int | None, ...] | None
+
+COLOURS = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#832db6",
+    "#94a4a2",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+# Beyond ten, the colours come again with the next marker.
+MARKERS = ("o", "s", "^", "D", "P", "X")
+DPI = 150
+# More points than these only hide each other.
+MOST_POINTS = 5_000
+
+
+def style(i: int) -> dict[str, Any]:
+    """Colour and marker of the i-th class or component."""
+    rounds, place = divmod(i, len(COLOURS))
+    return {"color": COLOURS[place], "marker": MARKERS[rounds % len(MARKERS)]}
+
+
+def thinned(images: Images) -> Images:
+    """An even share of the images where there are too many to draw."""
+    if len(images) <= MOST_POINTS:
+        return images
+    return images.subset(np.linspace(0, len(images) - 1, MOST_POINTS).astype(np.int64))
+
+
+def spread(images: Images, n: int) -> NDArray[np.int64]:
+    """``n`` rows, from all classes alike where there are labels, else from the whole set."""
+    if images.labels is None:
+        return np.unique(np.linspace(0, len(images) - 1, n).astype(np.int64))
+    each = -(-n // len(images.classes))
+    of_class = [np.flatnonzero(images.labels == value)[:each] for value in images.classes]
+    return np.concatenate(of_class)[:n]
+
+
+def array(values: Tensor) -> Array:
+    """Numbers for matplotlib, wherever and whatever the tensor is."""
+    numbers: Array = values.detach().cpu().numpy()
+    return numbers
+
+
+def short_name(component_classes: ComponentClasses, k: int) -> str:
+    """``class 8``, or the bare number of a component without a name."""
+    name = None if component_classes is None else component_classes[k]
+    return str(k) if name is None else f"class {name}"
+
+
+def percent(p: float) -> str:
+    """A probability that is never rounded to certainty: 47%, 99.6%, >99.9%."""
+    if p > 0.999:
+        return ">99.9%"
+    if p < 0.001:
+        return "<0.1%"
+    return f"{p:.1%}" if p >= 0.995 or p < 0.005 else f"{p:.0%}"

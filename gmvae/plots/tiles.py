@@ -1,0 +1,137 @@
+"""Images beside their reconstructions, the least certain ones, and samples."""
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from gmvae.data import Images
+from gmvae.gmvae import GMVAE, component_name, component_title
+from gmvae.plots.mosaic import filled, mosaic, show
+from gmvae.plots.style import DPI, ComponentClasses, percent, spread
+
+# Of a picture of many images.
+COLUMNS = 10
+# A top responsibility below this is worth a look.
+SURE = 0.9
+
+
+def reconstructions(gmvae: GMVAE, images: Images, n: int = 20) -> Figure:
+    """Images above their reconstructions, from all classes alike where there are labels.
+
+    Args:
+        gmvae: the model.
+        images: to choose from.
+        n: how many, at least 1.
+    """
+    rows = spread(images, n)
+    shown = images.tensor(rows)
+    pairs = list(zip(shown.split(COLUMNS), gmvae.reconstruct(shown).split(COLUMNS), strict=True))
+    _, height, width = images.shape
+    captions = 0.0 if images.labels is None else 0.2
+    figure = Figure(
+        # Beside the pictures is room for "reconstruction", and above them for the title.
+        figsize=(9.2, 0.4 + len(pairs) * (2 * 0.81 * height / width + captions + 0.1)),
+        dpi=DPI,
+        layout="constrained",
+    )
+    figure.suptitle("Images and their reconstructions", x=0.01, ha="left", weight="bold")
+    for i, (axes, (above, below)) in enumerate(
+        zip(figure.subplots(len(pairs), 1, squeeze=False)[:, 0], pairs, strict=True)
+    ):
+        show(axes, mosaic(torch.cat([filled(above, COLUMNS), filled(below, COLUMNS)]), COLUMNS))
+        axes.set_yticks([height / 2, height + 1 + height / 2], ["image", "reconstruction"])
+        axes.tick_params(length=0)
+        if images.labels is not None:
+            labels = images.labels[rows[i * COLUMNS : (i + 1) * COLUMNS]]
+            middles = [j * (width + 1) + width / 2 - 0.5 for j in range(len(labels))]
+            axes.xaxis.tick_top()
+            axes.set_xticks(middles, [f"class {label}" for label in labels], size=9)
+            axes.tick_params(length=0)
+    return figure
+
+
+def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
+    """The images with the lowest top responsibility, with their two most probable components.
+
+    Args:
+        gmvae: the model.
+        images: to choose from.
+        n: how many, at least 1.
+    """
+    responsibilities = gmvae.classify(images)
+    # What the other components have together: near certainty one minus the top rounds to zero.
+    doubts = responsibilities.sort(-1).values[:, :-1].sum(-1)
+    rows = doubts.argsort(descending=True, stable=True)[:n].numpy()
+    columns = min(6, len(rows))
+    n_rows = -(-len(rows) // columns)
+    _, height, width = images.shape
+    figure = Figure(
+        figsize=(max(1.6 * columns + 0.2, 5.8), 0.7 + (1.57 * height / width + 0.6) * n_rows),
+        dpi=DPI,
+        layout="constrained",
+    )
+    figure.suptitle(
+        f"The {len(rows)} least certain images and their likeliest components",
+        x=0.01,
+        ha="left",
+        weight="bold",
+    )
+    body = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
+    n_unsure = int((doubts > 1 - SURE).sum())
+    body.suptitle(
+        f"Top responsibility below {SURE:g}: {n_unsure:,} of {len(images):,} images",
+        x=0.01,
+        ha="left",
+        size=10,
+    )
+    cells = body.subplots(n_rows, columns, squeeze=False).ravel()
+    for cell, row in zip(cells, rows, strict=False):
+        show(cell, mosaic(images.tensor(rows[rows == row]), 1))
+        cell.set_title(_candidates(responsibilities[row], gmvae.component_classes), fontsize=8)
+        if images.labels is not None:
+            cell.set_xlabel(f"labelled {images.labels[row]}", fontsize=8)
+    for cell in cells[len(rows) :]:
+        cell.set_axis_off()
+    return figure
+
+
+def samples(
+    images: Tensor, components: Tensor, component_classes: ComponentClasses = None
+) -> Figure:
+    """Images drawn from the model, in rows by component.
+
+    Args:
+        images: (N, C, H, W) in [0, 1], as :meth:`~gmvae.gmvae.GMVAE.sample` draws them.
+        components: (N,), their components.
+        component_classes: the classes that name the components; None where they have no names.
+    """
+    drawn = components.unique().tolist()
+    # Hundreds of images fit on a page where they are smaller.
+    columns = COLUMNS if len(images) <= 200 else 3 * COLUMNS
+    groups = [images[components == k] for k in drawn]
+    heights = [-(-len(group) // columns) for group in groups]
+    _, _, height, width = images.shape
+    figure = Figure(
+        figsize=(9.2, 0.5 + 8.1 / columns * height / width * sum(heights) + 0.1 * len(groups)),
+        dpi=DPI,
+        layout="constrained",
+    )
+    alone = len(drawn) == 1
+    whose = component_title(component_classes, drawn[0]) if alone else "the mixture, by component"
+    figure.suptitle(f"{len(images):,} samples of {whose}", x=0.01, ha="left", weight="bold")
+    cells = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for axes, k, group in zip(cells[:, 0], drawn, groups, strict=True):
+        picture = mosaic(filled(group, columns), columns)
+        show(axes, picture)
+        axes.set_yticks([picture.shape[0] / 2], [component_name(component_classes, k)])
+        axes.tick_params(length=0)
+    return figure
+
+
+def _candidates(responsibilities: Tensor, component_classes: ComponentClasses) -> str:
+    """The two most probable components of an image and their probabilities, a line each."""
+    top, components = responsibilities.topk(min(2, len(responsibilities)))
+    return "\n".join(
+        f"{component_name(component_classes, k)} ({percent(p)})"
+        for p, k in zip(top.tolist(), components.tolist(), strict=True)
+    )
