@@ -40,6 +40,18 @@ DataRoot = Annotated[
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto, cpu, cuda or any other device of torch.")
 ]
+Classes = Annotated[str | None, typer.Option(metavar="1,4,8", help="Only these classes.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Epochs of joint training (by the size of the data)."),
+]
+WarmupEpochs = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Epochs before it (by the size of the data).")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Runs at a time (as many as there are cores)."),
+]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of every random number.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]

@@ -40,27 +40,14 @@ def select(
     restarts: Annotated[
         int, typer.Option(min=2, metavar="N", help="Runs for each number, from different seeds.")
     ] = 2,
-    classes: Annotated[
-        str | None, typer.Option(metavar="1,4,8", help="Only these classes.")
-    ] = None,
+    classes: options.Classes = None,
     latent_dim: Annotated[int, typer.Option(min=1, metavar="D", help="Latent dimensions.")] = 10,
     augment: Annotated[
         options.Augment, typer.Option(help="Transformed views of the images in training.")
     ] = "affine",
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Epochs of joint training (by the size of the data)."
-        ),
-    ] = None,
-    warmup_epochs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Epochs before it (by the size of the data)."),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Runs at a time (as many as there are cores)."),
-    ] = None,
+    epochs: options.Epochs = None,
+    warmup_epochs: options.WarmupEpochs = None,
+    jobs: options.Jobs = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,

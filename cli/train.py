@@ -47,9 +47,7 @@ def train(
             "held out to tell when to stop.",
         ),
     ] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="1,4,8", help="Only these classes.")
-    ] = None,
+    classes: options.Classes = None,
     latent_dim: Annotated[
         int | None, typer.Option(min=1, metavar="D", help="Latent dimensions (2).")
     ] = None,
@@ -88,16 +86,8 @@ def train(
             "labels; 5 where DATA is left out; else 0). All other labels only score the result.",
         ),
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Epochs of joint training (by the size of the data)."
-        ),
-    ] = None,
-    warmup_epochs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Epochs before it (by the size of the data)."),
-    ] = None,
+    epochs: options.Epochs = None,
+    warmup_epochs: options.WarmupEpochs = None,
     patience: Annotated[
         int | None,
         typer.Option(
@@ -129,10 +119,7 @@ def train(
             help="Train from N seeds and keep the run with the best held-out objective.",
         ),
     ] = 1,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Restarts at a time (as many as there are cores)."),
-    ] = None,
+    jobs: options.Jobs = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
