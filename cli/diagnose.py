@@ -40,7 +40,7 @@ def diagnose(
         typer.Option(
             min=0, metavar="N", help="Images for NUTS: half those of the worst k-hat, half any."
         ),
-    ] = 8,
+    ] = 6,
     simulated_images: Annotated[
         int, typer.Option(min=20, metavar="N", help="Images drawn from the model.")
     ] = 1_000,

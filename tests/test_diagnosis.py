@@ -196,7 +196,7 @@ def test_the_tree_is_written_and_read(diagnosis, tmp_path):
 def test_every_check_has_a_verdict_and_is_json(diagnosis):
     topics = [check.topic for check in diagnosis.checks]
     assert topics == sorted(topics)
-    assert len({check.name for check in diagnosis.checks}) == len(topics) == 20
+    assert len({check.name for check in diagnosis.checks}) == len(topics) == 22
     assert {check.status for check in diagnosis.checks} <= {"pass", "look", "fail", "note"}
     assert diagnosis.failed == any(check.status == "fail" for check in diagnosis.checks)
     json.dumps([check.as_dict() for check in diagnosis.checks], allow_nan=False)

@@ -98,6 +98,11 @@ def nuts_tree(reference: Reference, rows: Array) -> xr.DataTree:
     statistics: Variables = {
         "guide_mean": (each, reference.guide_mean),
         "guide_sd": (each, reference.guide_sd),
+        "mean": (each, reference.mean),
+        "sd": (each, reference.sd),
+        "log_evidence": ("image", reference.log_evidence),
+        "khat": ("image", reference.khat),
+        "modes": ("image", reference.modes),
     }
     tree = xr.DataTree.from_dict(
         {
@@ -106,6 +111,7 @@ def nuts_tree(reference: Reference, rows: Array) -> xr.DataTree:
         }
     )
     tree["posterior"].attrs["about"] = "Draws of NUTS from p(z | x), y summed out."
+    tree["sample_stats"].attrs["about"] = "Mean, sd and log p(x) by weighting around the chains."
     tree.attrs.update(inference_library="gmvae")
     return tree
 
