@@ -85,6 +85,22 @@ def khat(log_weights: ArrayLike) -> Array:
     return psis(log_weights)[1]
 
 
+def loo(log_likelihood: ArrayLike) -> tuple[Array, Array]:
+    """Leave-one-out predictive densities by PSIS: what ArviZ's ``loo`` finds on either line.
+
+    Args:
+        log_likelihood: of N data under S draws of a posterior, (S, N), S at least 25.
+
+    Returns:
+        The log predictive density of each datum given the others, (N,), and k-hat, (N,).
+    """
+    given = np.asarray(log_likelihood, dtype=np.float64)
+    smoothed, khat = psis(-given.T)
+    summed = smoothed.T + given
+    highest = summed.max(0)
+    return highest + np.log(np.exp(summed - highest).sum(0)), khat
+
+
 def rhat(draws: ArrayLike) -> float:
     """Rank-normalised split R-hat of draws (chain, draw); at most 1.01 is wanted.
 

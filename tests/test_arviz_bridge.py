@@ -1,5 +1,7 @@
 """The bridge to ArviZ; needs neither torch nor Pyro, so that it runs under both lines."""
 
+import importlib
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -68,6 +70,27 @@ def test_weights_that_are_no_numbers_are_refused(value):
 def test_few_draws_are_refused():
     with pytest.raises(ArgumentError, match="25 draws"):
         bridge.khat(np.zeros(10))
+
+
+def test_leave_one_out_is_that_of_plain_arviz():
+    rng = np.random.default_rng(0)
+    x, mu = rng.normal(size=40), rng.normal(scale=0.2, size=1_000)
+    log_likelihood = stats.norm.logpdf(x, mu[:, None])
+    elpd, khat = bridge.loo(log_likelihood)
+    dims = ("chain", "draw", "image")
+    groups = {
+        "posterior": xr.Dataset({"mu": (dims[:2], mu[None])}),
+        "log_likelihood": xr.Dataset({"x": (dims, log_likelihood[None])}),
+    }
+    tree = xr.DataTree.from_dict(
+        {name: group.assign_coords(chain=[0], draw=range(1_000)) for name, group in groups.items()}
+    )
+    found = importlib.import_module("arviz").loo(
+        bridge.for_arviz(tree), pointwise=True, var_name="x", reff=1.0
+    )
+    assert khat == pytest.approx(np.asarray(found.pareto_k), abs=1e-6)
+    total = found.elpd_loo if bridge.is_old() else found.elpd
+    assert elpd.sum() == pytest.approx(total, abs=1e-6)
 
 
 def test_rhat_and_ess_tell_good_chains_from_bad():

@@ -16,7 +16,7 @@ from gmvae import GMVAE, Images, load
 from gmvae.errors import ArgumentError
 from gmvae.training import Progress
 
-COMMANDS = ("train", "classify", "reconstruct", "evaluate", "sample", "info")
+COMMANDS = ("train", "classify", "reconstruct", "evaluate", "diagnose", "sample", "info")
 QUICK = ("--epochs", "1", "--warmup-epochs", "1")
 
 

@@ -10,6 +10,13 @@ from gmvae.data import Images
 from gmvae.diagnostics import calibration, model_checks, nuts, simulation, tree, verdict
 from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.draws import Array, Draws, draw, standard_error
+from gmvae.diagnostics.mixture import (
+    LeaveOneOut,
+    MixturePosterior,
+    fit_mixture,
+    leave_one_out,
+    log_likelihood,
+)
 from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.nuts import Reference
 from gmvae.diagnostics.simulation import Ranks
@@ -34,6 +41,7 @@ class Options:
         random_images: more images for NUTS.
         nuts_draws: draws of each of the four chains, after 150 steps of warm-up.
         simulated_images: images drawn from the model, at least 20.
+        mixture_components: of a Bayesian mixture to fit to the latents, at least 2; 0 for none.
         seed: of everything.
     """
 
@@ -43,11 +51,13 @@ class Options:
     random_images: int = 3
     nuts_draws: int = 200
     simulated_images: int = 1_000
+    mixture_components: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         least = {"n_draws": 25, "predictive_images": 1, "worst_images": 0, "random_images": 0}
         least |= {"nuts_draws": 10, "simulated_images": 20}
+        least |= {"mixture_components": 2 if self.mixture_components else 0}
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ArgumentError(
@@ -91,7 +101,7 @@ def diagnose(
     options: Options | None = None,
     *,
     component_classes: tuple[int | None, ...] | None = None,
-    mixture: Mapping[str, Array] | None = None,
+    mixture: MixturePosterior | None = None,
     callback: Callable[[str], None] | None = None,
 ) -> Diagnosis:
     """Run every check.
@@ -103,8 +113,8 @@ def diagnose(
         options: how much to do; the defaults for None.
         component_classes: the class that names each component, as in
             :class:`gmvae.gmvae.GMVAE`; None to match components to labels.
-        mixture: draws of the mixture's parameters, where it has a posterior, for the tree:
-            ``weights`` (S, K), ``means`` (S, K, D), ``covariances`` (S, K, D, D).
+        mixture: ``n_draws`` draws of a posterior over the mixture given these images, in place
+            of the one that ``mixture_components`` asks for.
         callback: told what is done next.
 
     Raises:
@@ -124,7 +134,18 @@ def diagnose(
     shown = draws.z[:KEPT_REPLICATES, : options.predictive_images]
     replicates = model_checks.replicate(model, guide, shown, options.seed + 2)
     normalised = model.likelihood.normalised
-    guide_tree = tree.guide_tree(images, draws, replicates, mixture, normalised)
+
+    if mixture is None and options.mixture_components:
+        say("posterior of the mixture")
+        mixture = fit_mixture(
+            model, guide, images, options.mixture_components, options.n_draws, options.seed + 5
+        )
+    given = None
+    if mixture is not None:
+        say("leaving images out")
+        given = log_likelihood(model, draws, mixture, options.seed + 6)
+        checks += _mixture_checks(mixture, leave_one_out(given))
+    guide_tree = tree.guide_tree(images, draws, replicates, normalised, mixture, given)
 
     say("simulated images")
     simulated = simulation.simulate(model, guide, options.simulated_images, options.seed + 3)
@@ -249,6 +270,33 @@ def _enough_components(n_components: int) -> Threshold:
     """Half of the way from one component to all of them is good, a quarter is bad."""
     others = n_components - 1
     return Threshold(1 + others / 2, 1 + others / 4, CONVENTION)
+
+
+def _mixture_checks(mixture: MixturePosterior, loo: LeaveOneOut) -> list[Check]:
+    n_draws, n_components = mixture.weights.shape
+    number = mixture.effective_number
+    low, high = np.quantile(number, [0.03, 0.97])
+    limit = verdict.khat_threshold(n_draws)
+    return [
+        Check(
+            "model",
+            "posterior of the mixture: effective number of components",
+            float(number.mean()),
+            detail=f"of {n_components}; 94 % between {low:.2f} and {high:.2f}",
+        ),
+        Check(
+            "model",
+            "LOO over the mixture, given encoder and decoder, nats an image",
+            float(loo.elpd.mean()),
+            detail=f"+- {standard_error(loo.elpd):.2f}; {loo.n_effective:.1f} parameters in effect",
+        ),
+        Check(
+            "model",
+            f"LOO over the mixture: share of images with k-hat above {limit:.2f}",
+            float((loo.khat > limit).mean()),
+            Threshold(0.05, 0.20, f"k-hat: Vehtari et al. 2024; shares: {CONVENTION}"),
+        ),
+    ]
 
 
 def _predictive_checks(predictive: Predictive) -> list[Check]:
