@@ -1,6 +1,8 @@
 """The bridge to ArviZ; needs neither torch nor Pyro, so that it runs under both lines."""
 
 import importlib
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +120,19 @@ def test_a_written_tree_reads_as_it_was(tree, tmp_path):
     bridge.write(tree, tmp_path / "draws.nc")
     assert bridge.read(tmp_path / "draws.nc").identical(tree)
     assert [p.name for p in tmp_path.iterdir()] == ["draws.nc"]
+
+
+@pytest.mark.skipif("GMVAE_EXCHANGE" not in os.environ, reason="GMVAE_EXCHANGE names no folder")
+def test_exchange_of_files_with_the_other_line(tree):
+    """Read what any line wrote into the folder, and write there in this line's turn."""
+    folder = Path(os.environ["GMVAE_EXCHANGE"])
+    for path in folder.iterdir():
+        found = bridge.read(path)
+        assert set(found.groups) == set(tree.groups)
+        for group in tree.groups:
+            xr.testing.assert_allclose(found[group].to_dataset(), tree[group].to_dataset())
+        assert len(bridge.summary(found, ["z"])) == 4
+    bridge.write(tree, folder / ("old.nc" if bridge.is_old() else "new.nc"))
 
 
 def test_what_is_no_netcdf_is_refused(tmp_path):
