@@ -245,7 +245,9 @@ def plot_ppc(tree: xr.DataTree, var_names: Sequence[str] | None = None) -> "Figu
     with _quiet():
         names = _listed(var_names)
         if is_old():
-            plot = _arviz().plot_ppc(for_arviz(tree), var_names=names, num_pp_samples=None)
+            n = len(names or tree["observed_data"].data_vars)
+            page = {"grid": (-(-n // 2), min(n, 2)), "figsize": (5.5 * min(n, 2), 3.6 * -(-n // 2))}
+            plot = _arviz().plot_ppc(for_arviz(tree), var_names=names, textsize=10, **page)
         else:
             plot = _arviz().plot_ppc_dist(
                 tree, var_names=names, num_samples=n_draws, kind="kde", backend="matplotlib"
