@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import classify, errors, evaluate, info, reconstruct, sample, select, train
+from . import classify, diagnose, errors, evaluate, info, reconstruct, sample, select, train
 
 app = typer.Typer(
     name="gmvae",
@@ -21,6 +21,7 @@ for command, examples in (
     (classify.classify, classify.EXAMPLES),
     (reconstruct.reconstruct, reconstruct.EXAMPLES),
     (evaluate.evaluate, evaluate.EXAMPLES),
+    (diagnose.diagnose, diagnose.EXAMPLES),
     (sample.sample, sample.EXAMPLES),
     (info.info, info.EXAMPLES),
     (select.select, select.EXAMPLES),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gmvae.errors import ArgumentError
 from gmvae.files import replacing
 
 from . import options
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "gmvae diagnose",
+    "gmvae diagnose --mixture 10",
     "gmvae diagnose mnist --model mnist-run --draws 1000 --strict",
 )
 VERDICT, DRAWS, NUTS_DRAWS = "verdict.json", "draws.nc", "nuts.nc"
@@ -40,10 +42,19 @@ def diagnose(
         typer.Option(
             min=0, metavar="N", help="Images for NUTS: half those of the worst k-hat, half any."
         ),
-    ] = 8,
+    ] = 6,
     simulated_images: Annotated[
         int, typer.Option(min=20, metavar="N", help="Images drawn from the model.")
     ] = 1_000,
+    mixture: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="K",
+            help="Fit a Bayesian mixture of up to K components to the latents, encoder and decoder "
+            "fixed; its draws and leave-one-out join the others. 0: none.",
+        ),
+    ] = 0,
     json: options.AsJson = False,
     strict: Annotated[
         bool, typer.Option("--strict", help=f"Exit with {FAILED} where a check fails.")
@@ -64,6 +75,8 @@ def diagnose(
     Three questions: is the guide the posterior, does the model fit the images, are the
     probabilities honest? Draws are written as netCDF, for ArviZ.
     """
+    if mixture == 1:
+        raise ArgumentError("`--mixture` expected 0 or at least 2 components; got 1.")
     check_folder(output, force, FILES)
     run = open_run(model, device)
     images, name = images_for(run, data, data_root)
@@ -79,6 +92,7 @@ def diagnose(
             worst_images=nuts_images - nuts_images // 2,
             random_images=nuts_images // 2,
             simulated_images=simulated_images,
+            mixture_components=mixture,
             seed=seed,
         ),
         component_classes=run.gmvae.component_classes,

@@ -85,6 +85,22 @@ def khat(log_weights: ArrayLike) -> Array:
     return psis(log_weights)[1]
 
 
+def loo(log_likelihood: ArrayLike) -> tuple[Array, Array]:
+    """Leave-one-out predictive densities by PSIS: what ArviZ's ``loo`` finds on either line.
+
+    Args:
+        log_likelihood: of N data under S draws of a posterior, (S, N), S at least 25.
+
+    Returns:
+        The log predictive density of each datum given the others, (N,), and k-hat, (N,).
+    """
+    given = np.asarray(log_likelihood, dtype=np.float64)
+    smoothed, khat = psis(-given.T)
+    summed = smoothed.T + given
+    highest = summed.max(0)
+    return highest + np.log(np.exp(summed - highest).sum(0)), khat
+
+
 def rhat(draws: ArrayLike) -> float:
     """Rank-normalised split R-hat of draws (chain, draw); at most 1.01 is wanted.
 
@@ -229,7 +245,9 @@ def plot_ppc(tree: xr.DataTree, var_names: Sequence[str] | None = None) -> "Figu
     with _quiet():
         names = _listed(var_names)
         if is_old():
-            plot = _arviz().plot_ppc(for_arviz(tree), var_names=names, num_pp_samples=None)
+            n = len(names or tree["observed_data"].data_vars)
+            page = {"grid": (-(-n // 2), min(n, 2)), "figsize": (5.5 * min(n, 2), 3.6 * -(-n // 2))}
+            plot = _arviz().plot_ppc(for_arviz(tree), var_names=names, textsize=10, **page)
         else:
             plot = _arviz().plot_ppc_dist(
                 tree, var_names=names, num_samples=n_draws, kind="kde", backend="matplotlib"

@@ -9,7 +9,9 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from pyro.infer import ELBO, Trace_ELBO, TraceEnum_ELBO
+from pyro import poutine
+from pyro.infer import ELBO, SVI
+from pyro.optim import PyroOptim
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Generator, Tensor, nn
@@ -22,6 +24,7 @@ from gmvae.guide import Guide
 from gmvae.likelihood import LikelihoodName, named_likelihood
 from gmvae.model import Assignment, Model
 from gmvae.networks import Assigner, Encoder, ImageShape, Network, build_decoder, build_features
+from gmvae.objectives import check_module, check_svi, default_objective, samples_y
 from gmvae.prior import Covariance, MixturePrior
 
 CONFIG_FILE = "config.json"
@@ -179,18 +182,42 @@ class GMVAE(nn.Module):
         """Where the parameters are."""
         return self.model.prior.means.device
 
-    def elbo_module(self) -> nn.Module:
+    def elbo_module(self, elbo: ELBO | None = None) -> nn.Module:
         """Pyro's ELBO as a module: (x, y, size) to minus the bound, summed over ``size``.
 
         Its parameters are those of model and guide together.
+
+        Args:
+            elbo: one with a differentiable loss; by default ``TraceEnum_ELBO``, or
+                ``Trace_ELBO`` with the exact assignment. :mod:`gmvae.objectives` has a table.
+
+        Raises:
+            ArgumentError: an objective that would fail, or not train all of the guide.
         """
-        elbo: ELBO = (
-            TraceEnum_ELBO(max_plate_nesting=1)
-            if self.config.assignment == "amortised"
-            else Trace_ELBO(max_plate_nesting=1)
-        )
+        assignment = self.config.assignment
+        elbo = default_objective(assignment) if elbo is None else elbo
+        check_module(elbo, assignment)
         module: nn.Module = elbo(self.model, self.guide)
         return module
+
+    def svi(self, optimiser: PyroOptim, elbo: ELBO | None = None) -> SVI:
+        """Pyro's SVI of the pair, whose ``step`` takes (x, y, size).
+
+        Args:
+            optimiser: of ``pyro.optim``.
+            elbo: any that the table in :mod:`gmvae.objectives` has; y is sampled where it does
+                not enumerate. The default is that of :meth:`elbo_module`.
+
+        Raises:
+            ArgumentError: an objective that would fail, or leave q(y | x) untrained in silence.
+        """
+        assignment = self.config.assignment
+        elbo = default_objective(assignment) if elbo is None else elbo
+        check_svi(elbo, assignment)
+        guide = self.guide
+        if assignment == "amortised" and samples_y(elbo):
+            guide = poutine.infer_config(guide, _sampled)
+        return SVI(self.model, guide, optimiser, elbo)
 
     def encode(self, x: Tensor | Images) -> Tensor:
         """Means of q(z | x), (N, D)."""
@@ -439,6 +466,11 @@ def build_assigner(config: Config) -> Assigner:
     )
     # Channels last: convolutions on a CPU are half as fast again.
     return Assigner(features, config.n_components).to(memory_format=torch.channels_last)
+
+
+def _sampled(site: dict[str, Any]) -> dict[str, Any]:
+    """The settings by which y is drawn, not enumerated."""
+    return {"enumerate": None} if site["name"] == "y" else {}
 
 
 def _read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:

@@ -24,6 +24,7 @@ FLOORS = {
     "likelihood": 1,
     "model": 2,
     "guide": 3,
+    "objectives": 3,
     "evidence": 4,
     "bayesian": 4,
     "regularisers": 4,

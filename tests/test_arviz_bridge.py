@@ -1,5 +1,9 @@
 """The bridge to ArviZ; needs neither torch nor Pyro, so that it runs under both lines."""
 
+import importlib
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -70,6 +74,27 @@ def test_few_draws_are_refused():
         bridge.khat(np.zeros(10))
 
 
+def test_leave_one_out_is_that_of_plain_arviz():
+    rng = np.random.default_rng(0)
+    x, mu = rng.normal(size=40), rng.normal(scale=0.2, size=1_000)
+    log_likelihood = stats.norm.logpdf(x, mu[:, None])
+    elpd, khat = bridge.loo(log_likelihood)
+    dims = ("chain", "draw", "image")
+    groups = {
+        "posterior": xr.Dataset({"mu": (dims[:2], mu[None])}),
+        "log_likelihood": xr.Dataset({"x": (dims, log_likelihood[None])}),
+    }
+    tree = xr.DataTree.from_dict(
+        {name: group.assign_coords(chain=[0], draw=range(1_000)) for name, group in groups.items()}
+    )
+    found = importlib.import_module("arviz").loo(
+        bridge.for_arviz(tree), pointwise=True, var_name="x", reff=1.0
+    )
+    assert khat == pytest.approx(np.asarray(found.pareto_k), abs=1e-6)
+    total = found.elpd_loo if bridge.is_old() else found.elpd
+    assert elpd.sum() == pytest.approx(total, abs=1e-6)
+
+
 def test_rhat_and_ess_tell_good_chains_from_bad():
     draws = np.random.default_rng(0).normal(size=(4, 500))
     assert bridge.rhat(draws) < 1.01
@@ -95,6 +120,19 @@ def test_a_written_tree_reads_as_it_was(tree, tmp_path):
     bridge.write(tree, tmp_path / "draws.nc")
     assert bridge.read(tmp_path / "draws.nc").identical(tree)
     assert [p.name for p in tmp_path.iterdir()] == ["draws.nc"]
+
+
+@pytest.mark.skipif("GMVAE_EXCHANGE" not in os.environ, reason="GMVAE_EXCHANGE names no folder")
+def test_exchange_of_files_with_the_other_line(tree):
+    """Read what any line wrote into the folder, and write there in this line's turn."""
+    folder = Path(os.environ["GMVAE_EXCHANGE"])
+    for path in folder.iterdir():
+        found = bridge.read(path)
+        assert set(found.groups) == set(tree.groups)
+        for group in tree.groups:
+            xr.testing.assert_allclose(found[group].to_dataset(), tree[group].to_dataset())
+        assert len(bridge.summary(found, ["z"])) == 4
+    bridge.write(tree, folder / ("old.nc" if bridge.is_old() else "new.nc"))
 
 
 def test_what_is_no_netcdf_is_refused(tmp_path):

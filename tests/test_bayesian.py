@@ -6,62 +6,15 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO, TraceEnum_ELBO
-from torch import nn
-from toys import Noise
+from toys import SMALL as SHAPE
+from toys import SmallLinear, small_pair, three_clusters
 
 from gmvae.bayesian import BayesianGuide, BayesianMixturePrior, DrawnMixture, wide_start
 from gmvae.errors import ArgumentError
-from gmvae.guide import Guide
 from gmvae.likelihood import Gaussian
 from gmvae.metrics import effective_number
 from gmvae.model import Model
 from gmvae.prior import MixturePrior
-
-SHAPE = (1, 2, 3)
-
-
-class Linear(nn.Module):
-    """x has mean W z, W fixed with orthogonal columns of length one."""
-
-    def __init__(self, latent_dim=2):
-        super().__init__()
-        self.register_buffer("w", torch.linalg.qr(torch.randn(6, latent_dim))[0])
-
-    def forward(self, z):
-        return (z @ self.w.mT).reshape(*z.shape[:-1], *SHAPE)
-
-
-class Least(nn.Module):
-    """The posterior under a flat prior: least squares, with the noise's scale."""
-
-    def __init__(self, decoder, scale):
-        super().__init__()
-        self.decoder, self.scale = (decoder,), scale
-
-    def forward(self, x):
-        loc = x.flatten(1) @ self.decoder[0].w
-        return loc, torch.full_like(loc, self.scale)
-
-
-def pair(n_components, latent_dim=2, assignment="exact", scale=0.1):
-    decoder = Linear(latent_dim)
-    prior = BayesianMixturePrior(n_components, latent_dim)
-    model = Model(decoder, prior, Noise(scale), assignment)
-    encoder = Least(decoder, scale)
-    if assignment == "exact":
-        return model, Guide(encoder, prior=prior)
-    return model, Guide(encoder, nn.Sequential(nn.Flatten(), nn.Linear(6, n_components)))
-
-
-def three_clusters(model, n=400):
-    """Images of a known mixture of three, drawn through the model's decoder."""
-    known = MixturePrior(3, 2)
-    means = torch.tensor([[-3.0, 0.0], [2.0, 2.0], [2.0, -2.5]])
-    scales = torch.tensor([[0.6, 0.9], [0.5, 0.5], [1.0, 0.4]])
-    known.set(torch.tensor([0.5, 0.3, 0.2]), means, scales.square().diag_embed())
-    with torch.no_grad():
-        z = known.z_dist().sample((n,))
-        return model.likelihood(model.decoder(z)).sample()
 
 
 def learn(model, guide, x, steps, lr=0.1):
@@ -76,7 +29,7 @@ def learn(model, guide, x, steps, lr=0.1):
 
 
 def test_components_that_are_not_needed_switch_off():
-    model, guide = pair(10)
+    model, guide = small_pair(10)
     x = three_clusters(model)
     bayes = BayesianGuide(model, guide, wide_start(guide.encoder(x)[0], 10))
     bayes(x)
@@ -93,7 +46,7 @@ def test_components_that_are_not_needed_switch_off():
 
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_the_mixture_is_drawn_once_a_batch_outside_the_plate(latent_dim):
-    model, _ = pair(4, latent_dim)
+    model, _ = small_pair(4, latent_dim)
     trace = poutine.trace(model).get_trace(torch.rand(5, *SHAPE))
     trace.compute_log_prob()
     mixture = [name for name in trace.nodes if name.startswith("mixture")]
@@ -106,7 +59,7 @@ def test_the_mixture_is_drawn_once_a_batch_outside_the_plate(latent_dim):
 @pytest.mark.parametrize("assignment", ["amortised", "exact"])
 @pytest.mark.parametrize("plain", [True, False])
 def test_every_parameter_moves(assignment, plain):
-    model, guide = pair(4, assignment=assignment)
+    model, guide = small_pair(4, assignment=assignment)
     x = torch.rand(6, *SHAPE)
     bayes = BayesianGuide(model, guide)
     bayes(x)
@@ -154,7 +107,7 @@ def test_a_component_switched_off_leaves_finite_gradients():
 
 
 def test_the_guide_starts_where_it_is_told():
-    model, guide = pair(3)
+    model, guide = small_pair(3)
     means = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
     covariance = torch.tensor([[2.0, 0.5], [0.5, 1.0]])
     start = torch.tensor([0.2, 0.3, 0.5]), means, covariance.expand(3, 2, 2)
@@ -166,7 +119,7 @@ def test_the_guide_starts_where_it_is_told():
 
 
 def test_predictive_draws_mixtures_and_images():
-    model, _ = pair(3)
+    model, _ = small_pair(3)
     drawn = Predictive(model, num_samples=5)(size=4)
     assert drawn["mixture_weights"].shape[-1] == 3
     assert drawn["x"].shape == (5, 4, *SHAPE)
@@ -175,9 +128,9 @@ def test_predictive_draws_mixtures_and_images():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ArgumentError, match="concentration"):
         BayesianMixturePrior(3, 2, concentration=0)
-    plain = Model(Linear(), MixturePrior(3, 2), Gaussian())
+    plain = Model(SmallLinear(), MixturePrior(3, 2), Gaussian())
     with pytest.raises(ArgumentError, match="BayesianMixturePrior"):
-        BayesianGuide(plain, pair(3)[1])
+        BayesianGuide(plain, small_pair(3)[1])
     with pytest.raises(ArgumentError, match="vectorize_particles"):
         DrawnMixture(torch.ones(2, 3) / 3, torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2))
     with pytest.raises(ArgumentError, match="at least 5 latents"):

@@ -18,7 +18,16 @@ from gmvae import GMVAE, Images, load
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.training import Progress
 
-COMMANDS = ("train", "classify", "reconstruct", "evaluate", "sample", "info", "select")
+COMMANDS = (
+    "train",
+    "classify",
+    "reconstruct",
+    "evaluate",
+    "diagnose",
+    "sample",
+    "info",
+    "select",
+)
 QUICK = ("--epochs", "1", "--warmup-epochs", "1")
 
 

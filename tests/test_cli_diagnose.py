@@ -4,10 +4,8 @@ import json
 
 import numpy as np
 import pytest
-import typer
-from gmvae_cli import diagnose
+from gmvae_cli import app, diagnose
 from toys import SHAPE, tiny
-from typer.testing import CliRunner
 
 from gmvae import arviz_bridge
 
@@ -18,35 +16,63 @@ def run(tmp_path):
     tiny().save(tmp_path / "model", extra={"training": {}})
     images = np.random.default_rng(0).random((12, *SHAPE), dtype=np.float32)
     np.savez(tmp_path / "noise.npz", data=images, labels=np.arange(12) % 3)
-    app = typer.Typer()
-    app.command()(diagnose.diagnose)
+    np.savez(tmp_path / "larger.npz", data=np.zeros((4, 1, 5, 5), dtype=np.float32))
     few = ["--draws", "25", "--simulated-images", "20", "--nuts-images", "0"]
-    paths = ["--model", str(tmp_path / "model"), "--output", str(tmp_path / "found")]
 
-    def invoke(*more):
-        return CliRunner().invoke(app, [str(tmp_path / "noise.npz"), *paths, *few, *more])
+    def invoke(*more, data="noise.npz", model="model"):
+        paths = ["--model", str(tmp_path / model), "--output", str(tmp_path / "found")]
+        return app.run(["diagnose", str(tmp_path / data), *paths, *few, *more])
 
     return invoke
 
 
-def test_it_prints_and_writes_the_verdict(run, tmp_path):
-    done = run("--predictive-images", "2")
-    assert done.exit_code == 0, done.output
-    assert "Verdict: fail" in done.stdout
+def test_it_prints_and_writes_the_verdict(run, tmp_path, capsys):
+    assert run("--predictive-images", "2") == 0
+    assert "Verdict: fail" in capsys.readouterr().out
     written = {path.name for path in (tmp_path / "found").iterdir()}
     pictures = {"khat.png", "predictive.png", "ranks_simulated.png", "reliability.png"}
     assert written == {"verdict.json", "draws.nc"} | pictures
     tree = arviz_bridge.read(tmp_path / "found" / "draws.nc")
     assert tree["posterior_predictive"].sizes["image"] == 2
     # What is there is kept, unless --force.
-    again = run()
-    assert isinstance(again.exception, FileExistsError)
+    assert run() == 2
+    assert "--force" in capsys.readouterr().err
+    assert run("--force") == 0
+    tree = arviz_bridge.read(tmp_path / "found" / "draws.nc")
+    assert tree["posterior_predictive"].sizes["image"] == 12
 
 
-def test_strict_turns_a_failed_check_into_an_exit_code(run):
-    done = run("--json", "--strict")
-    assert done.exit_code == diagnose.FAILED == 3
-    found = json.loads(done.stdout)
+def test_strict_turns_a_failed_check_into_an_exit_code(run, capsys):
+    assert run("--json", "--strict") == diagnose.FAILED == 3
+    found = json.loads(capsys.readouterr().out)
     assert found["verdict"] == "fail"
     assert found["n_images"] == 12
     assert {"check", "figure", "threshold", "status"} <= set(found["checks"][0])
+
+
+def test_a_mixture_with_a_posterior_is_written_too(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("gmvae.diagnostics.mixture._STEPS", 20)
+    assert run("--mixture", "4") == 0
+    posterior = arviz_bridge.read(tmp_path / "found" / "draws.nc")["posterior"]
+    assert posterior["weights"].shape == (1, 25, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "code", "words"),
+    [
+        (["--draws", "3"], {}, 2, "--draws"),
+        (["--mixture", "1"], {}, 2, "at least 2"),
+        (["--mixture", "13"], {}, 2, "at least 13 latents"),
+        ([], {"model": "absent"}, 2, "gmvae train"),
+        ([], {"data": "absent.npz"}, 2, "absent.npz"),
+        ([], {"data": "larger.npz"}, 1, "shape"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_leaves_nothing(
+    run, tmp_path, capsys, options, changes, code, words
+):
+    assert run(*options, **changes) == code
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert words in last
+    assert not (tmp_path / "found").exists()

@@ -196,7 +196,7 @@ def test_the_tree_is_written_and_read(diagnosis, tmp_path):
 def test_every_check_has_a_verdict_and_is_json(diagnosis):
     topics = [check.topic for check in diagnosis.checks]
     assert topics == sorted(topics)
-    assert len({check.name for check in diagnosis.checks}) == len(topics) == 20
+    assert len({check.name for check in diagnosis.checks}) == len(topics) == 22
     assert {check.status for check in diagnosis.checks} <= {"pass", "look", "fail", "note"}
     assert diagnosis.failed == any(check.status == "fail" for check in diagnosis.checks)
     json.dumps([check.as_dict() for check in diagnosis.checks], allow_nan=False)
@@ -217,6 +217,27 @@ def test_pictures_are_drawn(diagnosis, tmp_path):
         figure.savefig(tmp_path / f"{name}.png")
 
 
+def test_a_posterior_of_the_mixture_joins_the_tree_and_the_verdict(monkeypatch):
+    monkeypatch.setattr("gmvae.diagnostics.mixture._STEPS", 20)
+    gmvae = tiny()
+    options = Options(
+        n_draws=25, worst_images=0, random_images=0, simulated_images=20, mixture_components=5
+    )
+    found = diagnose(gmvae.model, gmvae.guide, grey_images(8), options)
+    posterior = found.tree["posterior"]
+    assert posterior["weights"].dims == ("chain", "draw", "mixture_component")
+    assert posterior["covariances"].shape == (1, 25, 5, 2, 2)
+    given = found.tree["log_likelihood"]["x_given_mixture"]
+    assert given.dims == ("chain", "draw", "image")
+    elpd, _ = arviz_bridge.loo(given.to_numpy()[0])
+    rows = {check.name: check for check in found.checks}
+    assert rows["LOO over the mixture, given encoder and decoder, nats an image"].figure == (
+        pytest.approx(elpd.mean())
+    )
+    assert "posterior of the mixture: effective number of components" in rows
+    assert len(arviz_bridge.summary(found.tree, ["weights"])) == 5
+
+
 def test_it_does_without_labels_and_without_nuts():
     gmvae = tiny(assignment="exact")
     options = Options(n_draws=25, worst_images=0, random_images=0, simulated_images=20)
@@ -233,3 +254,5 @@ def test_what_cannot_be_diagnosed_is_refused():
         diagnose(gmvae.model, gmvae.guide, grey_images(1))
     with pytest.raises(ArgumentError, match="n_draws"):
         Options(n_draws=3)
+    with pytest.raises(ArgumentError, match="mixture_components"):
+        Options(mixture_components=1)

@@ -201,7 +201,50 @@ def test_nuts_agrees_with_the_exact_posterior():
     assert found.rhat.max() < 1.05
     assert found.ess.min() > 80
     assert found.shift.max() < 0.25
-    assert np.abs(found.narrowness - 1).max() < 0.25
+    assert np.abs(found.narrowness - 1).max() < 0.1
+    assert (found.modes == 1).all()
+    assert found.khat.max() < 0.7
+    # The guide is exact, so that each of its draws has log p(x) as its weight.
+    known = draw(model, guide, x, 25).log_evidence
+    assert np.allclose(found.log_evidence, known, atol=0.05)
+
+
+class TwoSheets(nn.Module):
+    """x sees only the square of z: both signs explain it alike."""
+
+    def forward(self, z):
+        return z.square().sum(-1)[..., None, None, None].expand(*z.shape[:-1], *SHAPE)
+
+
+def test_a_posterior_of_two_modes_is_told_from_chains_that_have_not_converged():
+    """The guide sits on one of two modes, the chains on both; the truth is found on a grid."""
+    prior = MixturePrior(1, 1, "diagonal").double()
+    prior.set(
+        torch.ones(1).double(), torch.full((1, 1), 0.1).double(), torch.ones(1, 1, 1).double()
+    )
+    model = Model(TwoSheets(), prior, Noise())
+    x = torch.full((1, *SHAPE), 6.25, dtype=torch.float64)
+
+    class OneMode(nn.Module):
+        def forward(self, x):
+            return torch.full((len(x), 1), 2.5).double(), torch.full((len(x), 1), 0.06).double()
+
+    guide = Guide(OneMode(), ConstantAssigner(torch.zeros(1).double()))
+    found = sample_posterior(model, guide, x, n_draws=100, n_warmup=50)
+    z = torch.linspace(-5, 5, 20_001).double().unsqueeze(-1)
+    log_p = model.likelihood(model.decoder(z)).log_prob(x[0]) + prior.log_joint(z).squeeze(-1)
+    log_p = log_p.detach()
+    p = log_p.softmax(0)
+    mean = p @ z
+    assert found.modes == [2]
+    assert found.rhat.max() > 1.1
+    assert found.khat.max() < 0.7
+    sd = (p @ (z - mean).square()).sqrt()
+    assert found.mean[0] == pytest.approx(mean.numpy(), abs=0.1)
+    assert found.sd[0] == pytest.approx(sd.numpy(), rel=0.05)
+    log_evidence = log_p.logsumexp(0).item() + math.log(5e-4)
+    assert found.log_evidence[0] == pytest.approx(log_evidence, abs=0.05)
+    assert found.narrowness.max() < 0.05
 
 
 def test_nuts_sees_a_guide_too_narrow():

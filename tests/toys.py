@@ -6,6 +6,7 @@ import torch
 from pyro import distributions as dist
 from torch import nn
 
+from gmvae.bayesian import BayesianMixturePrior
 from gmvae.gmvae import GMVAE, Config
 from gmvae.guide import Guide
 from gmvae.likelihood import Likelihood
@@ -15,6 +16,7 @@ from gmvae.prior import MixturePrior
 COVARIANCES = ["spherical", "diagonal", "full"]
 ASSIGNMENTS = ["amortised", "exact"]
 SHAPE = (1, 3, 4)
+SMALL = (1, 2, 3)
 K, D = 3, 2
 
 
@@ -145,3 +147,47 @@ def exact_guide(truth, **changes):
     if truth.model.assignment == "exact":
         return Guide(encoder, prior=truth.prior)
     return Guide(encoder, ConstantAssigner(torch.zeros(truth.prior.n_components).double()))
+
+
+class SmallLinear(nn.Module):
+    """x has mean W z, W fixed with orthogonal columns of length one."""
+
+    def __init__(self, latent_dim=2):
+        super().__init__()
+        self.register_buffer("w", torch.linalg.qr(torch.randn(6, latent_dim))[0])
+
+    def forward(self, z):
+        return (z @ self.w.mT).reshape(*z.shape[:-1], *SMALL)
+
+
+class LeastSquares(nn.Module):
+    """The posterior under a flat prior: least squares, with the noise's scale."""
+
+    def __init__(self, decoder, scale):
+        super().__init__()
+        self.decoder, self.scale = (decoder,), scale
+
+    def forward(self, x):
+        loc = x.flatten(1) @ self.decoder[0].w
+        return loc, torch.full_like(loc, self.scale)
+
+
+def small_pair(n_components, latent_dim=2, assignment="exact", scale=0.1):
+    decoder = SmallLinear(latent_dim)
+    prior = BayesianMixturePrior(n_components, latent_dim)
+    model = Model(decoder, prior, Noise(scale), assignment)
+    encoder = LeastSquares(decoder, scale)
+    if assignment == "exact":
+        return model, Guide(encoder, prior=prior)
+    return model, Guide(encoder, nn.Sequential(nn.Flatten(), nn.Linear(6, n_components)))
+
+
+def three_clusters(model, n=400):
+    """Images of a known mixture of three, drawn through the model's decoder."""
+    known = MixturePrior(3, 2)
+    means = torch.tensor([[-3.0, 0.0], [2.0, 2.0], [2.0, -2.5]])
+    scales = torch.tensor([[0.6, 0.9], [0.5, 0.5], [1.0, 0.4]])
+    known.set(torch.tensor([0.5, 0.3, 0.2]), means, scales.square().diag_embed())
+    with torch.no_grad():
+        z = known.z_dist().sample((n,))
+        return model.likelihood(model.decoder(z)).sample()

@@ -7,6 +7,13 @@ own too.
 
 from gmvae.diagnostics.calibration import labelled_reliability, reliability, simulated_reliability
 from gmvae.diagnostics.draws import Draws, draw
+from gmvae.diagnostics.mixture import (
+    LeaveOneOut,
+    MixturePosterior,
+    fit_mixture,
+    leave_one_out,
+    log_likelihood,
+)
 from gmvae.diagnostics.model_checks import predictive_check
 from gmvae.diagnostics.nuts import Reference, sample_posterior
 from gmvae.diagnostics.pictures import pictures
@@ -18,6 +25,8 @@ __all__ = [
     "Check",
     "Diagnosis",
     "Draws",
+    "LeaveOneOut",
+    "MixturePosterior",
     "Options",
     "Ranks",
     "Reference",
@@ -25,7 +34,10 @@ __all__ = [
     "calibrate",
     "diagnose",
     "draw",
+    "fit_mixture",
     "labelled_reliability",
+    "leave_one_out",
+    "log_likelihood",
     "pictures",
     "predictive_check",
     "reliability",

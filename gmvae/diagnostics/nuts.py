@@ -3,10 +3,13 @@
 n images, C chains, S draws, D latent dimensions.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro.infer import MCMC, NUTS
 from torch import Tensor
@@ -17,37 +20,55 @@ from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
 from gmvae.model import Model
 
-# Trajectories of at most 63 steps: longer ones are waste on a few latents of unit scale.
+# Trajectories of at most 63 steps: a ridge takes no more in the units of the guide.
 _DEEPEST = 6
+# Points among which the chains' starts are found, and draws that weigh the chains, an image.
+CANDIDATES = 8_000
+# Of them, decoded at once.
+_CHUNK = 500
+# Draws that climb to the modes, an image, and the share of them that makes a mode count.
+_CLIMBERS = 100
+_STEPS = 150
+_COUNTS = 0.05
+# Of the Student t around a chain: its tails are heavier than those of a posterior.
+_FREEDOM = 5.0
 
 
 @dataclass(frozen=True)
 class Reference:
     """What NUTS finds where the guide only approximates.
 
+    In a posterior of several modes a chain seldom leaves the one it is in: R-hat is large, however
+    long the chains, and how many of them are where says nothing of the modes' mass. So mean and
+    spread are not those of the pooled draws: a Student t is laid around each chain, and draws of
+    these, with a quarter from the prior, are weighted by p(x, z). That holds for one mode and for
+    several; the k-hat of the weights says whether it held. The modes are where weighted draws
+    end that climb p(x, z), those within one sd of the guide taken together; they count from a
+    twentieth of the mass.
+
     Attributes:
         z: the draws, (C, S, n, D).
         guide_mean: of q(z | x), (n, D).
         guide_sd: of q(z | x), (n, D).
-        rhat: of the draws, (n, D); at most 1.01 is wanted.
-        ess: their effective number, (n, D).
+        mean: of p(z | x), (n, D).
+        sd: of p(z | x), (n, D).
+        log_evidence: log p(x) by the same weights, (n,) nats.
+        khat: of these weights, (n,).
+        modes: how many p(z | x) has, (n,), at least 1.
+        rhat: of the draws, (n, D); at most 1.01 is wanted where there is one mode.
+        ess: the effective number of the draws, (n, D).
     """
 
     z: Array
     guide_mean: Array
     guide_sd: Array
+    mean: Array
+    sd: Array
+    log_evidence: Array
+    khat: Array
+    modes: Array
     rhat: Array
     ess: Array
-
-    @property
-    def mean(self) -> Array:
-        """Of the posterior, (n, D)."""
-        return np.asarray(self.z.mean((0, 1)))
-
-    @property
-    def sd(self) -> Array:
-        """Of the posterior, (n, D)."""
-        return np.asarray(self.z.std((0, 1), ddof=1))
 
     @property
     def shift(self) -> Array:
@@ -64,17 +85,18 @@ def sample_posterior(
     model: Model,
     guide: Guide,
     x: Tensor,
-    n_draws: int = 250,
-    n_warmup: int = 200,
+    n_draws: int = 200,
+    n_warmup: int = 150,
     n_chains: int = 4,
     seed: int = 0,
 ) -> Reference:
     """Draw from p(z | x), y summed out, by the no-U-turn sampler.
 
-    Each chain starts from a draw of the guide, twice as wide as it is. All chains of all images
-    run side by side in one sampler, which is many times faster: they share the step size and the
-    length of the trajectories, but start and move independently, and the draws of each have
-    p(z | x) as their limit.
+    A sampler an image, in the units of the guide; its chains run side by side, and so share step
+    size and length of the trajectories, while each has its own scales. They start wider apart
+    than the posterior, which R-hat needs to see anything: at points drawn from the square root
+    of p(x, z) by importance sampling, half of the candidates from the prior, so that another
+    mode than the guide's is found where the prior finds it.
 
     Args:
         model: the generative model.
@@ -86,7 +108,10 @@ def sample_posterior(
         seed: of the draws.
 
     References:
-        Hoffman and Gelman, *The no-U-turn sampler*, Journal of Machine Learning Research, 2014.
+        Hoffman and Gelman, *The no-U-turn sampler*, JMLR, 2014. Gelman and Rubin, *Inference
+        from iterative simulation using multiple sequences*, Statistical Science, 1992 (starts
+        wider apart than the target). Hesterberg, *Weighted average importance sampling and
+        defensive mixture distributions*, Technometrics, 1995.
     """
     if n_chains < 2:
         raise ArgumentError(f"`n_chains` expected at least 2; got {n_chains}.")
@@ -95,40 +120,136 @@ def sample_posterior(
     with settled(model, guide, seed), pyro.get_param_store().scope():
         q_z = guide.z_dist(x)
         loc, scale = q_z.mean, q_z.stddev
-        start = 2 * torch.randn(n_chains, *loc.shape, dtype=loc.dtype, device=loc.device)
-        z = _run(model, x, loc, scale, start, n_draws, n_warmup)
-    n, d = z.shape[2:]
-    each = [[z[:, :, i, j] for j in range(d)] for i in range(n)]
-    rhat, ess = (
-        np.array([[statistic(draws) for draws in row] for row in each])
-        for statistic in (arviz_bridge.rhat, arviz_bridge.ess)
+        starts = _starts(model, x, loc, scale, n_chains)
+        each = [
+            _run(model, x[i], loc[i], scale[i], starts[:, i], n_draws, n_warmup)
+            for i in range(len(x))
+        ]
+        z = torch.stack(each, dim=2)
+        weighted, smoothed, log_evidence, khat = _weighted(model, x, z, scale)
+        modes = _modes(model, x, weighted, smoothed, scale)
+    chains, values, weights = (part.double().cpu().numpy() for part in (z, weighted, smoothed))
+    mean = np.einsum("sn,snd->nd", weights, values)
+    variance = np.einsum("sn,snd->nd", weights, (values - mean) ** 2)
+    return Reference(
+        chains,
+        loc.cpu().numpy(),
+        scale.cpu().numpy(),
+        mean,
+        np.sqrt(variance),
+        log_evidence,
+        khat,
+        modes,
+        _each(arviz_bridge.rhat, chains),
+        _each(arviz_bridge.ess, chains),
     )
-    return Reference(z, loc.cpu().numpy(), scale.cpu().numpy(), rhat, ess)
 
 
 def _run(
     model: Model, x: Tensor, loc: Tensor, scale: Tensor, start: Tensor, n_draws: int, n_warmup: int
-) -> Array:
-    """The chains, (C, S, n, D), run in the units of the guide, in which all latents are alike."""
+) -> Tensor:
+    """The chains of one image, (C, S, D), from starts (C, D)."""
+    prior = model.prior.z_dist()
 
     def potential(sites: dict[str, Tensor]) -> Tensor:
         z = loc + scale * sites["z"]
         log_p_x = model.likelihood(model.decoder(z)).log_prob(x)
-        log_p_z = model.prior.log_joint(z).logsumexp(-1)
-        minus: Tensor = -(log_p_x + log_p_z).sum()
+        minus: Tensor = -(log_p_x + prior.log_prob(z)).sum()
         return minus
 
     mcmc = MCMC(
         NUTS(potential_fn=potential, max_tree_depth=_DEEPEST),
         num_samples=n_draws,
         warmup_steps=n_warmup,
-        initial_params={"z": start},
+        initial_params={"z": (start - loc) / scale},
         disable_progbar=True,
     )
-    with torch.enable_grad():
+    # Validating each of some thousand tiny distributions takes a third of the time.
+    with torch.enable_grad(), pyro.validation_enabled(False):
         mcmc.run()
     standard: Tensor = mcmc.get_samples()["z"].detach()
-    return (loc + scale * standard).transpose(0, 1).cpu().numpy().astype(np.float64)
+    return (loc + scale * standard).transpose(0, 1)
+
+
+def _starts(model: Model, x: Tensor, loc: Tensor, scale: Tensor, n_chains: int) -> Tensor:
+    """Points for the chains, (C, n, D), drawn without replacement (Gumbel's way)."""
+    wide = dist.Normal(loc, 2 * scale).to_event(1)
+    z, log_q = _with_prior(model, wide, 0.5)
+    log_weights = _log_joint(model, x, z) / 2 - log_q
+    gumbel = -torch.empty_like(log_weights).exponential_().log()
+    rows = (log_weights + gumbel).topk(n_chains, dim=0).indices
+    return z.gather(0, rows.unsqueeze(-1).expand(-1, -1, z.shape[-1]))
+
+
+def _weighted(
+    model: Model, x: Tensor, z: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Array, Array]:
+    """Draws around the chains, their weights, (S, n) of sum 1, log p(x) and k-hat."""
+    chains = z.permute(2, 0, 1, 3)
+    mean = chains.mean(2)
+    centred = chains - mean.unsqueeze(2)
+    covariance = centred.mT @ centred / (z.shape[1] - 1)
+    # A chain that never moved has a width all the same.
+    covariance = covariance + (0.01 * scale).square().diag_embed().unsqueeze(1)
+    around = dist.MultivariateStudentT(_FREEDOM, mean, torch.linalg.cholesky(covariance))
+    even = dist.Categorical(torch.ones_like(mean[..., 0]))
+    drawn, log_q = _with_prior(model, dist.MixtureSameFamily(even, around), 0.25)
+    log_weights = (_log_joint(model, x, drawn) - log_q).double()
+    smoothed, khat = arviz_bridge.psis(log_weights.T.cpu().numpy())
+    log_evidence = log_weights.logsumexp(0) - math.log(len(drawn))
+    weights = torch.as_tensor(np.exp(smoothed.T)).to(drawn)
+    return drawn, weights, log_evidence.cpu().numpy(), khat
+
+
+def _modes(model: Model, x: Tensor, z: Tensor, weights: Tensor, scale: Tensor) -> Array:
+    """The number of modes, (n,), that draws (S, n, D) of these weights climb to."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    rows = torch.multinomial(weights.T, _CLIMBERS, replacement=True).T
+    start = z.gather(0, rows.unsqueeze(-1).expand(-1, -1, z.shape[-1])) / scale
+    with torch.enable_grad():
+        place = start.clone().requires_grad_()
+        optimiser = torch.optim.Adam([place], lr=0.1)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, _STEPS)
+        for _ in range(_STEPS):
+            (place.grad,) = torch.autograd.grad(-_log_joint(model, x, place * scale).sum(), place)
+            optimiser.step()
+            schedule.step()
+    reached = place.detach().cpu().numpy()
+    found = []
+    for i in range(len(x)):
+        groups = fcluster(linkage(reached[:, i], "single"), 1.0, "distance")
+        found.append(max(1, int((np.bincount(groups) >= _COUNTS * _CLIMBERS).sum())))
+    return np.array(found)
+
+
+def _with_prior(model: Model, near: Any, share: float) -> tuple[Tensor, Tensor]:
+    """Draws (S, n, D) of ``near`` and, for that share, of the prior; their log-density (S, n)."""
+    prior, n_prior = model.prior.z_dist(), round(share * CANDIDATES)
+    z = torch.cat(
+        [
+            prior.sample((n_prior, *near.batch_shape)),
+            near.sample((CANDIDATES - n_prior,)),
+        ]
+    )
+    log_prior = prior.log_prob(z) + math.log(share)
+    return z, torch.logaddexp(log_prior, near.log_prob(z) + math.log1p(-share))
+
+
+def _log_joint(model: Model, x: Tensor, z: Tensor) -> Tensor:
+    """Log p(x, z), y summed out, of latents (S, n, D) of n images, (S, n)."""
+    prior = model.prior.z_dist()
+    each = [
+        model.likelihood(model.decoder(part)).log_prob(x) + prior.log_prob(part)
+        for part in z.split(_CHUNK)
+    ]
+    return torch.cat(each)
+
+
+def _each(statistic: Any, chains: Array) -> Array:
+    """A statistic of chains (C, S, n, D) by image and dimension, (n, D)."""
+    n, d = chains.shape[2:]
+    return np.array([[statistic(chains[:, :, i, j]) for j in range(d)] for i in range(n)])
 
 
 def chosen_images(khat: Array, n_worst: int, n_random: int, seed: int = 0) -> Array:

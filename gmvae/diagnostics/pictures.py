@@ -16,6 +16,12 @@ from gmvae.plots.style import COLOURS, DPI
 _MOST_IMAGES = 2_000
 # A forest or a grid of pairs that still fits a page.
 _MOST_LATENTS = 6
+_STATISTICS = {
+    "ink": "ink",
+    "row": "vertical centre",
+    "column": "horizontal centre",
+    "distance": "pairwise distance",
+}
 _NAMES = {"simulated": "simulated images", "labels": "labels"}
 
 
@@ -83,7 +89,9 @@ def plot_reliability(curves: dict[str, Reliability]) -> Figure:
         sizes = 20 + 180 * curve.count / curve.count.max()
         label = f"{_NAMES.get(name, name)}, error {curve.ece:.3f}"
         axes.plot(curve.confidence, curve.accuracy, color=COLOURS[i], label=label)
-        axes.scatter(curve.confidence, curve.accuracy, sizes, color=COLOURS[i], marker="os"[i % 2])
+        points = axes.scatter(curve.confidence, curve.accuracy, sizes, COLOURS[i], "os"[i % 2])
+        # A point at the edge is shown whole.
+        points.set(clip_on=False, zorder=3)
     axes.set_xlabel("confidence")
     axes.set_ylabel("share of right predictions")
     axes.set_xlim(0, 1.02)
@@ -98,10 +106,12 @@ def _statistics_tree(predictive: Predictive) -> xr.DataTree:
     n = len(predictive.observed["ink"])
     rows = np.linspace(0, n - 1, min(n, _MOST_IMAGES)).astype(int)
     replicated = {
-        name: (("chain", "draw", "image"), values[None][..., rows])
+        _STATISTICS[name]: (("chain", "draw", "image"), values[None][..., rows])
         for name, values in predictive.replicated.items()
     }
-    observed = {name: ("image", values[rows]) for name, values in predictive.observed.items()}
+    observed = {
+        _STATISTICS[name]: ("image", values[rows]) for name, values in predictive.observed.items()
+    }
     groups = {
         "posterior_predictive": xr.Dataset(replicated),
         "observed_data": xr.Dataset(observed),

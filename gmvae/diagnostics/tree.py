@@ -1,12 +1,11 @@
 """The draws as a tree in ArviZ's schema."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 
 from gmvae.data import Images
 from gmvae.diagnostics.draws import Array, Draws
+from gmvae.diagnostics.mixture import MixturePosterior
 from gmvae.diagnostics.nuts import Reference
 
 Variables = dict[str, tuple[str | tuple[str, ...], Array]]
@@ -24,8 +23,9 @@ def guide_tree(
     images: Images,
     draws: Draws,
     predictive: Array,
-    mixture: Mapping[str, Array] | None = None,
     normalised: bool = True,
+    mixture: MixturePosterior | None = None,
+    given_mixture: Array | None = None,
 ) -> xr.DataTree:
     """The guide's draws, their weights and what they predict.
 
@@ -33,15 +33,17 @@ def guide_tree(
         images: N images.
         draws: S draws for each.
         predictive: replicates of the first n images, (R, n, C, H, W).
-        mixture: S draws of ``weights`` (S, K), ``means`` (S, K, D) and ``covariances``
-            (S, K, D, D), where the mixture has a posterior.
         normalised: whether log p(x) is the log of a density.
+        mixture: S draws of it, where it has a posterior. Its components are a dimension of their
+            own, ``mixture_component``: there may be more of them than the model has.
+        given_mixture: log p(x) of each image under each of these, (S, N).
 
     Returns:
         A tree with the groups ``posterior`` (``z``; ``y``, the probabilities of y given z; the
         mixture), ``posterior_predictive``, ``log_likelihood``, ``sample_stats`` and
         ``observed_data``, over the dimensions ``chain``, ``draw``, ``image``, ``component``,
-        ``latent`` and ``pixel``.
+        ``latent`` and ``pixel``. ``log_likelihood`` also has ``x_given_mixture``, which ArviZ's
+        ``loo`` takes: leave-one-out over the mixture, given encoder and decoder.
     """
     _, n, _ = draws.z.shape
     image = np.arange(n)
@@ -50,9 +52,12 @@ def guide_tree(
         "z": ((*sampled, "latent"), draws.z[None]),
         "y": ((*sampled, "component"), draws.y[None]),
     }
-    for name, values in (mixture or {}).items():
-        dims = ("chain", "draw", "component", "latent", "latent_other")[: values.ndim + 1]
-        posterior[name] = (dims, values[None])
+    for name, values in vars(mixture).items() if mixture is not None else ():
+        dims = ("chain", "draw", "mixture_component", "latent", "latent_other")
+        posterior[name] = (dims[: values.ndim + 1], values[None])
+    likelihood: Variables = {"x": ("image", draws.log_evidence)}
+    if given_mixture is not None:
+        likelihood["x_given_mixture"] = (sampled, given_mixture[None])
     statistics: Variables = {
         "log_weight": (sampled, draws.log_weights[None]),
         "smoothed_log_weight": (sampled, draws.smoothed[None]),
@@ -72,7 +77,7 @@ def guide_tree(
     groups = {
         "posterior": _dataset(posterior, image=image),
         "sample_stats": _dataset(statistics, image=image),
-        "log_likelihood": _dataset({"x": ("image", draws.log_evidence)}, image=image),
+        "log_likelihood": _dataset(likelihood, image=image),
         "posterior_predictive": _dataset({"x": ((*sampled, "pixel"), pixels)}, image=image[:shown]),
         "observed_data": _dataset(observed, image=image),
     }
@@ -98,6 +103,11 @@ def nuts_tree(reference: Reference, rows: Array) -> xr.DataTree:
     statistics: Variables = {
         "guide_mean": (each, reference.guide_mean),
         "guide_sd": (each, reference.guide_sd),
+        "mean": (each, reference.mean),
+        "sd": (each, reference.sd),
+        "log_evidence": ("image", reference.log_evidence),
+        "khat": ("image", reference.khat),
+        "modes": ("image", reference.modes),
     }
     tree = xr.DataTree.from_dict(
         {
@@ -106,6 +116,7 @@ def nuts_tree(reference: Reference, rows: Array) -> xr.DataTree:
         }
     )
     tree["posterior"].attrs["about"] = "Draws of NUTS from p(z | x), y summed out."
+    tree["sample_stats"].attrs["about"] = "Mean, sd and log p(x) by weighting around the chains."
     tree.attrs.update(inference_library="gmvae")
     return tree
 

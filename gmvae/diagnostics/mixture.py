@@ -1,0 +1,208 @@
+"""A posterior over the mixture, encoder and decoder fixed, and what it predicts.
+
+N images, S draws of the mixture, K components, D latent dimensions.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyro
+import torch
+from pyro.infer import Trace_ELBO
+from torch import Tensor
+
+from gmvae import arviz_bridge
+from gmvae.bayesian import BayesianGuide, BayesianMixturePrior, DrawnMixture, wide_start
+from gmvae.data import Images
+from gmvae.diagnostics.draws import Array, Draws, batches, settled
+from gmvae.errors import ArgumentError
+from gmvae.guide import Guide
+from gmvae.metrics import effective_number
+from gmvae.model import Model
+
+# Steps of Adam; components that are not needed are switched off within them.
+_STEPS = 450
+_LR = 0.1
+# Latents a step, of more images a random part.
+_ROWS = 2_000
+# Densities for the log-likelihood of all draws: some two minutes' worth on one core.
+_DENSITIES = 2_000_000_000
+_FEWEST_LATENTS, _MOST_LATENTS = 10, 100
+
+
+@dataclass(frozen=True)
+class MixturePosterior:
+    """Draws of the mixture from its approximate posterior.
+
+    Attributes:
+        weights: (S, K).
+        means: (S, K, D).
+        covariances: (S, K, D, D).
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+
+    @property
+    def effective_number(self) -> Array:
+        """Of components, (S,), each in 1 to K."""
+        return np.array([effective_number(weights) for weights in self.weights])
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """How well the mixture predicts an image that it has not seen.
+
+    Attributes:
+        elpd: log p(x_i | the other images), (N,) nats, encoder and decoder fixed.
+        khat: of the weights behind each, (N,).
+        n_effective: the effective number of the mixture's parameters: by how much images are
+            better explained when seen, summed over them.
+    """
+
+    elpd: Array
+    khat: Array
+    n_effective: float
+
+
+def fit_mixture(
+    model: Model,
+    guide: Guide,
+    x: Tensor | Images,
+    n_components: int,
+    n_draws: int = 500,
+    seed: int = 0,
+) -> MixturePosterior:
+    r"""Fit a Bayesian mixture to the latents of images, with encoder and decoder fixed.
+
+    Of the bound on log p(x), pi, mu and Sigma concern
+
+    .. math::
+        E_{q(\pi, \mu, \Sigma)} \sum_i E_{q(z_i | x_i)} \log p(z_i | \pi, \mu, \Sigma)
+        - KL(q(\pi, \mu, \Sigma) \| p(\pi, \mu, \Sigma))
+
+    alone, so the decoder need not run: latents are drawn anew at every step, and Pyro's SVI
+    fits the autoguide of :class:`~gmvae.bayesian.BayesianGuide` to them. The prior is that of
+    :class:`~gmvae.bayesian.BayesianMixturePrior`, in the scale of the latents: means have twice
+    their standard deviation, components the same (a convention of gmvae). The autoguide takes
+    the parameters as independent, so that spreads are too small rather than too large.
+
+    Args:
+        model: the generative model; its own mixture is left as it is.
+        guide: its guide.
+        x: images, at least as many as components.
+        n_components: K, as many as there might be, at least 2; those not needed switch off.
+        n_draws: S.
+        seed: of the fit and of the draws.
+
+    Raises:
+        ArgumentError: fewer than two components, or fewer images than components.
+    """
+    if n_components < 2:
+        raise ArgumentError(f"`n_components` expected at least 2; got {n_components}.")
+    with settled(model, guide, seed), pyro.get_param_store().scope():
+        q_z = [guide.z_dist(batch) for batch in batches(model, x, 1_024)]
+        loc, scale = (torch.cat([getattr(q, a) for q in q_z]) for a in ("mean", "stddev"))
+        spread = loc.std().item()
+        prior = BayesianMixturePrior(
+            n_components, model.prior.latent_dim, mean_scale=2 * spread, scale=spread
+        )
+        bayesian = Model(model.decoder, prior.to(loc), model.likelihood, "exact")
+        start = wide_start(loc, n_components, seed)
+        posterior = BayesianGuide(bayesian, Guide(guide.encoder, prior=prior), start)
+        seen = next(batches(model, x, 1))
+        posterior.mixture(seen)
+        _learn(prior, posterior, seen, loc, scale)
+        drawn = posterior.draw(seen, n_draws, seed)
+    return MixturePosterior(*(drawn[name].cpu().numpy() for name in drawn))
+
+
+def _learn(
+    prior: BayesianMixturePrior, posterior: BayesianGuide, seen: Tensor, loc: Tensor, scale: Tensor
+) -> None:
+    """Fit the autoguide to latents drawn from Normal(loc, scale), (N, D)."""
+    n = len(loc)
+
+    def latents(z: Tensor) -> None:
+        mixture = prior()
+        with pyro.plate("images", n, subsample=torch.arange(len(z))):
+            pyro.sample("z", mixture.z_dist(), obs=z)
+
+    def mixture(_: Tensor) -> None:
+        posterior.mixture(seen)
+
+    optimiser = torch.optim.Adam(posterior.mixture.parameters(), _LR)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, _LR, total_steps=_STEPS, pct_start=0.1
+    )
+    # Validation refuses a weight that has underflowed to 0, as those switched off do.
+    with torch.enable_grad(), pyro.validation_enabled(False):
+        for _ in range(_STEPS):
+            rows = torch.randperm(n, device=loc.device)[:_ROWS]
+            z = torch.normal(loc[rows], scale[rows])
+            optimiser.zero_grad()
+            Trace_ELBO().differentiable_loss(latents, mixture, z).backward()
+            optimiser.step()
+            schedule.step()
+
+
+def log_likelihood(model: Model, draws: Draws, mixture: MixturePosterior, seed: int = 0) -> Array:
+    r"""Log p(x_i | pi, mu, Sigma) for every draw of the mixture, (S, N), z integrated out.
+
+    .. math::
+        \log p(x | \theta) = \log p(x) + \log E_{p(z|x)} \frac{p(z | \theta)}{p(z)}
+
+    where p(z) is the model's own mixture, and the expectation is over latents drawn from the
+    guide and resampled by their smoothed importance weights: a hundred an image, or fewer (at
+    least ten) where images and draws are many.
+    """
+    s, k = mixture.weights.shape
+    t, n, _ = draws.z.shape
+    n_latents = int(np.clip(_DENSITIES // (s * n * k), _FEWEST_LATENTS, _MOST_LATENTS))
+    rng = np.random.default_rng(seed)
+    # Systematic resampling: less noise than independent draws.
+    steps = (rng.random(n) + np.arange(n_latents)[:, None]) / n_latents
+    cumulated = np.exp(draws.smoothed).cumsum(0)
+    rows = np.stack([np.searchsorted(cumulated[:, i], steps[:, i]) for i in range(n)], axis=1)
+    z = torch.as_tensor(draws.z[rows.clip(max=t - 1), np.arange(n)]).to(model.prior.means)
+    parameters = (
+        torch.as_tensor(part).to(z)
+        for part in (mixture.weights, mixture.means, np.linalg.cholesky(mixture.covariances))
+    )
+    with torch.no_grad(), pyro.validation_enabled(False):
+        known = model.prior.z_dist().log_prob(z)
+        ratios = [
+            (DrawnMixture(*each).z_dist().log_prob(z) - known).logsumexp(0)
+            for each in zip(*parameters, strict=True)
+        ]
+    found = torch.stack(ratios).double().cpu().numpy() - math.log(n_latents)
+    return np.asarray(draws.log_evidence + found)
+
+
+def leave_one_out(log_likelihood: Array | None) -> LeaveOneOut:
+    """PSIS-LOO over the mixture, given the fixed encoder and decoder.
+
+    Args:
+        log_likelihood: of N images under S draws of the mixture that was fitted to them, (S, N),
+            as :func:`log_likelihood` gives; None where the mixture has no posterior.
+
+    Raises:
+        ArgumentError: there is no posterior over the mixture. Each image has a latent of its
+            own, so that nothing else is left which an image could be left out of: leaving it
+            out of -log p(x | z) says nothing (its k-hat is above 0.7 for most images).
+
+    References:
+        Vehtari, Gelman and Gabry, *Practical Bayesian model evaluation using leave-one-out
+        cross-validation and WAIC*, Statistics and Computing, 2017.
+    """
+    if log_likelihood is None:
+        raise ArgumentError(
+            "`log_likelihood` expected draws of a posterior over the mixture; got none. Without "
+            "one, leaving an image out means nothing: fit one (gmvae diagnose --mixture)."
+        )
+    elpd, khat = arviz_bridge.loo(log_likelihood)
+    highest = log_likelihood.max(0)
+    seen = highest + np.log(np.exp(log_likelihood - highest).mean(0))
+    return LeaveOneOut(elpd, khat, float((seen - elpd).sum()))
