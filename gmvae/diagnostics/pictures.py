@@ -89,7 +89,9 @@ def plot_reliability(curves: dict[str, Reliability]) -> Figure:
         sizes = 20 + 180 * curve.count / curve.count.max()
         label = f"{_NAMES.get(name, name)}, error {curve.ece:.3f}"
         axes.plot(curve.confidence, curve.accuracy, color=COLOURS[i], label=label)
-        points = axes.scatter(curve.confidence, curve.accuracy, sizes, COLOURS[i], "os"[i % 2])
+        points = axes.scatter(
+            curve.confidence, curve.accuracy, sizes, COLOURS[i], marker="os"[i % 2]
+        )
         # A point at the edge is shown whole.
         points.set(clip_on=False, zorder=3)
     axes.set_xlabel("confidence")
