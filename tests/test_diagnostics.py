@@ -12,6 +12,7 @@ from toys import ConstantAssigner, LinearDecoder, LinearGaussian, Noise, exact_g
 from gmvae.diagnostics.calibration import labelled_reliability, reliability, simulated_reliability
 from gmvae.diagnostics.draws import draw
 from gmvae.diagnostics.nuts import chosen_images, sample_posterior
+from gmvae.diagnostics.report import _sureness
 from gmvae.diagnostics.simulation import calibrate, simulate
 from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
@@ -157,7 +158,11 @@ def test_a_sharpened_classifier_has_the_known_error():
     # It is right as often as the unsharpened top probability says.
     known = (sharp.max(-1) - probabilities.max(-1)).mean()
     assert known > 0.1
-    assert reliability(sharp, truth).ece == pytest.approx(known, abs=0.01)
+    found = reliability(sharp, truth)
+    assert found.ece == pytest.approx(known, abs=0.01)
+    assert found.excess == pytest.approx(known, abs=0.01)
+    assert _sureness(found).startswith("too sure by 0.")
+    assert _sureness(reliability(probabilities, truth)).startswith("no surer than right")
 
 
 def test_components_are_named_or_matched_for_labels():

@@ -33,6 +33,11 @@ class Reliability:
     count: Array
     ece: float
 
+    @property
+    def excess(self) -> float:
+        """Mean confidence minus the share of right predictions: above 0 where it is too sure."""
+        return float(np.average(self.confidence - self.accuracy, weights=self.count))
+
 
 def reliability(probabilities: Array, truth: Array, bins: int = BINS) -> Reliability:
     """Compare the confidence of predictions with how often they are right.

@@ -89,11 +89,15 @@ def plot_reliability(curves: dict[str, Reliability]) -> Figure:
         sizes = 20 + 180 * curve.count / curve.count.max()
         label = f"{_NAMES.get(name, name)}, error {curve.ece:.3f}"
         axes.plot(curve.confidence, curve.accuracy, color=COLOURS[i], label=label)
-        points = axes.scatter(
-            curve.confidence, curve.accuracy, sizes, COLOURS[i], marker="os"[i % 2]
+        axes.scatter(
+            curve.confidence,
+            curve.accuracy,
+            sizes,
+            color=COLOURS[i],
+            marker="os"[i % 2],
+            clip_on=False,
+            zorder=3,
         )
-        # A point at the edge is shown whole.
-        points.set(clip_on=False, zorder=3)
     axes.set_xlabel("confidence")
     axes.set_ylabel("share of right predictions")
     axes.set_xlim(0, 1.02)

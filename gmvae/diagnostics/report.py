@@ -344,7 +344,7 @@ def _calibration_checks(
                 "calibration error against the labels",
                 curves["labels"].ece,
                 limits,
-                naming,
+                f"{_sureness(curves['labels'])}; {naming}",
             )
         )
     checks.append(
@@ -353,11 +353,23 @@ def _calibration_checks(
             "calibration error on simulated images",
             curves["simulated"].ece,
             limits,
-            _premise(normalised).lstrip("; "),
+            f"{_sureness(curves['simulated'])}{_premise(normalised)}",
             lenient=not normalised,
         )
     )
     return checks
+
+
+def _sureness(curve: Reliability) -> str:
+    """Which way the confidence errs, where by more than chance.
+
+    Training by mutual information sharpens q(y | x), so it is rather too sure than too unsure.
+    """
+    accuracy = float(np.average(curve.accuracy, weights=curve.count))
+    noise = 2 * np.sqrt(max(accuracy * (1 - accuracy), 1e-9) / curve.count.sum())
+    if abs(curve.excess) <= noise:
+        return f"no surer than right, but for chance ({curve.excess:+.3f})"
+    return f"too {'sure' if curve.excess > 0 else 'unsure'} by {abs(curve.excess):.3f}"
 
 
 def _premise(normalised: bool) -> str:
