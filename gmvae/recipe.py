@@ -175,7 +175,7 @@ _WIDE_DIM = 10
 _COARSE = 32
 _ASSIGN = _Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
 _SHARPEN = _Length(epochs=10, steps=150, batch_size=512, lr=1e-3)
-_PLACE = _Length(epochs=4, steps=200, batch_size=256, lr=1e-3, kl_weight=100.0)
+_PLACE = _Length(epochs=4, steps=120, batch_size=256, lr=1e-3, kl_weight=100.0)
 # The closest two means, in units of the components' standard deviation.
 _GAP = 5.0
 _JOIN = _Length(epochs=12, steps=2_000, batch_size=128, lr=2e-3, most_epochs=120)
