@@ -138,7 +138,7 @@ class Fit:
     """
 
     gmvae: GMVAE
-    history: list[dict[str, float | str]]
+    history: list[dict[str, float | str]] = field(repr=False)
     warnings: tuple[str, ...] = ()
     figures: Metrics = field(default_factory=dict)
 
