@@ -150,6 +150,6 @@ def test_parts_are_weighed_whatever_their_units(rng):
     one, other = start.beside(learned, pixels), start.beside(1e3 * learned, 1e-3 * pixels)
     assert np.allclose(one, other)
     assert one[:, :3].var(0).sum() == pytest.approx(1)
-    assert one[:, 3:].var(0).sum() == pytest.approx(start.PIXEL_SHARE**2)
+    assert one[:, 3:].var(0).sum() == pytest.approx(1)
     same = start.beside(learned, np.ones((50, 4)))
-    assert np.allclose(same[:, 3:], start.PIXEL_SHARE)
+    assert np.allclose(same[:, 3:], 1)
