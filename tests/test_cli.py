@@ -443,8 +443,8 @@ def test_a_folder_that_cannot_be_written_is_refused_first(
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)  # root may write everywhere
-    assert app.run(["train", "-o", str(tmp_path / "run")]) == 2
-    assert "cannot be written (Permission denied)" in one_line(capsys)
+    assert app.run(["train", "-o", "run"]) == 2
+    assert f"got run, and {tmp_path} cannot be written (Permission denied)" in one_line(capsys)
 
 
 # Errors
@@ -488,14 +488,15 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["train", "digits", "--classes", "one"], "1,4,8"),
         (["train", "digits", "--labels", "9999"], "9999"),
         (["train", "digits", "--epochs", "0"], "--epochs"),
-        (["train", "digits", "--lr", "-1"], "`--lr` expected above 0"),
+        (["train", "digits", "--epochs", "-7"], "-7"),
+        (["train", "digits", "--lr", "-1"], "`--lr` expected above 0; got -1.0. Change or leave"),
         (["train", "emnist"], "`DATA` expected"),
         (["train", "absent.npz"], "`DATA` expected a path that exists"),
         (["train", "digits", "--labels", "9999"], "`--labels` expected 0 to "),
         (["train", "digits", "--classes", "77"], "`--classes` expected some of 0, 1"),
-        (["train", "digits", "--covariance", "round"], "spherical"),
-        (["train", "digits", "--device", "abacus"], "abacus"),
-        (["train", "--output", "file/run"], "is a file"),
+        (["train", "digits", "--covariance", "round"], "'--covariance': 'round' is not one of"),
+        (["train", "digits", "--device", "abacus"], "can reach; got 'abacus'. Leave it out"),
+        (["train", "--output", "file/run"], "got file/run, where "),
         (["train", "--output", "file"], "got the file"),
         (["train", "--config", "absent.toml"], "absent.toml"),
         (["train", "--bogus"], "No such option: --bogus. See `gmvae train --help`."),
@@ -505,17 +506,21 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["classify", "--models", "run"], "Did you mean --model? See"),
         (["tarin"], "See `gmvae --help`."),
         (["classify", "--model", "absent"], "gmvae train"),
-        (["classify", "--model", "absent", "--output", "file"], "--force"),
+        (["classify", "--model", "absent", "--output", "file.csv"], "--force"),
+        (["classify", "--output", "vae.txt"], "expected a .csv file; got vae.txt. Rename it."),
+        (["reconstruct", "--output", "vae.csv"], "expected a .npz file; got vae.csv"),
+        (["evaluate", "--output", "figures"], "expected a .json file; got figures"),
         (["sample", "--output", "samples.gif"], ".png or .npz"),
     ],
 )
 def test_options_and_paths_that_are_wrong_are_one_line_and_exit_2(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "file").touch()
+    for name in ("file", "file.csv"):
+        (tmp_path / name).touch()
     assert app.run(arguments) == 2
     assert words in one_line(capsys)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "file.csv"]
 
 
 def test_more_components_than_images(
@@ -543,7 +548,10 @@ def test_a_second_set_of_another_shape_is_refused_before_training(
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ArgumentError("`n_components` expected 2; got 1."), "`--components` expected 2; got 1."),
+        (
+            ArgumentError("`n_components` expected 2; got 1."),
+            "`--components` expected 2; got 1. Change or leave out --components.",
+        ),
         (
             ArgumentError("`classes` expected labels. Leave `classes` out."),
             "`--classes` expected labels. Leave `--classes` out.",
