@@ -27,9 +27,7 @@ INTERRUPTED = 130
 TYPED = {
     "source": "DATA",
     "n": "--labels",
-    "held_out": "--val",
     "n_components": "--components",
-    "numbers": "--components",
     "n_draws": "--draws",
     "predictive_images": "--predictive-images",
     "simulated_images": "--simulated-images",
@@ -110,7 +108,7 @@ def _usage(error: BaseException) -> str:
 def _refused(error: Any) -> str:
     """What typer has to say of a value, and the value: newer versions of typer leave it out."""
     message = " ".join(error.format_message().split()).replace("Value error, ", "")
-    found = getattr(error.__cause__, "errors", list)()
+    found: list[Any] = getattr(error.__cause__, "errors", list)()
     typed = repr(found[0]["input"]) if found else ""
     return message if typed in message else f"{message.rstrip('.')}; got {typed}"
 

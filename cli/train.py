@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmvae.errors import ArgumentError
 from gmvae.files import replacing
 
 from . import config_file, options, run_folder
@@ -199,16 +198,19 @@ def _settings(experiment: Experiment, **given: Any) -> "Settings":
         ArgumentError: a setting out of its range, or more components than images.
     """
     from gmvae import Settings
+    from gmvae.restarts import check_components
 
     if given["n_components"] is None:
         given["n_components"] = experiment.n_components
-    n_images = len(experiment.train)
-    if given["n_components"] > n_images:
-        raise ArgumentError(
-            f"`--components` expected at most the number of images, {n_images}; got "
-            f"{given['n_components']}. Choose fewer, or train on more images."
-        )
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    check_components(
+        [settings.n_components],
+        experiment.train,
+        settings,
+        experiment.observed,
+        experiment.held_out,
+    )
+    return settings
 
 
 def _fit(

@@ -492,6 +492,8 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["train", "digits", "--lr", "-1"], "`--lr` expected above 0; got -1.0. Change or leave"),
         (["train", "emnist"], "`DATA` expected"),
         (["train", "absent.npz"], "`DATA` expected a path that exists"),
+        (["train", "digits", "--val", "absent.npz"], "`--val` expected a path that exists"),
+        (["train", "digits", "--val", "emnist"], "`--val` expected digits"),
         (["train", "digits", "--labels", "9999"], "`--labels` expected 0 to "),
         (["train", "digits", "--classes", "77"], "`--classes` expected some of 0, 1"),
         (["train", "digits", "--covariance", "round"], "'--covariance': 'round' is not one of"),
@@ -527,12 +529,31 @@ def test_options_and_paths_that_are_wrong_are_one_line_and_exit_2(
 def test_more_components_than_images(
     digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = save(tmp_path / "few.npz", digits.subset(slice(0, 5)))
-    assert app.run(["train", data, "--components", "6"]) == 2
+    data = save(tmp_path / "few.npz", digits.subset(slice(0, 20)))
+    assert app.run(["train", data, "--components", "20"]) == 2
     shown = capsys.readouterr()
-    assert "`--components` expected at most the number of images, 5; got 6" in shown.err
+    assert "`--components` expected at most the number of images to train on, 19" in shown.err
+    assert "(20 less 1 held out); got 20." in shown.err
     assert shown.out == ""  # nothing about labels before the error
     assert [path.name for path in tmp_path.iterdir()] == ["few.npz"]
+
+
+def test_select_checks_every_number_before_it_trains(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "few.npz", digits)
+    assert app.run(["select", data, "--components", "2,400"]) == 2
+    line = one_line(capsys)  # and so no progress of the two components
+    assert "`--components` expected at most the number of images to train on, 57" in line
+    assert "(60 less 3 held out); got 400." in line
+
+
+def test_select_needs_images_to_hold_out(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "few.npz", digits.subset(slice(0, 5)))
+    assert app.run(["select", data, "--components", "2"]) == 1
+    assert "`few.npz` expected images enough to hold 5% of them out" in one_line(capsys)
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -542,7 +563,7 @@ def test_a_second_set_of_another_shape_is_refused_before_training(
     data = save(tmp_path / "data.npz", digits)
     labels = {"labels": np.arange(6)} if labelled else {}
     np.savez(tmp_path / "val.npz", data=np.zeros((6, 9, 9), np.uint8), **labels)
-    assert app.run(["train", data, "--val", "val.npz"]) == 2
+    assert app.run(["train", data, "--val", "val.npz"]) == 1
     assert "`--val` expected images of shape (1, 8, 8), as in data.npz" in one_line(capsys)
 
 
