@@ -115,7 +115,11 @@ def test_a_low_figure_is_good_where_good_is_below_bad(figure, status):
 def test_a_high_figure_is_good_where_good_is_above_bad():
     limits = Threshold(0.05, 0.001, "here")
     assert [limits.status(f) for f in (0.5, 0.01, 1e-5)] == ["pass", "look", "fail"]
-    assert Check("guide", "p", 0.0, limits, lenient=True).status == "look"
+    spared = Check("guide", "p", 0.0, limits, lenient=True)
+    assert spared.status == "look"
+    assert "counts as look" in spared.as_dict()["spared"]
+    for figure in (0.01, 0.5):  # nothing was spared that would not fail
+        assert Check("guide", "p", figure, limits, lenient=True).as_dict()["spared"] is None
     assert Check("guide", "p", 0.0).status == "note"
     assert Check("guide", "p", math.inf, limits).as_dict()["figure"] is None
 
