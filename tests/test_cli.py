@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from gmvae_cli import app, errors, experiment, options, output, progress
+from gmvae_cli import app, errors, experiment, options, output, progress, train
 
 from gmvae import GMVAE, Images, load
 from gmvae.errors import ArgumentError, ContentError
@@ -264,8 +264,45 @@ def test_train_says_what_it_saw_and_what_comes_next(
     assert lines[0].startswith("6 labels observed in training (2 of class 1, 2 of class 4, 2 of")
     assert any("the training images themselves but the 6 observed ones" in line for line in lines)
     assert any(line.startswith("Accuracy of Predicted_Label: ") for line in lines)
+    figures = json.loads(Path("deep/run/metrics.json").read_text())
+    bounds = f"{figures['train_elbo']:.1f} on train, {figures['elbo']:.1f} on the scored images"
+    assert f"ELBO: {bounds} (no normalised density; the higher, the better)" in lines
+    assert not any(line.startswith("Stopped early") for line in lines)
     assert any("deep/run" in line for line in lines)
     assert lines[-1] == "Next: gmvae classify --model deep/run"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("restarts", ["1", "2"])
+def test_train_says_that_it_stopped_early(
+    restarts: str, digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At this rate the first epoch is hardly ever bettered, and one without that is enough."""
+    data = save(tmp_path / "digits.npz", digits)
+    arguments = ["train", data, "--lr", "0.3", "--patience", "1", "--epochs", "40"]
+    arguments += ["--warmup-epochs", "1", "--restarts", restarts, "--jobs", "1", "-o", "run"]
+    assert app.run(arguments) == 0
+    shown = capsys.readouterr().out
+    with Path("run/history.csv").open(newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file) if row["phase"] == "joint"]
+    best, n = 1 + int(np.argmin(losses)), len(losses)
+    assert f"Stopped early, after {n} of 40 epochs: epoch {best} had the best" in shown
+
+
+def test_nothing_observed_leaves_no_other_labels(digits: Images, tmp_path: Path) -> None:
+    source = save(tmp_path / "digits.npz", digits)
+    assert train._observed(prepared(data=source)) == (
+        "No labels observed in training. Labels only score the result."
+    )
+    bare = save(tmp_path / "bare.npz", Images(digits.pixels))
+    assert train._observed(prepared(data=bare)) == "No labels observed in training."
+
+
+def test_the_help_explains_every_phase(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["train", "--help"]) == 0
+    explained = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    with (named_run / "history.csv").open(newline="") as file:
+        assert {row["phase"] for row in csv.DictReader(file)} <= explained
 
 
 def test_classify_writes_labels_components_and_probabilities(
@@ -610,12 +647,10 @@ def test_names_in_errors_are_options_that_exist(capsys: pytest.CaptureFixture[st
 def test_every_setting_of_train_has_its_option_in_errors() -> None:
     import inspect
 
-    from gmvae_cli.train import train
-
     from gmvae.recipe import Settings
 
     settings = {field.name for field in dataclasses.fields(Settings)}
-    for name in settings & set(inspect.signature(train).parameters):
+    for name in settings & set(inspect.signature(train.train).parameters):
         assert name in errors.TYPED, name
 
 
