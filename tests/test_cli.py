@@ -801,6 +801,7 @@ def test_select_compares_numbers_of_components(
     best = max((two, three), key=lambda found: round(found["stability"], 2))
     assert f"Most stable: {best['n_components']} components." in shown
     assert f"{three['stability']:.3f}" in shown
+    assert "no normalised density" in shown
 
 
 @pytest.mark.parametrize("text", ["", "0", "3-2", "2,2", "a", "2-", "-2", "1-2-3", "2,,3"])

@@ -19,6 +19,7 @@ from gmvae.diagnostics.model_checks import (
     weight_mismatch,
 )
 from gmvae.diagnostics.report import _enough_components
+from gmvae.diagnostics.pictures import _from_one
 from gmvae.diagnostics.verdict import khat_threshold
 from gmvae.errors import ArgumentError
 from gmvae.metrics import effective_number
@@ -219,6 +220,21 @@ def test_pictures_are_drawn(diagnosis, tmp_path):
     }
     for name, figure in drawn.items():
         figure.savefig(tmp_path / f"{name}.png")
+    lines = [text.get_text() for text in drawn["khat"].axes[0].texts]
+    limit = khat_threshold(diagnosis.tree["sample_stats"].sizes["draw"])
+    assert f"above {limit:.2f}:\nunreliable" in lines
+    assert sum(axes.get_legend() is not None for axes in drawn["predictive"].axes) <= 1
+    (legend,) = drawn["reliability"].legends
+    (axes,) = drawn["reliability"].axes
+    assert legend.get_window_extent().y1 < axes.get_window_extent().y0
+
+
+def test_latents_are_counted_from_one_in_pictures_alone(diagnosis):
+    held = diagnosis.nuts_tree["posterior"]
+    shown = _from_one(diagnosis.nuts_tree)["posterior"]
+    assert held["latent"].values.tolist() == [0, 1]
+    assert shown["latent"].values.tolist() == [1, 2]
+    np.testing.assert_array_equal(shown["z"], held["z"])
 
 
 def test_a_posterior_of_the_mixture_joins_the_tree_and_the_verdict(monkeypatch):
