@@ -18,8 +18,8 @@ from gmvae.diagnostics.model_checks import (
     statistics,
     weight_mismatch,
 )
-from gmvae.diagnostics.report import _enough_components
 from gmvae.diagnostics.pictures import _from_one
+from gmvae.diagnostics.report import _enough_components
 from gmvae.diagnostics.verdict import khat_threshold
 from gmvae.errors import ArgumentError
 from gmvae.metrics import effective_number
