@@ -39,7 +39,7 @@ def classify(
 
     Component is the most probable Gaussian, Probability how sure the model is of it.
     """
-    check_file(output, force)
+    check_file(output, force, [".csv"])
     run = open_run(model, device)
     images, name = images_for(run, data, data_root)
     _write(output, run.gmvae, images, columns)

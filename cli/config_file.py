@@ -24,7 +24,10 @@ def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     if not path.is_file():
-        raise FileNotFoundError(f"`--config` expected a TOML file; got {path}, which is none.")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(
+            f"`--config` expected a TOML file; got {path}, which {what}. Check the path."
+        )
     parameters = _parameters(context)
     context.default_map = {
         parameters[_known(key, parameters, path)]: _as_typed(key, value, path)

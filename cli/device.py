@@ -17,8 +17,10 @@ def named_device(name: str) -> str:
         torch.zeros(1, device=name)
     except Exception as error:
         reason = str(error).splitlines()[0]
+        # To a word that is no device torch answers with the list of all that it was ever built for.
+        why = "" if reason.startswith("Expected one of") else f" ({reason})"
         raise ArgumentError(
-            f"`--device` expected auto or a device that torch can reach; got {name!r} ({reason}). "
-            "Leave it out for auto."
+            f"`--device` expected auto, cpu, cuda or another device that torch can reach; got "
+            f"{name!r}{why}. Leave it out for auto."
         ) from error
     return name

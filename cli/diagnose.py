@@ -1,6 +1,7 @@
 """``gmvae diagnose``."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,8 @@ from .output import as_json, check_folder, say, write_json
 from .run_folder import images_for, open_run
 
 if TYPE_CHECKING:
-    from gmvae.diagnostics import Check, Diagnosis
+    from gmvae.diagnostics import Diagnosis
+    from gmvae.diagnostics.verdict import Topic
 
 EXAMPLES = (
     "gmvae diagnose",
@@ -24,6 +26,17 @@ EXAMPLES = (
 VERDICT, DRAWS, NUTS_DRAWS = "verdict.json", "draws.nc", "nuts.nc"
 PICTURES = ("khat", "predictive", "ranks_simulated", "reliability", "forest", "rank", "pair")
 FILES = frozenset((VERDICT, DRAWS, NUTS_DRAWS, *(f"{name}.png" for name in PICTURES)))
+# What a fail means for the use of the model, by topic.
+CONSEQUENCES: "dict[Topic, str]" = {
+    "guide": "The guide fails: do not take the spread of q(z | x) for error bars, nor log p(x) of "
+    "a single image for exact. Predicted labels and reconstructions do not rest on either. For "
+    "error bars, take draws of NUTS (nuts.nc; --nuts-images).",
+    "model": "The model fails: its samples or its mixture are not the images'. Look at "
+    "predictive.png; try another number of components, more latent dimensions or another "
+    "likelihood.",
+    "probabilities": "The probabilities fail: a Probability is not the chance that the label is "
+    "right; reliability.png shows that chance.",
+}
 # The exit code of --strict where a check fails; 1 and 2 are those of errors.
 FAILED = 3
 
@@ -73,7 +86,9 @@ def diagnose(
     """Ask how far the model's posterior can be trusted.
 
     Three questions: is the guide the posterior, does the model fit the images, are the
-    probabilities honest? Draws are written as netCDF, for ArviZ.
+    probabilities honest? Each check is pass (good), look (in between), fail (bad) or note (no
+    threshold); the verdict is the worst of them, and what a fail means for the use of the model
+    is said below the table. Draws are written as netCDF, for ArviZ.
     """
     if mixture == 1:
         raise ArgumentError("`--mixture` expected 0 or at least 2 components; got 1.")
@@ -103,7 +118,7 @@ def diagnose(
     if json:
         say(as_json(verdict))
     else:
-        _print(f"{name}: {len(images):,} images", found.checks)
+        _print(f"{name}: {len(images):,} images", found)
         say(f"Verdict: {verdict['verdict']}. Table, draws and pictures: {output}")
     if strict and found.failed:
         raise typer.Exit(FAILED)
@@ -137,21 +152,26 @@ def _write(output: Path, found: "Diagnosis", verdict: dict[str, Any]) -> None:
             picture.savefig(draft / f"{name}.png")
 
 
-def _print(title: str, checks: "tuple[Check, ...]") -> None:
-    """The checks, a block a topic."""
+def _print(title: str, found: "Diagnosis") -> None:
+    """The checks, a block a question, and below them what is to be known of the words."""
     from rich.console import Console
     from rich.table import Table
+
+    from gmvae.diagnostics.verdict import QUESTIONS
 
     colours = {"pass": "green", "look": "yellow", "fail": "bold red", "note": "dim"}
     grid = Table(title=title, title_justify="left", title_style="bold")
     for column in ("verdict", "check", "figure", "threshold", "source and detail"):
         grid.add_column(column, justify="right" if column == "figure" else "left")
-    for i, check in enumerate(checks):
-        if i and check.topic != checks[i - 1].topic:
+    topic = None
+    for check in found.checks:
+        if check.topic != topic:
+            topic = check.topic
             grid.add_section()
+            grid.add_row("", f"[bold]{QUESTIONS[topic]}[/]")
         source = "" if check.threshold is None else check.threshold.source
         grid.add_row(
-            f"[{colours[check.status]}]{check.status}[/]",
+            f"[{colours[check.status]}]{check.status}{'*' if check.spared else ''}[/]",
             check.name.replace("[", r"\["),
             f"{check.figure:.3g}",
             "" if check.threshold is None else str(check.threshold),
@@ -160,3 +180,24 @@ def _print(title: str, checks: "tuple[Check, ...]") -> None:
     console = Console()
     # A file or a pipe has no width of its own, and the table would be cut up to fit 80 letters.
     (console if console.is_terminal else Console(width=160)).print(grid)
+    for line in _key(found):
+        say(line)
+
+
+def _key(found: "Diagnosis") -> Iterator[str]:
+    """The words of the table that need some more, and what follows from a fail."""
+    from gmvae.diagnostics.verdict import LENIENT
+
+    yield "pass: good; look: in between; fail: bad; note: no threshold."
+    if any(check.spared for check in found.checks):
+        yield f"look*: {LENIENT}."
+    if found.reference is not None and (found.reference.modes > 1).any():
+        yield (
+            "Several modes: regions of latents, apart from each other, that explain an image. A "
+            "chain stays in one of them, so R-hat and the sample size say nothing of such images; "
+            "the k-hat of the weighted chains does."
+        )
+    failed = {check.topic for check in found.checks if check.status == "fail"}
+    for topic, consequence in CONSEQUENCES.items():
+        if topic in failed:
+            yield consequence

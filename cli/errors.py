@@ -27,9 +27,7 @@ INTERRUPTED = 130
 TYPED = {
     "source": "DATA",
     "n": "--labels",
-    "held_out": "--val",
     "n_components": "--components",
-    "numbers": "--components",
     "n_draws": "--draws",
     "predictive_images": "--predictive-images",
     "simulated_images": "--simulated-images",
@@ -102,9 +100,17 @@ def _usage(error: BaseException) -> str:
     if hasattr(error, "possibilities"):
         message = _no_such_option(error, command)
     else:
-        message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        message = _refused(error)
     end = "" if message.endswith("?") else "."
     return f"{message.rstrip('.')}{end} See `{command} --help`."
+
+
+def _refused(error: Any) -> str:
+    """What typer has to say of a value, and the value: newer versions of typer leave it out."""
+    message = " ".join(error.format_message().split()).replace("Value error, ", "")
+    found: list[Any] = getattr(error.__cause__, "errors", list)()
+    typed = repr(found[0]["input"]) if found else ""
+    return message if typed in message else f"{message.rstrip('.')}; got {typed}"
 
 
 def _no_such_option(error: Any, command: str) -> str:
@@ -135,4 +141,8 @@ def _as_typed(message: str, names: dict[str, str]) -> str:
     opening = re.match(r"`(\w+)` expected", message)
     if opening is None or opening[1] not in names:
         return message
-    return message.replace(f"`{opening[1]}`", f"`{names[opening[1]]}`")
+    typed = names[opening[1]]
+    message = message.replace(f"`{opening[1]}`", f"`{typed}`")
+    # The library's shortest messages end with what came: it cannot know what a user may leave out.
+    ends_there = re.search(r"; got [^ ]+\.$", message)
+    return f"{message} Change or leave out {typed}." if ends_there else message

@@ -28,7 +28,9 @@ def evaluate(
     json: options.AsJson = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the JSON to a file as well."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the JSON to a file, .json, as well."
+        ),
     ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -40,7 +42,7 @@ def evaluate(
     Labels in DATA are compared with what the model says; it never learns from them here.
     """
     if output is not None:
-        check_file(output, force)
+        check_file(output, force, [".json"])
     run = open_run(model, device)
     images, name = images_for(run, data, data_root)
     import torch

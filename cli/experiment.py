@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gmvae.errors import ArgumentError
+from gmvae.errors import ArgumentError, ContentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,9 +108,9 @@ def prepare(request: Request) -> Experiment:
     train = load_part(request.source, "train", request.classes, request.data_root)
     if request.val is None:
         return _without_val(request, train)
-    val = load_part(request.val, "train", None, request.data_root)
+    val = _load_val(request.val, request.data_root)
     if val.shape != train.shape:
-        raise ArgumentError(
+        raise ContentError(
             f"`--val` expected images of shape {train.shape}, as in {train.name}; got {val.shape} "
             f"in {val.name}. Bring both to one size and one number of channels."
         )
@@ -130,6 +130,14 @@ def load_part(
 
     images = load(source, part=part, root=root)
     return images if classes is None else images.only(classes)
+
+
+def _load_val(source: str, root: Path | None) -> "Images":
+    try:
+        return load_part(source, "train", None, root)
+    except (ArgumentError, FileNotFoundError) as error:
+        # The library knows one source, the command line two.
+        raise type(error)(str(error).replace("`source`", "`--val`")) from error
 
 
 def is_named(source: str) -> bool:

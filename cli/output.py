@@ -76,16 +76,25 @@ def write_images(path: Path, images: "Tensor", **arrays: Any) -> None:
         np.savez_compressed(file, data=data, **arrays)
 
 
-def check_file(path: Path, force: bool) -> None:
+def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
     """Refuse, before any work, a file that must not or cannot be written.
 
+    A name says what is in its file: it ends in one of ``suffixes``, the kinds that are written.
+
     Raises:
+        ArgumentError: its name ends in something else.
         FileExistsError: it exists and ``force`` is not given.
         IsADirectoryError: it is a folder.
         NotADirectoryError, PermissionError: its folder cannot be written.
     """
     if path.is_dir():
-        raise IsADirectoryError(f"`--output` expected a file; got the folder {path}.")
+        raise IsADirectoryError(
+            f"`--output` expected a file; got the folder {path}. Name a file in it."
+        )
+    if path.suffix.lower() not in suffixes:
+        raise ArgumentError(
+            f"`--output` expected a {' or '.join(suffixes)} file; got {path}. Rename it."
+        )
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
     _check_writable(path)
@@ -107,7 +116,9 @@ def check_folder(path: Path, force: bool, known: frozenset[str]) -> None:
             f"`--output` expected a folder of its own; got '{path}'. Name a new one."
         )
     if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"`--output` expected a folder; got the file {path}.")
+        raise NotADirectoryError(
+            f"`--output` expected a folder; got the file {path}. Choose another --output."
+        )
     held = {entry.name for entry in path.iterdir()} if path.exists() else set()
     if held and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
@@ -125,10 +136,16 @@ def _check_writable(path: Path) -> None:
     while not around.exists():
         around = around.parent
     if not around.is_dir():
-        raise NotADirectoryError(f"`--output` expected to lie in a folder; {around} is a file.")
+        raise NotADirectoryError(
+            f"`--output` expected to lie in a folder; got {path}, where {around} is a file. "
+            "Choose another --output."
+        )
     try:
         tempfile.TemporaryDirectory(prefix=".gmvae-", dir=around).cleanup()
     except OSError as error:
+        # In /proc and its like nothing can be made, and what the system says of that misleads.
+        why = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
         raise PermissionError(
-            f"{around} cannot be written ({error.strerror}). Choose another --output."
+            f"`--output` expected to lie where one can write; got {path}, and {around} cannot be "
+            f"written{why}. Choose another --output."
         ) from error

@@ -30,7 +30,7 @@ def reconstruct(
     The array "data" of the .npz file has shape (N, H, W), or (N, C, H, W) for several channels,
     with values between 0 and 1.
     """
-    check_file(output, force)
+    check_file(output, force, [".npz"])
     run = open_run(model, device)
     images, name = images_for(run, data, data_root)
     write_images(output, run.gmvae.reconstruct(images))

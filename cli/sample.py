@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # More names than these make an error unreadable; `gmvae info` lists them all.
 MOST_NAMED = 20
-SUFFIXES = (".png", ".npz")
 EXAMPLES = (
     "gmvae sample --number 100",
     "gmvae sample --component 2 --output samples.npz",
@@ -47,15 +46,13 @@ def sample(
 
     An .npz file holds "data", as `reconstruct` writes it, and "components".
     """
-    if output.suffix not in SUFFIXES:
-        raise ArgumentError(f"`--output` expected a .png or .npz file; got {output}. Rename it.")
-    check_file(output, force)
+    check_file(output, force, [".png", ".npz"])
     gmvae = open_run(model, device).gmvae
     whose = _checked(component, gmvae)
     import torch
 
     images, components = gmvae.sample(number, component, torch.Generator().manual_seed(seed))
-    if output.suffix == ".npz":
+    if output.suffix.lower() == ".npz":
         write_images(output, images, components=components.numpy())
     else:
         from gmvae import plots

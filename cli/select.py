@@ -89,7 +89,9 @@ def select(
             device=where,
             n_jobs=jobs,
         )
-    _write(output, found)
+    # The default likelihood, Bernoulli, is a density of black-and-white pixels only.
+    normalised = experiment.train.binary
+    _write(output, found, normalised)
     table(
         f"{data}: {restarts} runs for each number of components",
         [_row(candidate) for candidate in found],
@@ -101,6 +103,8 @@ def select(
             "components in use",
         ),
     )
+    density = "" if normalised else ", of no normalised density"
+    say(f"Log-likelihood: on held-out images, in nats an image{density}.")
     if max(numbers) > 1:
         say(f"Most stable: {most_stable(found).n_components} components.")
     say(f"Figures and picture: {output}")
@@ -135,7 +139,7 @@ def _row(candidate: "Candidate") -> tuple[str, ...]:
     )
 
 
-def _write(output: Path, found: "tuple[Candidate, ...]") -> None:
+def _write(output: Path, found: "tuple[Candidate, ...]", normalised: bool) -> None:
     """Write the folder, whole or not at all."""
     from gmvae import plots
 
@@ -145,6 +149,7 @@ def _write(output: Path, found: "tuple[Candidate, ...]") -> None:
         [c.log_likelihoods for c in found],
         [c.standard_error for c in found],
         [c.stability for c in found],
+        normalised,
     )
     with replacing(output) as draft:
         draft.mkdir()

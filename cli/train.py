@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmvae.errors import ArgumentError
 from gmvae.files import replacing
 
 from . import config_file, options, run_folder
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
     from gmvae.recipe import Fit
     from gmvae.restarts import Restart
+    from gmvae.training import Progress
 
 EXAMPLES = (
     "gmvae train",
@@ -140,7 +140,21 @@ def train(
     """Train a model on images and write its run folder.
 
     The folder holds the model, the history of its training, figures and pictures.
-    """
+
+    The progress shows these phases:
+
+    \b
+    warm-up     learns features in which images of one kind lie together
+    start       finds clusters in them, or spreads the observed labels
+    assignment  teaches q(y|x) these clusters
+    sharpening  lets q(y|x) correct them: an image and its view belong together
+    placing     gives each cluster a place in the latent space
+    joint       trains model and guide on the ELBO, in nats an image: the higher, the better
+
+    The held-out objective, which tells when the joint phase has lasted long enough, is the ELBO
+    of images held out from training plus the mutual information of an image's y and its view's,
+    times --information-weight: the higher, the better.
+    """  # noqa: D301 (\b keeps lines as they are, in the help)
     check_folder(output, force, frozenset(run_folder.FILES))
     request = Request(data, val, class_list(classes), labels, data_root, seed)
     experiment = prepare(request)
@@ -167,13 +181,14 @@ def train(
     # Nothing is said before all that was asked for is known to fit.
     say(_observed(experiment))
     began = time.monotonic()
-    result, runs = _fit(experiment, settings, restarts, jobs, where)
+    result, runs, last = _fit(experiment, settings, restarts, jobs, where)
     training = _training(request, experiment, settings, time.monotonic() - began)
     training["restarts"] = [asdict(run) for run in runs]
     metrics = _measure(result.gmvae, experiment, seed)
     _write(output, result, experiment, training, metrics)
     compared = _comparison(result, runs) if restarts > 1 else []
-    for line in (*result.warnings, *compared, *_summary(metrics, experiment, output)):
+    said = (*result.warnings, *compared, *_stopped(last, settings.patience))
+    for line in (*said, *_summary(metrics, experiment, output)):
         say(line)
 
 
@@ -182,14 +197,14 @@ def _observed(experiment: Experiment) -> str:
     import numpy as np
 
     n = experiment.n_observed
-    where = f"{n} labels observed in training"
+    where = f"{n or 'No'} labels observed in training"
     if n:
         seen = experiment.observed[experiment.observed >= 0]
         values, counts = np.unique(seen, return_counts=True)
         each = ", ".join(f"{c} of class {v}" for v, c in zip(values, counts, strict=True))
         where += f" ({each})"
-    others = " All other labels only score the result." if experiment.train.classes else ""
-    return f"{where}.{others}"
+    left = "All other labels" if n else "Labels"
+    return f"{where}." + (f" {left} only score the result." if experiment.train.classes else "")
 
 
 def _settings(experiment: Experiment, **given: Any) -> "Settings":
@@ -199,27 +214,37 @@ def _settings(experiment: Experiment, **given: Any) -> "Settings":
         ArgumentError: a setting out of its range, or more components than images.
     """
     from gmvae import Settings
+    from gmvae.restarts import check_components
 
     if given["n_components"] is None:
         given["n_components"] = experiment.n_components
-    n_images = len(experiment.train)
-    if given["n_components"] > n_images:
-        raise ArgumentError(
-            f"`--components` expected at most the number of images, {n_images}; got "
-            f"{given['n_components']}. Choose fewer, or train on more images."
-        )
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    check_components(
+        [settings.n_components],
+        experiment.train,
+        settings,
+        experiment.observed,
+        experiment.held_out,
+    )
+    return settings
 
 
 def _fit(
     experiment: Experiment, settings: "Settings", restarts: int, jobs: int | None, device: str
-) -> tuple["Fit", tuple["Restart", ...]]:
+) -> tuple["Fit", tuple["Restart", ...], "Progress"]:
+    """The kept run, what became of each, and the last epoch of the kept one."""
     from gmvae.restarts import fit_restarts
 
     from .progress import progress
 
-    with progress() as callback:
-        return fit_restarts(
+    last: dict[int, Progress] = {}
+    with progress() as show:
+
+        def callback(now: "Progress") -> None:
+            last[now.restart] = now
+            show(now)
+
+        result, runs = fit_restarts(
             experiment.train,
             settings,
             restarts,
@@ -229,6 +254,8 @@ def _fit(
             device=device,
             n_jobs=jobs,
         )
+    kept = next(i for i, run in enumerate(runs, start=1) if _is_kept(run, result))
+    return result, runs, last[kept if restarts > 1 else 0]
 
 
 def _training(
@@ -284,9 +311,23 @@ def _comparison(result: "Fit", runs: tuple["Restart", ...]) -> list[str]:
             figures = "diverged"
         else:
             figures = f"held-out objective {run.objective:.2f}, ELBO {run.elbo:.2f}"
-        kept = " (kept)" if run.objective == -result.figures["loss"] else ""
+        kept = " (kept)" if _is_kept(run, result) else ""
         lines.append(f"Restart {number}, seed {run.seed}: {figures}{kept}")
     return lines
+
+
+def _is_kept(run: "Restart", result: "Fit") -> bool:
+    return run.objective == -result.figures["loss"]
+
+
+def _stopped(last: "Progress", patience: int) -> list[str]:
+    """A line where the last epoch came before its time."""
+    if last.epoch == last.epochs:
+        return []
+    return [
+        f"Stopped early, after {last.epoch} of {last.epochs} epochs: epoch "
+        f"{last.epoch - patience} had the best held-out objective, and its model is kept."
+    ]
 
 
 def _summary(metrics: Mapping[str, Any], experiment: Experiment, output: Path) -> list[str]:
@@ -297,8 +338,8 @@ def _summary(metrics: Mapping[str, Any], experiment: Experiment, output: Path) -
     if metrics["acc"] is not None:
         lines.append(f"Accuracy with components matched to classes: {metrics['acc']:.3f}")
     unit = "nats an image" if metrics["likelihood_normalised"] else "no normalised density"
-    bounds = f"{-metrics['train_elbo']:.1f} on train, {-metrics['elbo']:.1f} on the scored images"
-    lines.append(f"-ELBO: {bounds} ({unit})")
+    bounds = f"{metrics['train_elbo']:.1f} on train, {metrics['elbo']:.1f} on the scored images"
+    lines.append(f"ELBO: {bounds} ({unit}; the higher, the better)")
     lines.append(f"Model, figures and pictures: {output}")
     source = "" if output == options.DEFAULT_RUN else f" --model {output}"
     return [*lines, f"Next: gmvae classify{source}"]

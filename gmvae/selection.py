@@ -17,11 +17,11 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Generator
 
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, TrainingError
+from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.gmvae import GMVAE
 from gmvae.metrics import effective_number
 from gmvae.recipe import Settings, hold_out
-from gmvae.restarts import Job, n_cores, run_jobs, seeds_from
+from gmvae.restarts import Job, check_components, n_cores, run_jobs, seeds_from
 from gmvae.training import Callback
 
 
@@ -82,7 +82,8 @@ def compare_components(
         n_jobs: how many runs at a time, as for :func:`~gmvae.restarts.fit_restarts`.
 
     Raises:
-        ArgumentError: no number, a repeated one, or nothing to hold out.
+        ArgumentError: no number, a repeated one, or one above the number of images.
+        ContentError: too few images to hold some out.
         TrainingError: every run of some K diverged.
 
     References:
@@ -94,12 +95,13 @@ def compare_components(
         raise ArgumentError(f"`numbers` expected distinct numbers; got {list(numbers)}.")
     if n_restarts < 1:
         raise ArgumentError(f"`n_restarts` expected at least 1; got {n_restarts}.")
+    check_components(numbers, images, settings, held_out=held_out)
     if held_out is None:
         images, _, held_out = hold_out(images, settings)
     if held_out is None:
-        raise ArgumentError(
-            f"`held_out` expected images to measure on; got {settings.held_out} of the set, "
-            "which is none."
+        raise ContentError(
+            f"`{images.name}` expected images enough to hold {settings.held_out:.0%} of them out, "
+            f"to measure on; got {len(images)}. Add images."
         )
     device = torch.device(device)
     seeds = seeds_from(settings.seed, n_restarts)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from gmvae_cli import app, errors, experiment, options, output, progress
+from gmvae_cli import app, errors, experiment, options, output, progress, train
 
 from gmvae import GMVAE, Images, load
 from gmvae.errors import ArgumentError, ContentError
@@ -264,8 +264,45 @@ def test_train_says_what_it_saw_and_what_comes_next(
     assert lines[0].startswith("6 labels observed in training (2 of class 1, 2 of class 4, 2 of")
     assert any("the training images themselves but the 6 observed ones" in line for line in lines)
     assert any(line.startswith("Accuracy of Predicted_Label: ") for line in lines)
+    figures = json.loads(Path("deep/run/metrics.json").read_text())
+    bounds = f"{figures['train_elbo']:.1f} on train, {figures['elbo']:.1f} on the scored images"
+    assert f"ELBO: {bounds} (no normalised density; the higher, the better)" in lines
+    assert not any(line.startswith("Stopped early") for line in lines)
     assert any("deep/run" in line for line in lines)
     assert lines[-1] == "Next: gmvae classify --model deep/run"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("restarts", ["1", "2"])
+def test_train_says_that_it_stopped_early(
+    restarts: str, digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At this rate the first epoch is hardly ever bettered, and one without that is enough."""
+    data = save(tmp_path / "digits.npz", digits)
+    arguments = ["train", data, "--lr", "0.3", "--patience", "1", "--epochs", "40"]
+    arguments += ["--warmup-epochs", "1", "--restarts", restarts, "--jobs", "1", "-o", "run"]
+    assert app.run(arguments) == 0
+    shown = capsys.readouterr().out
+    with Path("run/history.csv").open(newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file) if row["phase"] == "joint"]
+    best, n = 1 + int(np.argmin(losses)), len(losses)
+    assert f"Stopped early, after {n} of 40 epochs: epoch {best} had the best" in shown
+
+
+def test_nothing_observed_leaves_no_other_labels(digits: Images, tmp_path: Path) -> None:
+    source = save(tmp_path / "digits.npz", digits)
+    assert train._observed(prepared(data=source)) == (
+        "No labels observed in training. Labels only score the result."
+    )
+    bare = save(tmp_path / "bare.npz", Images(digits.pixels))
+    assert train._observed(prepared(data=bare)) == "No labels observed in training."
+
+
+def test_the_help_explains_every_phase(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["train", "--help"]) == 0
+    explained = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    with (named_run / "history.csv").open(newline="") as file:
+        assert {row["phase"] for row in csv.DictReader(file)} <= explained
 
 
 def test_classify_writes_labels_components_and_probabilities(
@@ -443,8 +480,8 @@ def test_a_folder_that_cannot_be_written_is_refused_first(
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)  # root may write everywhere
-    assert app.run(["train", "-o", str(tmp_path / "run")]) == 2
-    assert "cannot be written (Permission denied)" in one_line(capsys)
+    assert app.run(["train", "-o", "run"]) == 2
+    assert f"got run, and {tmp_path} cannot be written (Permission denied)" in one_line(capsys)
 
 
 # Errors
@@ -488,16 +525,20 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["train", "digits", "--classes", "one"], "1,4,8"),
         (["train", "digits", "--labels", "9999"], "9999"),
         (["train", "digits", "--epochs", "0"], "--epochs"),
-        (["train", "digits", "--lr", "-1"], "`--lr` expected above 0"),
+        (["train", "digits", "--epochs", "-7"], "-7"),
+        (["train", "digits", "--lr", "-1"], "`--lr` expected above 0; got -1.0. Change or leave"),
         (["train", "emnist"], "`DATA` expected"),
         (["train", "absent.npz"], "`DATA` expected a path that exists"),
+        (["train", "digits", "--val", "absent.npz"], "`--val` expected a path that exists"),
+        (["train", "digits", "--val", "emnist"], "`--val` expected digits"),
         (["train", "digits", "--labels", "9999"], "`--labels` expected 0 to "),
         (["train", "digits", "--classes", "77"], "`--classes` expected some of 0, 1"),
-        (["train", "digits", "--covariance", "round"], "spherical"),
-        (["train", "digits", "--device", "abacus"], "abacus"),
-        (["train", "--output", "file/run"], "is a file"),
+        (["train", "digits", "--covariance", "round"], "'--covariance': 'round' is not one of"),
+        (["train", "digits", "--device", "abacus"], "can reach; got 'abacus'. Leave it out"),
+        (["train", "--output", "file/run"], "got file/run, where "),
         (["train", "--output", "file"], "got the file"),
-        (["train", "--config", "absent.toml"], "absent.toml"),
+        (["train", "--config", "absent.toml"], "got absent.toml, which does not exist. Check"),
+        (["train", "--config", "."], "which is a folder"),
         (["train", "--bogus"], "No such option: --bogus. See `gmvae train --help`."),
         (["train", "--component", "3"], "--component. Did you mean --components? See"),
         (["train", "--warmup", "3"], "--warmup. Did you mean --warmup-epochs? See"),
@@ -505,28 +546,51 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["classify", "--models", "run"], "Did you mean --model? See"),
         (["tarin"], "See `gmvae --help`."),
         (["classify", "--model", "absent"], "gmvae train"),
-        (["classify", "--model", "absent", "--output", "file"], "--force"),
+        (["classify", "--model", "absent", "--output", "file.csv"], "--force"),
+        (["classify", "--output", "vae.txt"], "expected a .csv file; got vae.txt. Rename it."),
+        (["reconstruct", "--output", "vae.csv"], "expected a .npz file; got vae.csv"),
+        (["evaluate", "--output", "figures"], "expected a .json file; got figures"),
         (["sample", "--output", "samples.gif"], ".png or .npz"),
     ],
 )
 def test_options_and_paths_that_are_wrong_are_one_line_and_exit_2(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "file").touch()
+    for name in ("file", "file.csv"):
+        (tmp_path / name).touch()
     assert app.run(arguments) == 2
     assert words in one_line(capsys)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "file.csv"]
 
 
 def test_more_components_than_images(
     digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = save(tmp_path / "few.npz", digits.subset(slice(0, 5)))
-    assert app.run(["train", data, "--components", "6"]) == 2
+    data = save(tmp_path / "few.npz", digits.subset(slice(0, 20)))
+    assert app.run(["train", data, "--components", "20"]) == 2
     shown = capsys.readouterr()
-    assert "`--components` expected at most the number of images, 5; got 6" in shown.err
+    assert "`--components` expected at most the number of images to train on, 19" in shown.err
+    assert "(20 less 1 held out); got 20." in shown.err
     assert shown.out == ""  # nothing about labels before the error
     assert [path.name for path in tmp_path.iterdir()] == ["few.npz"]
+
+
+def test_select_checks_every_number_before_it_trains(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "few.npz", digits)
+    assert app.run(["select", data, "--components", "2,400"]) == 2
+    line = one_line(capsys)  # and so no progress of the two components
+    assert "`--components` expected at most the number of images to train on, 57" in line
+    assert "(60 less 3 held out); got 400." in line
+
+
+def test_select_needs_images_to_hold_out(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "few.npz", digits.subset(slice(0, 5)))
+    assert app.run(["select", data, "--components", "2"]) == 1
+    assert "`few.npz` expected images enough to hold 5% of them out" in one_line(capsys)
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -536,14 +600,17 @@ def test_a_second_set_of_another_shape_is_refused_before_training(
     data = save(tmp_path / "data.npz", digits)
     labels = {"labels": np.arange(6)} if labelled else {}
     np.savez(tmp_path / "val.npz", data=np.zeros((6, 9, 9), np.uint8), **labels)
-    assert app.run(["train", data, "--val", "val.npz"]) == 2
+    assert app.run(["train", data, "--val", "val.npz"]) == 1
     assert "`--val` expected images of shape (1, 8, 8), as in data.npz" in one_line(capsys)
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ArgumentError("`n_components` expected 2; got 1."), "`--components` expected 2; got 1."),
+        (
+            ArgumentError("`n_components` expected 2; got 1."),
+            "`--components` expected 2; got 1. Change or leave out --components.",
+        ),
         (
             ArgumentError("`classes` expected labels. Leave `classes` out."),
             "`--classes` expected labels. Leave `--classes` out.",
@@ -580,12 +647,10 @@ def test_names_in_errors_are_options_that_exist(capsys: pytest.CaptureFixture[st
 def test_every_setting_of_train_has_its_option_in_errors() -> None:
     import inspect
 
-    from gmvae_cli.train import train
-
     from gmvae.recipe import Settings
 
     settings = {field.name for field in dataclasses.fields(Settings)}
-    for name in settings & set(inspect.signature(train).parameters):
+    for name in settings & set(inspect.signature(train.train).parameters):
         assert name in errors.TYPED, name
 
 
@@ -736,6 +801,7 @@ def test_select_compares_numbers_of_components(
     best = max((two, three), key=lambda found: round(found["stability"], 2))
     assert f"Most stable: {best['n_components']} components." in shown
     assert f"{three['stability']:.3f}" in shown
+    assert "no normalised density" in shown
 
 
 @pytest.mark.parametrize("text", ["", "0", "3-2", "2,2", "a", "2-", "-2", "1-2-3", "2,,3"])

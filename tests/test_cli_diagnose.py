@@ -1,6 +1,7 @@
 """``gmvae diagnose``: what it prints, writes and returns."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from gmvae_cli import app, diagnose
 from toys import SHAPE, tiny
 
 from gmvae import arviz_bridge
+from gmvae.diagnostics.verdict import QUESTIONS, Check, Threshold
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def run(tmp_path):
 
 def test_it_prints_and_writes_the_verdict(run, tmp_path, capsys):
     assert run("--predictive-images", "2") == 0
-    assert "Verdict: fail" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Verdict: fail" in shown
+    assert all(question in shown for question in QUESTIONS.values())
     written = {path.name for path in (tmp_path / "found").iterdir()}
     pictures = {"khat.png", "predictive.png", "ranks_simulated.png", "reliability.png"}
     assert written == {"verdict.json", "draws.nc"} | pictures
@@ -55,6 +59,23 @@ def test_a_mixture_with_a_posterior_is_written_too(run, tmp_path, monkeypatch):
     assert run("--mixture", "4") == 0
     posterior = arviz_bridge.read(tmp_path / "found" / "draws.nc")["posterior"]
     assert posterior["weights"].shape == (1, 25, 4)
+
+
+@pytest.mark.parametrize("modes", [None, [1, 1], [1, 2]])
+@pytest.mark.parametrize("figure", [0.0, 0.01])
+def test_what_the_words_of_the_table_mean_is_said_below_it(modes, figure, capsys):
+    limits = Threshold(0.05, 0.001, "here")
+    checks = (
+        Check("guide", "ranks", figure, limits, lenient=True),
+        Check("model", "ink", figure, limits),
+    )
+    reference = None if modes is None else SimpleNamespace(modes=np.array(modes))
+    diagnose._print("some", SimpleNamespace(checks=checks, reference=reference))
+    shown = capsys.readouterr().out
+    assert ("look*" in shown) == ("counts as look" in shown) == (figure == 0.0)
+    assert ("The model fails" in shown) == (figure == 0.0)
+    assert "The guide fails" not in shown
+    assert ("Several modes: " in shown) == (modes == [1, 2])
 
 
 @pytest.mark.parametrize(

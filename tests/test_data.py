@@ -375,6 +375,12 @@ def bad_pickled_npz(path):
     return "bad.npz"
 
 
+def bad_truncated(path):
+    np.savez(path / "bad.npz", data=BYTES)
+    (path / "bad.npz").write_bytes((path / "bad.npz").read_bytes()[:-60])
+    return "bad.npz"
+
+
 def bad_header(path):
     np.save(path / "bad.npy", BYTES)
     (path / "bad.npy").write_bytes((path / "bad.npy").read_bytes().replace(b"}", b"("))
@@ -419,14 +425,16 @@ def bad_picture(path):
     ("write", "exception", "message"),
     [
         (bad_label_key, ContentError, "under the name `labels`; got `label`"),
-        (bad_pickled_npy, ContentError, "`bad.npy` expected arrays of numbers; got objects or a"),
-        (bad_pickled_npz, ContentError, "`bad.npz` expected arrays of numbers; got objects or a"),
+        (bad_pickled_npy, ContentError, "`bad.npy` expected arrays of numbers; got Python objects"),
+        (bad_pickled_npz, ContentError, "`bad.npz` expected arrays of numbers; got Python objects"),
         (bad_keys, ContentError, r"expected an array `data` .*; got images, y\."),
         (bad_labels, ContentError, r"expected labels of shape \(5,\)"),
-        (bad_bytes("bad.npz", b""), ContentError, "damaged file"),
-        (bad_bytes("bad.npy", b"no array"), ContentError, "damaged file"),
-        (bad_header, ContentError, "damaged file"),
-        (bad_bytes("bad.npz", b"PK\3\4 no zip"), ContentError, "damaged file"),
+        (bad_bytes("bad.npz", b""), ContentError, "a file that is no .npz, whatever its name"),
+        (bad_bytes("bad.npz", b"1,2,3"), ContentError, "a file that is no .npz, whatever its name"),
+        (bad_bytes("bad.npy", b"no array"), ContentError, "a file that is no .npy, whatever its"),
+        (bad_header, ContentError, "a damaged or incomplete file"),
+        (bad_truncated, ContentError, "a damaged or incomplete file"),
+        (bad_bytes("bad.npz", b"PK\3\4 no zip"), ContentError, "a damaged or incomplete file"),
         (bad_bytes("x.idx", b""), ContentError, "`x.idx` expected an IDX file"),
         (bad_bytes("x.idx", b"\0\0"), ContentError, "expected an IDX file"),
         (bad_bytes("x.idx", b"\1\0" + idx(BYTES)[2:]), ContentError, "expected an IDX file"),
@@ -449,7 +457,7 @@ def bad_picture(path):
             r"\(4, 6, 1\) as a.png; got \(6, 4, 1\) in b.png",
         ),
         (bad_picture, ContentError, "`b.png` expected a picture"),
-        (bad_bytes("notes.txt", b"x"), ArgumentError, "`source` expected digits, mnist, .*notes"),
+        (bad_bytes("notes.txt", b"x"), ArgumentError, "notes.txt', a file of another kind"),
         (lambda path: "absent.npz", FileNotFoundError, "expected a path that exists; got .*absent"),
         (lambda path: "no/such/folder", FileNotFoundError, "expected a path that exists"),
     ],
@@ -547,7 +555,7 @@ def fail(error):
 def test_a_failed_download_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, error, reason):
     fake_torchvision(monkeypatch, MNIST=fail(error))
     with pytest.raises(FileNotFoundError, match=f"`mnist` .*{reason}.*--data-root") as caught:
-        load("mnist", root=tmp_path)
+        load("mnist", root=tmp_path / "mistyped" / "root")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 

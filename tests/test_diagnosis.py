@@ -18,6 +18,7 @@ from gmvae.diagnostics.model_checks import (
     statistics,
     weight_mismatch,
 )
+from gmvae.diagnostics.pictures import _from_one
 from gmvae.diagnostics.report import _enough_components
 from gmvae.diagnostics.verdict import khat_threshold
 from gmvae.errors import ArgumentError
@@ -115,7 +116,11 @@ def test_a_low_figure_is_good_where_good_is_below_bad(figure, status):
 def test_a_high_figure_is_good_where_good_is_above_bad():
     limits = Threshold(0.05, 0.001, "here")
     assert [limits.status(f) for f in (0.5, 0.01, 1e-5)] == ["pass", "look", "fail"]
-    assert Check("guide", "p", 0.0, limits, lenient=True).status == "look"
+    spared = Check("guide", "p", 0.0, limits, lenient=True)
+    assert spared.status == "look"
+    assert "counts as look" in spared.as_dict()["spared"]
+    for figure in (0.01, 0.5):  # nothing was spared that would not fail
+        assert Check("guide", "p", figure, limits, lenient=True).as_dict()["spared"] is None
     assert Check("guide", "p", 0.0).status == "note"
     assert Check("guide", "p", math.inf, limits).as_dict()["figure"] is None
 
@@ -215,6 +220,21 @@ def test_pictures_are_drawn(diagnosis, tmp_path):
     }
     for name, figure in drawn.items():
         figure.savefig(tmp_path / f"{name}.png")
+    lines = [text.get_text() for text in drawn["khat"].axes[0].texts]
+    limit = khat_threshold(diagnosis.tree["sample_stats"].sizes["draw"])
+    assert f"above {limit:.2f}:\nunreliable" in lines
+    assert sum(axes.get_legend() is not None for axes in drawn["predictive"].axes) <= 1
+    (legend,) = drawn["reliability"].legends
+    (axes,) = drawn["reliability"].axes
+    assert legend.get_window_extent().y1 < axes.get_window_extent().y0
+
+
+def test_latents_are_counted_from_one_in_pictures_alone(diagnosis):
+    held = diagnosis.nuts_tree["posterior"]
+    shown = _from_one(diagnosis.nuts_tree)["posterior"]
+    assert held["latent"].values.tolist() == [0, 1]
+    assert shown["latent"].values.tolist() == [1, 2]
+    np.testing.assert_array_equal(shown["z"], held["z"])
 
 
 def test_a_posterior_of_the_mixture_joins_the_tree_and_the_verdict(monkeypatch):

@@ -296,6 +296,9 @@ def test_candidates_show_every_run_and_both_measures():
     (line,) = above.get_lines()
     assert np.array_equal(line.get_ydata(), [0.4, np.nan], equal_nan=True)
     dots = [dot for dot in below.get_lines() if dot.get_marker() == "o"]
+    assert "no normalised density" not in below.get_ylabel()
+    grey = plots.candidates([2], [(-5.0, -4.0)], [0.1], [0.4], normalised=False)
+    assert "no normalised density" in grey.axes[1].get_ylabel()
     assert [list(dot.get_ydata()) for dot in dots] == [[-5.0, -4.0], [-3.0, -3.5]]
     means = below.containers[0].lines[0]
     assert list(means.get_ydata()) == [-4.5, -3.25]

@@ -10,7 +10,7 @@ from toys import random_images, tiny
 
 from gmvae import recipe
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, TrainingError
+from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.metrics import effective_number
 from gmvae.recipe import Settings, fit, hold_out
 from gmvae.selection import Candidate, compare_components, most_stable, pruned
@@ -91,12 +91,17 @@ def test_without_stability_there_is_no_most_stable():
         ({"numbers": []}, r"`numbers` expected distinct numbers; got \[\]"),
         ({"numbers": [2, 2]}, r"`numbers` expected distinct numbers; got \[2, 2\]"),
         ({"n_restarts": 0}, "`n_restarts` expected at least 1; got 0"),
-        ({"settings": Settings(held_out=0.0)}, "`held_out` expected images to measure on"),
+        ({"numbers": [2, 9999]}, "`n_components` expected at most the number of images to train"),
     ],
 )
 def test_what_cannot_be_compared(three_patterns, changes, fragment):
     with pytest.raises(ArgumentError, match=fragment):
         compare_components(three_patterns, **({"numbers": [2]} | changes))
+
+
+def test_too_few_images_to_hold_some_out(three_patterns):
+    with pytest.raises(ContentError, match="expected images enough to hold 5% of them out"):
+        compare_components(three_patterns.subset(slice(0, 5)), [2])
 
 
 @pytest.mark.usefixtures("brief")

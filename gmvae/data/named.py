@@ -86,8 +86,9 @@ def _download(name: str, root: Path) -> None:
         # RuntimeError: "operator torchvision::nms does not exist", beside another build of torch.
         from torchvision import datasets
 
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as workshop:
+        # A root that may be a slip of the pen is made only once there is something to put there.
+        around = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=around) as workshop:
             getattr(datasets, folder)(workshop, download=True)
             (root / folder / "raw").mkdir(parents=True, exist_ok=True)
             for path in (Path(workshop) / folder / "raw").iterdir():

@@ -19,6 +19,9 @@ from gmvae.errors import ContentError
 
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
+# What files of NumPy begin with; an .npz file is a zip archive.
+NUMPY_MAGIC = {".npz": b"PK", ".npy": b"\x93NUMPY"}
+
 # The third byte of an IDX file names the type of its values; all are big-endian.
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -53,8 +56,7 @@ def read_numpy(path: Path) -> Images:
     # All that damage raises; NumPy's own words on it, and on objects, recommend unpickling.
     except (ValueError, RuntimeError, EOFError, TokenError, BadZipFile, zlib.error) as error:
         raise ContentError(
-            f"`{path.name}` expected arrays of numbers; got objects or a damaged file. "
-            "Save it again with numpy.savez(path, data=..., labels=...)."
+            f"`{path.name}` expected arrays of numbers; got {_fault(path, error)}"
         ) from error
     if "label" in names and "labels" not in names:
         raise ContentError(
@@ -66,6 +68,20 @@ def read_numpy(path: Path) -> Images:
             f"{', '.join(names) or 'none'}. Save it with numpy.savez(path, data=..., labels=...)."
         )
     return from_arrays(arrays["data"], arrays.get("labels"), name=path.name)
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """Why NumPy cannot read a file, and what to do."""
+    kind = path.suffix.lower()
+    with path.open("rb") as file:
+        if not file.read(6).startswith(NUMPY_MAGIC[kind]):
+            return (
+                f"a file that is no {kind}, whatever its name. Save it with "
+                "numpy.savez(path, data=..., labels=...)."
+            )
+    if re.search("allow_pickle|Python objects", str(error)):
+        return "Python objects. Save the pixels as one array of uint8 or float32."
+    return "a damaged or incomplete file. Copy it or save it again."
 
 
 def read_idx(path: Path) -> Images:

@@ -54,11 +54,18 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
     reader = reader_of(path)
     if path.exists() and reader:
         return reader(path)
-    # A bare word that is no file was meant as a name.
-    if path.exists() or (not reader and str(source) == path.stem):
+    kinds = "the path of an .npz, .npy or IDX file or of a folder of pictures"
+    if path.exists():
         raise ArgumentError(
-            f"`source` expected {', '.join(NAMED)}, or the path of an .npz, .npy or IDX file or "
-            f"of a folder of pictures; got {str(source)!r}. Check the name."
+            f"`source` expected {kinds}; got {str(source)!r}, a file of another kind. Save its "
+            "images with numpy.savez(path, data=..., labels=...); the name of an IDX file holds "
+            "idx or ubyte."
+        )
+    # A bare word that is no file was meant as a name.
+    if not reader and str(source) == path.stem:
+        raise ArgumentError(
+            f"`source` expected {', '.join(NAMED)}, or {kinds}; got {str(source)!r}. "
+            "Check the name."
         )
     raise FileNotFoundError(
         f"`source` expected a path that exists; got {str(source)!r}. Check the path, or name one "

@@ -16,6 +16,8 @@ from gmvae.plots.style import COLOURS, DPI
 _MOST_IMAGES = 2_000
 # A forest or a grid of pairs that still fits a page.
 _MOST_LATENTS = 6
+# Inches.
+_PAGE = 10.0
 _STATISTICS = {
     "ink": "ink",
     "row": "vertical centre",
@@ -47,15 +49,19 @@ def pictures(diagnosis: Diagnosis) -> dict[str, Figure]:
         "reliability": "How often a prediction is right",
     }
     if diagnosis.nuts_tree is not None:
-        nuts, first = diagnosis.nuts_tree, _first(diagnosis.nuts_tree)
+        nuts = _from_one(diagnosis.nuts_tree)
+        first = _first(nuts)
         found["forest"] = arviz_bridge.plot_forest(nuts, ["z"], _some_latents(nuts))
         found["rank"] = arviz_bridge.plot_rank(nuts, ["z"], first)
-        titles["forest"] = "Latents of the chosen images, by NUTS"
+        titles["forest"] = "z[image, latent] of the chosen images, by NUTS"
         titles["rank"] = f"Ranks by chain, image {first['image']}"
         if nuts["posterior"].sizes["latent"] > 1:
             found["pair"] = arviz_bridge.plot_pair(nuts, ["z"], first)
             titles["pair"] = f"Latent of image {first['image']}, by NUTS"
+    _name_lines(found["khat"], khat_threshold(n_draws))
+    _keep_first_legend(found["predictive"])
     for name, figure in found.items():
+        _house_style(figure)
         figure.set_dpi(DPI)
         if figure.get_layout_engine() is None:
             figure.set_layout_engine("constrained")
@@ -82,7 +88,7 @@ def plot_ranks(ranks: Ranks) -> Figure:
 
 def plot_reliability(curves: dict[str, Reliability]) -> Figure:
     """Accuracy against confidence, on the diagonal where the probabilities are honest."""
-    figure = Figure(figsize=(5.0, 4.6), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(5.0, 5.3), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="honest")
     for i, (name, curve) in enumerate(curves.items()):
@@ -103,8 +109,49 @@ def plot_reliability(curves: dict[str, Reliability]) -> Figure:
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper left", frameon=False)
+    # Below the axes: no corner of them is free of points for sure.
+    figure.legend(loc="outside lower center", frameon=False)
     return figure
+
+
+def _name_lines(figure: Figure, threshold: float) -> None:
+    """Say beside ArviZ's lines across a picture of k-hat what lies above them."""
+    axes = figure.axes[0]
+    axes.set_xlabel("image")
+    axes.set_ylabel("k-hat")
+    for height, name, side in ((threshold, "unreliable", "top"), (1.0, "no finite mean", "bottom")):
+        axes.annotate(
+            f"above {height:.2f}:\n{name}",
+            (1.01, height),
+            xycoords=axes.get_yaxis_transform(),
+            va=side,
+            size=8,
+        )
+
+
+def _keep_first_legend(figure: Figure) -> None:
+    """Of legends that say the same, or less, the first."""
+    legends = [legend for axes in figure.axes if (legend := axes.get_legend()) is not None]
+    for legend in legends[1:]:
+        legend.remove()
+
+
+def _house_style(figure: Figure) -> None:
+    """Letters, frame and size of a page's width, as in the other pictures."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(np.array([width, height]) * min(1.0, _PAGE / width))
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=9)
+        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            text.set_fontsize(10)
+
+
+def _from_one(tree: xr.DataTree) -> xr.DataTree:
+    """The draws with their latents counted from 1, as in the other pictures."""
+    posterior = tree["posterior"].to_dataset()
+    latent = posterior["latent"] + 1
+    return xr.DataTree.from_dict({"posterior": posterior.assign_coords(latent=latent)})
 
 
 def _statistics_tree(predictive: Predictive) -> xr.DataTree:

@@ -180,7 +180,7 @@ def diagnose(
 
 def _sorted(checks: list[Check]) -> tuple[Check, ...]:
     """The checks by topic."""
-    topics = ("guide", "model", "probabilities")
+    topics = list(verdict.QUESTIONS)
     return tuple(sorted(checks, key=lambda check: topics.index(check.topic)))
 
 

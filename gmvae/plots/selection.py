@@ -13,6 +13,7 @@ def candidates(
     log_likelihoods: Sequence[Sequence[float]],
     standard_errors: Sequence[float],
     stabilities: Sequence[float | None],
+    normalised: bool = True,
 ) -> Figure:
     """What speaks for each number of components: stability above, likelihood below.
 
@@ -21,6 +22,7 @@ def candidates(
         log_likelihoods: for each, those of its runs, in nats an image.
         standard_errors: for each, that of the mean over images, in nats.
         stabilities: for each, the mean adjusted Rand index of its runs; None for one run.
+        normalised: whether the likelihoods are of a normalised density.
     """
     figure = Figure(figsize=(7.0, 6.0), dpi=DPI, layout="constrained")
     figure.suptitle("Numbers of components, on held-out images", x=0.01, ha="left", weight="bold")
@@ -32,7 +34,8 @@ def candidates(
     below.errorbar(numbers, means, standard_errors, fmt="-", capsize=3, color=COLOURS[1])
     for number, found in zip(numbers, log_likelihoods, strict=True):
         below.plot([number] * len(found), found, "o", color=COLOURS[1], alpha=0.6)
-    below.set_ylabel("log-likelihood (nats an image)")
+    density = "" if normalised else ",\nno normalised density"
+    below.set_ylabel(f"log-likelihood (nats an image{density})")
     below.set_xlabel("components")
     below.set_xticks(list(numbers))
     for axes in (above, below):
