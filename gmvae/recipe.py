@@ -22,7 +22,7 @@ clusters are found first, where they are easy to see, and the model is organised
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -36,6 +36,7 @@ from gmvae.contrast import contrastive_loss
 from gmvae.data import Images
 from gmvae.errors import ArgumentError
 from gmvae.gmvae import GMVAE, Config, build_assigner
+from gmvae.guide import Guide
 from gmvae.likelihood import LikelihoodName
 from gmvae.metrics import effective_number
 from gmvae.model import Assignment
@@ -57,6 +58,7 @@ from gmvae.start import (
     find_clusters,
     place,
     principal_axes,
+    refined,
 )
 from gmvae.training import Callback, Metrics, Progress, Schedule, train
 from gmvae.views import AUGMENTATIONS, Augmentation, View
@@ -178,7 +180,7 @@ _SHARPEN = _Length(epochs=10, steps=150, batch_size=512, lr=1e-3)
 _PLACE = _Length(epochs=4, steps=120, batch_size=256, lr=1e-3, kl_weight=100.0)
 # The closest two means, in units of the components' standard deviation.
 _GAP = 5.0
-_JOIN = _Length(epochs=12, steps=2_000, batch_size=128, lr=2e-3, most_epochs=120)
+_JOIN = _Length(epochs=12, steps=1_500, batch_size=128, lr=2e-3, most_epochs=120)
 
 
 def fit(
@@ -244,6 +246,35 @@ def hold_out(
     return images.subset(kept), observed[kept], images.subset(np.sort(rows))
 
 
+def check_components(
+    numbers: Sequence[int],
+    images: Images,
+    settings: Settings,
+    observed: np.ndarray | None = None,
+    held_out: Images | None = None,
+) -> None:
+    """Refuse, before any run, more components than there are images to train on.
+
+    Args:
+        numbers: of components, at least one.
+        images: N images.
+        settings: for the share that is held out.
+        observed: as for ``fit``.
+        held_out: as for ``fit``; None where a part of ``images`` is held out.
+
+    Raises:
+        ArgumentError: one of the numbers is too large.
+    """
+    kept = images if held_out is not None else hold_out(images, settings, observed)[0]
+    if max(numbers) > len(kept):
+        n_held_out = len(images) - len(kept)
+        less = f" ({len(images)} less {n_held_out} held out)" if n_held_out else ""
+        raise ArgumentError(
+            f"`n_components` expected at most the number of images to train on, {len(kept)}{less}; "
+            f"got {max(numbers)}. Choose fewer, or train on more images."
+        )
+
+
 class _Run:
     """One call of :func:`fit`: what its phases share."""
 
@@ -256,11 +287,7 @@ class _Run:
         callback: Callback | None,
         device: torch.device,
     ) -> None:
-        if settings.n_components > len(images):
-            raise ArgumentError(
-                f"`n_components` expected at most the number of images, {len(images)}; "
-                f"got {settings.n_components}."
-            )
+        check_components([settings.n_components], images, settings, observed, held_out)
         # A set that is given takes the place of a part.
         share = settings.held_out if held_out is None else 0.0
         images, observed, part = hold_out(
@@ -285,14 +312,14 @@ class _Run:
     def fit(self) -> Fit:
         """The five phases, in order."""
         known = self._known_components()
-        representation = beside(self._warm_up(), self._pixels())
-        clusters = self._start(representation, known)
-        clusters = self._assign(clusters)
+        learned, pixels = self._warm_up(), self._pixels()
+        clusters = self._start(learned, pixels, known)
+        clusters = self._assign(clusters, known)
         # The features have learned what they can. The rest of q(y | x) goes on; to train them
         # too would double the time of a step.
         features = self.assigner.features.requires_grad_(False)
         self.assigner.eval()
-        self._place(representation, clusters)
+        self._place(beside(learned, pixels), clusters)
         self.assigner.features = Frozen(features, features.n_features)
         self._join(known)
         self.assigner.features = features
@@ -307,6 +334,14 @@ class _Run:
             return None
         components = np.where(self.observed >= 0, np.searchsorted(self.classes, self.observed), -1)
         return torch.as_tensor(components, device=self.device)
+
+    def _classification(self, known: Tensor | None, weight: float) -> list[Regulariser]:
+        """The term on labelled images, where there are any."""
+        if known is None or weight == 0:
+            return []
+        rows = torch.nonzero(known >= 0).squeeze(-1)
+        x = self.images.tensor(rows.cpu().numpy()).to(self.device)
+        return [Classification(weight, x, known[rows], self.view, self.generator)]
 
     def _warm_up(self) -> Array:
         """Phase 1: a representation of every image, (N, W)."""
@@ -357,20 +392,25 @@ class _Run:
         mean, axes = (torch.as_tensor(a, device=self.device) for a in principal_axes(pixels))
         return self._represent(lambda x: (coarse(x).flatten(1) - mean) @ axes.mT)
 
-    def _start(self, representation: Array, known: Tensor | None) -> Indices:
+    def _start(self, learned: Array, pixels: Array, known: Tensor | None) -> Indices:
         """Phase 2: the clusters of the representation."""
         clusters = find_clusters(
-            representation,
+            beside(learned, pixels),
             self.settings.n_components,
             self.rng,
             None if known is None else known.cpu().numpy(),
         )
+        if len(self.images) > N_CLUSTERED:
+            # Not all of them were looked at. Among more, the pixels can be given more to say.
+            clusters = refined(beside(learned, pixels, share=1.0), clusters, self.rng)
         self._report(Progress("start", 1, 1))
         return clusters
 
-    def _assign(self, clusters: Indices) -> Indices:
+    def _assign(self, clusters: Indices, known: Tensor | None) -> Indices:
         """Phase 3: q(y | x) learns the clusters from views; then what it makes of them."""
         assigner = self.assigner
+        # With the exact assignment the guide that is trained has no q(y | x) to be told of labels.
+        finder = Guide(self.gmvae.guide.encoder, assigner)
 
         def fitted(x: Tensor, y: Tensor, size: int) -> Tensor:
             logits = assigner(self.view(x, self.generator))
@@ -382,7 +422,14 @@ class _Run:
 
         y = torch.as_tensor(clusters, device=self.device)
         self._train(fitted, assigner.parameters(), _ASSIGN, y=y, phase="assignment")
-        self._train(sharpened, assigner.parameters(), _SHARPEN, phase="sharpening")
+        self._train(
+            sharpened,
+            assigner.parameters(),
+            _SHARPEN,
+            guide=finder,
+            regularisers=self._classification(known, 1.0),
+            phase="sharpening",
+        )
         return np.asarray(self._represent(assigner, assigner).argmax(-1))
 
     def _represent(self, query: Callable[[Tensor], Tensor], *modules: nn.Module) -> Array:
@@ -423,17 +470,7 @@ class _Run:
             regularisers.append(
                 Agreement(settings.agreement_weight, prior, self.view, self.generator)
             )
-        if known is not None and settings.classification_weight:
-            rows = torch.nonzero(known >= 0).squeeze(-1)
-            regularisers.append(
-                Classification(
-                    settings.classification_weight,
-                    self.images.tensor(rows.cpu().numpy()).to(self.device),
-                    known[rows],
-                    self.view,
-                    self.generator,
-                )
-            )
+        regularisers += self._classification(known, settings.classification_weight)
         phase = dataclasses.replace(
             _JOIN,
             batch_size=settings.batch_size,
@@ -525,6 +562,7 @@ class _Run:
         epochs: int | None = None,
         *,
         phase: str,
+        guide: Guide | None = None,
         **more: Any,
     ) -> None:
         """Train ``parameters`` for that length, or for ``epochs`` where they are given."""
@@ -532,7 +570,7 @@ class _Run:
         enough = min(math.ceil(length.steps / n_batches), length.most_epochs)
         train(
             objective,
-            self.gmvae.guide,
+            guide or self.gmvae.guide,
             parameters,
             self.images,
             length.schedule(epochs or max(length.epochs, enough)),

@@ -7,7 +7,7 @@ import dataclasses
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -130,35 +130,6 @@ def fit_restarts(
         # Read back, since a model stays in the process that trained it.
         gmvae = GMVAE.load(job.folder, device=device)
     return Fit(gmvae, best["history"], best["warnings"], best["figures"]), restarts
-
-
-def check_components(
-    numbers: Sequence[int],
-    images: Images,
-    settings: Settings,
-    observed: np.ndarray | None = None,
-    held_out: Images | None = None,
-) -> None:
-    """Refuse, before any run, more components than there are images to train on.
-
-    Args:
-        numbers: of components, at least one.
-        images: N images.
-        settings: for the share that is held out.
-        observed: as for ``fit``.
-        held_out: as for ``fit``; None where a part of ``images`` is held out.
-
-    Raises:
-        ArgumentError: one of the numbers is too large.
-    """
-    kept = images if held_out is not None else hold_out(images, settings, observed)[0]
-    if max(numbers) > len(kept):
-        n_held_out = len(images) - len(kept)
-        less = f" ({len(images)} less {n_held_out} held out)" if n_held_out else ""
-        raise ArgumentError(
-            f"`n_components` expected at most the number of images to train on, {len(kept)}{less}; "
-            f"got {max(numbers)}. Choose fewer, or train on more images."
-        )
 
 
 def seeds_from(seed: int, n: int) -> list[int]:

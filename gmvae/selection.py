@@ -20,8 +20,8 @@ from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.gmvae import GMVAE
 from gmvae.metrics import effective_number
-from gmvae.recipe import Settings, hold_out
-from gmvae.restarts import Job, check_components, n_cores, run_jobs, seeds_from
+from gmvae.recipe import Settings, check_components, hold_out
+from gmvae.restarts import Job, n_cores, run_jobs, seeds_from
 from gmvae.training import Callback
 
 

@@ -25,6 +25,7 @@ N_REFINED = 12_000
 CELLS = (5, 10, 20, 40)
 PERPLEXITY = 30.0
 N_PIXEL_AXES = 50
+PIXEL_SHARE = 0.5
 
 
 def find_clusters(
@@ -35,8 +36,8 @@ def find_clusters(
 ) -> Indices:
     """Cluster a representation, or spread known components over it.
 
-    Only up to 4,000 images are clustered, and these clusters refined among up to 12,000; each
-    other one takes the majority of its 15 nearest neighbours among them.
+    Only up to 4,000 images are clustered; each other one takes the majority of its 15 nearest
+    neighbours among them.
 
     Args:
         representation: (N, W).
@@ -58,30 +59,35 @@ def find_clusters(
         )
     if n_components == 1:
         return np.zeros(n, dtype=np.int64)
-    order = rng.permutation(n)
+    order, seed = rng.permutation(n), int(rng.integers(2**31))
     if known is not None and (known >= 0).any():
         # The known ones first: they are among the points that are looked at.
         order = order[np.argsort(known[order] < 0, kind="stable")]
-        points = representation[order]
         n_seen = max(N_CLUSTERED, int((known >= 0).sum()))
-        found = _spread(points[:n_seen], known[order][:n_seen])
+        found = _spread(representation[order[:n_seen]], known[order[:n_seen]])
     else:
-        points = representation[order]
-        seed = int(rng.integers(2**31))
-        found = _cluster(points[:N_CLUSTERED], n_components, seed)
-        found = refined(points[:N_REFINED], _extended(found, points[:N_REFINED]), seed)
-    components = np.empty(n, dtype=np.int64)
-    components[order] = _extended(found, points)
+        found = _cluster(representation[order[:N_CLUSTERED]], n_components, seed)
+    return _extended(found, representation, order)
+
+
+def _extended(found: Indices, representation: Array, order: Indices) -> Indices:
+    """The components (M,) of the first M points in this order, and the nearest ones' for the rest.
+
+    Args:
+        found: components of the first M, (M,).
+        representation: (N, W).
+        order: a permutation of the N.
+
+    Returns:
+        The component of every point, (N,).
+    """
+    seen, rest = np.split(order, [len(found)])
+    components = np.empty(len(order), dtype=np.int64)
+    components[seen] = found
+    if len(rest):
+        nearest = neighbors.KNeighborsClassifier(_n_neighbors(representation[seen]))
+        components[rest] = nearest.fit(representation[seen], found).predict(representation[rest])
     return components
-
-
-def _extended(components: Indices, points: Array) -> Indices:
-    """The components (M,) of the first M points, given to the rest by their nearest neighbours."""
-    m = len(components)
-    if m == len(points):
-        return components
-    nearest = neighbors.KNeighborsClassifier(_n_neighbors(points[:m])).fit(points[:m], components)
-    return np.concatenate([components, nearest.predict(points[m:])])
 
 
 def principal_axes(pixels: Array) -> tuple[Array, Array]:
@@ -91,14 +97,15 @@ def principal_axes(pixels: Array) -> tuple[Array, Array]:
     return found.mean_, found.components_
 
 
-def beside(representation: Array, pixels: Array) -> Array:
+def beside(representation: Array, pixels: Array, share: float = PIXEL_SHARE) -> Array:
     """A learned representation beside what the pixels say, (N, W) and (N, A) to (N, W + A).
 
     What is learned from views is blind to what they change, and so now and then to what tells two
-    kinds of image apart: a crossed 7, sheared, may pass for a 2. The pixels are not. Both parts
-    get the same variance.
+    kinds of image apart: a crossed 7, sheared, may pass for a 2. The pixels are not. Their
+    standard deviation is ``share`` of the learned part's: half of it is enough to part what that
+    one lays together, and too little to part what it holds together.
     """
-    return np.concatenate([_scaled(representation), _scaled(pixels)], axis=1)
+    return np.concatenate([_scaled(representation), share * _scaled(pixels)], axis=1)
 
 
 def _scaled(points: Array) -> Array:
@@ -151,27 +158,36 @@ def _cluster(representation: Array, n_components: int, seed: int) -> Indices:
     return np.asarray(best, dtype=np.int64)
 
 
-def refined(representation: Array, components: Indices, seed: int) -> Indices:
+def refined(representation: Array, components: Indices, rng: np.random.Generator) -> Indices:
     """Clusters (N,), their borders moved to where the modularity is larger.
 
     A clustering of a few thousand images may give a small island, say the crossed 7s, to the
     wrong side of a gap: it holds together, so no image of it leaves alone. So whole cells of
-    k-means are moved first, then single images. Cells of several sizes are tried, and of what comes
-    of them the clusters of the largest modularity are kept.
+    k-means are moved first, then single images. Cells of several sizes are tried, and of what
+    comes of them the clusters of the largest modularity are kept.
 
     Local moves on a coarse and then a fine graph are the method of Louvain (Blondel et al., *Fast
-    unfolding of communities in large networks*, 2008), with the number of clusters held.
+    unfolding of communities in large networks*, 2008), with the number of clusters held. Only up
+    to 12,000 images take part; each other one follows its 15 nearest neighbours among them.
+
+    Args:
+        representation: (N, W).
+        components: the clusters, (N,).
+        rng: chooses those images.
     """
-    n, k = len(representation), components.max() + 1
-    graph = neighbour_graph(representation)
-    tried = [components]
+    order, seed = rng.permutation(len(representation)), int(rng.integers(2**31))
+    points, found = representation[order[:N_REFINED]], components[order[:N_REFINED]]
+    n, k = len(points), components.max() + 1
+    graph = neighbour_graph(points)
+    tried = [found]
     for n_cells in (cells * k for cells in CELLS if cells * k <= n / N_NEIGHBORS):
-        cell = KMeans(n_cells, max_iter=20, random_state=seed).fit_predict(representation)
+        cell = KMeans(n_cells, max_iter=20, random_state=seed).fit_predict(points)
         member = sparse.csr_array((np.ones(n), (np.arange(n), cell)), shape=(n, n_cells))
-        majority = (member.T @ np.eye(k)[components]).argmax(axis=1)
+        majority = (member.T @ np.eye(k)[found]).argmax(axis=1)
         of_cells = moved(sparse.csr_array(member.T @ graph @ member), majority, k)
         tried.append(moved(graph, of_cells[cell], k))
-    return max(tried, key=lambda found: modularity(graph, found))
+    best = max(tried, key=lambda components: modularity(graph, components))
+    return _extended(best, representation, order)
 
 
 def moved(graph: sparse.csr_array, components: Indices, n_components: int) -> Indices:

@@ -159,7 +159,7 @@ def test_settings_out_of_range(settings, fragment):
 
 
 def test_more_components_than_images(digits):
-    with pytest.raises(ArgumentError, match="at most the number of images, 4; got 5"):
+    with pytest.raises(ArgumentError, match="at most the number of images to train on, 4; got 5"):
         fit(digits.subset(slice(0, 4)), Settings(n_components=5))
 
 

@@ -150,6 +150,50 @@ def test_parts_are_weighed_whatever_their_units(rng):
     one, other = start.beside(learned, pixels), start.beside(1e3 * learned, 1e-3 * pixels)
     assert np.allclose(one, other)
     assert one[:, :3].var(0).sum() == pytest.approx(1)
-    assert one[:, 3:].var(0).sum() == pytest.approx(1)
+    assert one[:, 3:].var(0).sum() == pytest.approx(start.PIXEL_SHARE**2)
     same = start.beside(learned, np.ones((50, 4)))
-    assert np.allclose(same[:, 3:], 1)
+    assert np.allclose(same[:, 3:], start.PIXEL_SHARE)
+
+
+def test_an_island_on_the_wrong_side_comes_home(rng):
+    """Its points hold together, so that none leaves alone: only moved as a whole it is right."""
+    centre = np.array([[0.0, 0.0], [9.0, 0.0], [2.4, 0.0]])
+    place_of = np.repeat([0, 1, 2], [300, 300, 24])
+    spread = np.where(place_of == 2, 0.25, 0.6)[:, None]
+    points = centre[place_of] + spread * rng.normal(size=(624, 2))
+    truth = np.where(place_of == 1, 1, 0)
+    wrong = np.where(place_of == 0, 0, 1)
+    graph = start.neighbour_graph(points)
+    assert adjusted_rand_score(truth, start.moved(graph, wrong, 2)) < 0.9
+    assert adjusted_rand_score(truth, start.refined(points, wrong, rng)) == 1
+
+
+def test_each_move_is_a_gain(rng):
+    """Where no single move raises the modularity, nothing moves; what has moved is such a place."""
+    points, _ = blobs(rng, n=90, k=3)
+    points += 2 * rng.normal(size=points.shape)
+    graph = start.neighbour_graph(points)
+    before = rng.integers(3, size=90)
+    after = start.moved(graph, before, 3)
+    best = start.modularity(graph, after)
+    assert best > start.modularity(graph, before)
+    assert np.array_equal(start.moved(graph, after, 3), after)
+    for node in range(90):
+        for component in range(3):
+            other = after.copy()
+            other[node] = component
+            assert start.modularity(graph, other) < best + 1e-9
+
+
+def test_no_component_is_emptied(rng):
+    """One blob that is cut in two would gain by being one."""
+    points = rng.normal(size=(200, 3))
+    cut = (np.arange(200) < 20).astype(np.int64)
+    found = start.moved(start.neighbour_graph(points), cut, 2)
+    assert np.bincount(found, minlength=2).min() >= 8
+
+
+def test_refined_clusters_reach_the_images_that_take_no_part(rng, monkeypatch):
+    monkeypatch.setattr(start, "N_REFINED", 120)
+    points, truth = blobs(rng)
+    assert np.array_equal(start.refined(points, truth, rng), truth)
