@@ -9,10 +9,12 @@ clusters are found first, where they are easy to see, and the model is organised
    contrast: :mod:`gmvae.contrast`). Without views, a wide VAE with a small KL weight, close to an
    autoencoder, gives it.
 2. ``start``: the clusters of that representation, with the pixels beside it
-   (:mod:`gmvae.start`); labels, where there are some, spread over it instead.
+   (:mod:`gmvae.start`); labels, where there are some, spread over it instead. Clusters of a part of
+   many images are then refined among more of them.
 3. ``assignment``: q(y | x) learns these clusters from views, and corrects many of them, since a
    network learns what is regular before what is not. ``sharpening``: then it maximises the mutual
-   information between an image's component and its view's (:mod:`gmvae.regularisers`).
+   information between an image's component and its view's (:mod:`gmvae.regularisers`), and the
+   probability of the labels where there are some.
 4. ``placing``: each component gets a place in the latent, and the encoder learns, under a large
    KL weight, to lay each cluster there. Without this step the latent may tangle the classes, and
    p(y | z) never comes to agree with q(y | x).

@@ -78,7 +78,7 @@ def fit_restarts(
         n_restarts: how many runs, at least 1.
         observed: as for ``fit``.
         held_out: as for ``fit``; by default the same part of ``images`` for all runs.
-        callback: told of every epoch of every run, ``restart`` 1 to ``n_restarts``.
+        callback: told of every epoch of every run, ``restart`` 1 to ``n_restarts`` (0 for one).
         device: where to train.
         n_jobs: how many runs at a time; by default as many as there are cores, and one on
             any other device than the CPU.
