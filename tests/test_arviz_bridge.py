@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -204,5 +205,10 @@ def test_the_predictive_picture_has_two_statistics_a_row(tree):
     places = {tuple(np.round(axes.get_position().p0, 2)) for axes in figure.axes}
     assert len(places) == 4
     assert len({x for x, _ in places}) == len({y for _, y in places}) == 2
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend() is not None]
+    texts = [[text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert texts == [["replicates", "observed"]]
+    colours = [to_hex(handle.get_color()) for handle in legends[0].legend_handles]
+    assert colours[0] != colours[1] == "#000000"
     width, height = figure.get_size_inches()
     assert width / height == pytest.approx(11 / 7.2, rel=0.1)
