@@ -240,19 +240,38 @@ def plot_khat(khats: ArrayLike, n_draws: int, threshold: float = 0.7) -> "Figure
 
 
 def plot_ppc(tree: xr.DataTree, var_names: Sequence[str] | None = None) -> "Figure":
-    """Densities of the variables of ``posterior_predictive``, beside those observed."""
+    """Densities of the variables of ``posterior_predictive``, beside those observed, two a row."""
+    from matplotlib.colors import to_hex
+
     n_draws = tree["posterior_predictive"].sizes["draw"]
+    names = _listed(var_names)
+    n = len(names or tree["observed_data"].data_vars)
+    rows, columns = -(-n // 2), min(n, 2)
+    size = (5.5 * columns, 3.6 * rows)
     with _quiet():
-        names = _listed(var_names)
         if is_old():
-            n = len(names or tree["observed_data"].data_vars)
-            page = {"grid": (-(-n // 2), min(n, 2)), "figsize": (5.5 * min(n, 2), 3.6 * -(-n // 2))}
-            plot = _arviz().plot_ppc(for_arviz(tree), var_names=names, textsize=10, **page)
+            page: dict[str, Any] = {"grid": (rows, columns), "figsize": size, "textsize": 10}
+            page |= {"mean": False, "legend": False}
+            plot = _arviz().plot_ppc(for_arviz(tree), var_names=names, **page)
         else:
+            page = {"col_wrap": columns, "figure_kwargs": {"figsize": size}}
             plot = _arviz().plot_ppc_dist(
-                tree, var_names=names, num_samples=n_draws, kind="kde", backend="matplotlib"
+                tree,
+                var_names=names,
+                num_samples=n_draws,
+                kind="kde",
+                backend="matplotlib",
+                **page,
             )
-    return _figure(plot)
+    figure = _figure(plot)
+    # The two lines of ArviZ draw in another order, but what is observed in black.
+    lines = {to_hex(line.get_color()) == "#000000": line for line in figure.axes[0].get_lines()}
+    shown = [lines[False], lines[True]]
+    legend = figure.axes[0].legend(shown, ["replicates", "observed"], frameon=False)
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
+    return figure
 
 
 def _psis_row(log_weights: Array) -> tuple[Array, float]:

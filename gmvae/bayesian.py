@@ -3,6 +3,7 @@
 K components, D latent dimensions, S draws.
 """
 
+import warnings
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -233,13 +234,57 @@ def wide_start(z: Tensor, n_components: int, seed: int = 0) -> tuple[Tensor, Ten
     Raises:
         ArgumentError: fewer latents than components.
     """
-    if len(z) < n_components:
-        raise ArgumentError(f"`z` expected at least {n_components} latents; got {len(z)}.")
+    _check_enough(z, n_components)
     rows = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[:n_components]
     variance = 4 * z.var(0).mean()
     eye = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     weights = torch.full_like(z[:n_components, 0], 1 / n_components)
     return weights, z[rows.to(z.device)], variance * eye.expand(n_components, -1, -1)
+
+
+def variational_start(z: Tensor, n_components: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """A start from the variational mixture of scikit-learn, the best of five by its bound.
+
+    Coordinate ascent (Bishop, *Pattern Recognition and Machine Learning*, section 10.2) switches
+    off what is not needed more surely than gradients do, which may leave a cluster split in two,
+    but knows only conjugate priors: good to start from.
+
+    Args:
+        z: latents of images, (N, D), at least K of them.
+        n_components: K.
+        seed: of the restarts.
+
+    Returns:
+        Weights (K,), means (K, D) and covariances (K, D, D).
+
+    Raises:
+        ArgumentError: fewer latents than components.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import BayesianGaussianMixture
+
+    _check_enough(z, n_components)
+    mixture = BayesianGaussianMixture(
+        n_components=n_components,
+        weight_concentration_prior_type="dirichlet_distribution",
+        weight_concentration_prior=0.5 / n_components,
+        mean_precision_prior=0.01,
+        max_iter=500,
+        n_init=5,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        # The gradients that follow go on from there.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture.fit(z.detach().double().cpu().numpy())
+    found = mixture.weights_, mixture.means_, mixture.covariances_
+    weights, means, covariances = (torch.as_tensor(part).to(z) for part in found)
+    return weights, means, covariances
+
+
+def _check_enough(z: Tensor, n_components: int) -> None:
+    if len(z) < n_components:
+        raise ArgumentError(f"`z` expected at least {n_components} latents; got {len(z)}.")
 
 
 def _site_values(prior: MixturePrior) -> dict[str, Tensor]:

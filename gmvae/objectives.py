@@ -15,6 +15,8 @@ Pyro                                  y, amortised         y, exact            p
 ``TraceMeanField_ELBO``: SVI, module  refused [4]_         summed out          mean_field
 ``RenyiELBO``: SVI                    refused [5]_         summed out          renyi
 ``RenyiELBO``: module                 refused [3]_         refused [3]_        refused
+``RenyiELBO``: Pyro's own SVI         warned of [5]_       summed out          renyi
+the same, y marked as sampled         not noticed [7]_     no site y           renyi
 ``ReweightedWakeSleep``: SVI          sampled [1]_         summed out          objective
 ``ReweightedWakeSleep``: module       refused [3]_         refused [3]_        refused
 ``Predictive``, with and without      sampled              drawn from p(y|z)   predictive
@@ -35,9 +37,14 @@ Mini-batches, ``size``                enumerated           summed out          e
 .. [4] It needs every site reparameterised, which a discrete one cannot be.
 .. [5] The gradient of a sampled y has the factor alpha / (1 - alpha) in place of its score
    function: q(y | x) does not move at alpha = 0, and wrongly elsewhere, under plausible losses.
-   ``RenyiELBO(alpha=0)`` is the importance-weighted bound, for the exact assignment alone. Pyro's
-   own SVI does not refuse it.
+   ``RenyiELBO(alpha=0)`` is the importance-weighted bound, for the exact assignment alone.
+   :meth:`gmvae.gmvae.GMVAE.svi` refuses it; ``SVI(model, guide, ...)`` made without it warns that
+   y was not enumerated, and trains wrongly.
 .. [6] Pyro's answer to enumeration in the guide.
+.. [7] Who takes that warning away, by ``poutine.infer_config``, cannot be told any more: Pyro runs
+   model and guide under ``RenyiELBO`` as it does under ``Trace_ELBO``, which trains a sampled y
+   rightly, with the same handlers, the same request for the parts of the score and gradients in
+   both. Only the objective knows, so use :meth:`gmvae.gmvae.GMVAE.svi`.
 """
 
 from pyro.infer import (

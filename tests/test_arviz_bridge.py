@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy import stats
 
 from gmvae import arviz_bridge as bridge
 from gmvae.errors import ArgumentError, ContentError
+
+EXCHANGE = pytest.mark.skipif(
+    "GMVAE_EXCHANGE" not in os.environ, reason="GMVAE_EXCHANGE names no folder"
+)
+LINE = "old" if bridge.is_old() else "new"
 
 
 def narrow_log_weights(n_images, n_draws, seed=0):
@@ -49,6 +55,19 @@ def test_constant_weights_are_the_best_there_is():
     weights, khat = bridge.psis(-123.0 + noise)
     assert np.isneginf(khat).all()
     assert np.allclose(np.exp(weights), 0.01)
+
+
+def test_the_exact_posterior_of_a_linear_gaussian_model_has_constant_weights():
+    """x = z + noise, z ~ N(0, 1): the weights are p(x), but for rounding."""
+    x, spread = np.array([[-1.0], [0.3], [2.0]]), 0.7
+    sd = (1 + spread**-2) ** -0.5
+    mean = x * sd**2 / spread**2
+    z = np.random.default_rng(0).normal(mean, sd, size=(3, 500))
+    log_joint = stats.norm.logpdf(z) + stats.norm.logpdf(x, z, spread)
+    log_weights = log_joint - stats.norm.logpdf(z, mean, sd)
+    assert np.isneginf(bridge.khat(log_weights)).all()
+    known = stats.norm.logpdf(x, scale=np.hypot(1, spread))
+    assert np.abs(log_weights - known).max() < 1e-6
 
 
 def test_constant_largest_weights_are_fine():
@@ -122,17 +141,37 @@ def test_a_written_tree_reads_as_it_was(tree, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["draws.nc"]
 
 
-@pytest.mark.skipif("GMVAE_EXCHANGE" not in os.environ, reason="GMVAE_EXCHANGE names no folder")
+@EXCHANGE
 def test_exchange_of_files_with_the_other_line(tree):
     """Read what any line wrote into the folder, and write there in this line's turn."""
     folder = Path(os.environ["GMVAE_EXCHANGE"])
-    for path in folder.iterdir():
+    for path in folder.glob("*.nc"):
         found = bridge.read(path)
         assert set(found.groups) == set(tree.groups)
         for group in tree.groups:
             xr.testing.assert_allclose(found[group].to_dataset(), tree[group].to_dataset())
         assert len(bridge.summary(found, ["z"])) == 4
-    bridge.write(tree, folder / ("old.nc" if bridge.is_old() else "new.nc"))
+    bridge.write(tree, folder / f"{LINE}.nc")
+
+
+@EXCHANGE
+def test_exchange_of_what_diagnose_writes():
+    """``test_diagnosis.py`` leaves it there, which needs torch; any line reads and rewrites it."""
+    folder = Path(os.environ["GMVAE_EXCHANGE"]) / "diagnosis"
+    draws, nuts = bridge.read(folder / "draws.nc"), bridge.read(folder / "nuts.nc")
+    few = {"image": draws["posterior"]["image"].to_numpy()[:2].tolist()}
+    one = {"image": few["image"][0]}
+    assert len(bridge.summary(draws, ["z"], few)) == 4
+    assert len(bridge.summary(draws, ["weights"])) == draws["posterior"].sizes["mixture_component"]
+    assert bridge.summary(nuts, ["z"])["r_hat"].notna().all()
+    elpd, _ = bridge.loo(draws["log_likelihood"]["x_given_mixture"].to_numpy()[0])
+    assert np.isfinite(elpd).all()
+    bridge.plot_forest(draws, ["z"], few)
+    bridge.plot_pair(draws, ["z"], one)
+    bridge.plot_rank(nuts, ["z"], {"image": int(nuts["posterior"]["image"][0])})
+    for path in folder.glob("draws-*.nc"):
+        assert bridge.read(path).identical(draws)
+    bridge.write(draws, folder / f"draws-{LINE}.nc")
 
 
 def test_what_is_no_netcdf_is_refused(tmp_path):
@@ -156,3 +195,20 @@ def test_plots_are_figures_that_pyplot_has_forgotten(tree, tmp_path):
     assert all(isinstance(figure, Figure) for figure in figures)
     assert pyplot.get_fignums() == []
     figures[0].savefig(tmp_path / "forest.png")
+
+
+def test_the_predictive_picture_has_two_statistics_a_row(tree):
+    for group in ("posterior_predictive", "observed_data"):
+        for name in ("row", "column", "distance"):
+            tree[group][name] = tree[group]["ink"]
+    figure = bridge.plot_ppc(tree)
+    places = {tuple(np.round(axes.get_position().p0, 2)) for axes in figure.axes}
+    assert len(places) == 4
+    assert len({x for x, _ in places}) == len({y for _, y in places}) == 2
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend() is not None]
+    texts = [[text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert texts == [["replicates", "observed"]]
+    colours = [to_hex(handle.get_color()) for handle in legends[0].legend_handles]
+    assert colours[0] != colours[1] == "#000000"
+    width, height = figure.get_size_inches()
+    assert width / height == pytest.approx(11 / 7.2, rel=0.1)

@@ -9,7 +9,13 @@ from pyro.infer import SVI, Predictive, Trace_ELBO, TraceEnum_ELBO
 from toys import SMALL as SHAPE
 from toys import SmallLinear, small_pair, three_clusters
 
-from gmvae.bayesian import BayesianGuide, BayesianMixturePrior, DrawnMixture, wide_start
+from gmvae.bayesian import (
+    BayesianGuide,
+    BayesianMixturePrior,
+    DrawnMixture,
+    variational_start,
+    wide_start,
+)
 from gmvae.errors import ArgumentError
 from gmvae.likelihood import Gaussian
 from gmvae.metrics import effective_number
@@ -118,6 +124,16 @@ def test_the_guide_starts_where_it_is_told():
     assert torch.allclose(drawn["covariances"].mean(0), start[2], atol=0.05)
 
 
+def test_the_variational_start_has_the_clusters_of_the_data():
+    model, guide = small_pair(10)
+    z = guide.encoder(three_clusters(model))[0]
+    weights, means, covariances = variational_start(z, 10)
+    largest, order = weights.sort(descending=True)
+    assert largest[:3] == pytest.approx(torch.tensor([0.5, 0.3, 0.2]), abs=0.08)
+    assert torch.allclose(means[order[0]], torch.tensor([-3.0, 0.0]), atol=0.3)
+    model.prior.set(weights, means, covariances)
+
+
 def test_predictive_draws_mixtures_and_images():
     model, _ = small_pair(3)
     drawn = Predictive(model, num_samples=5)(size=4)
@@ -133,5 +149,6 @@ def test_what_does_not_fit_is_refused():
         BayesianGuide(plain, small_pair(3)[1])
     with pytest.raises(ArgumentError, match="vectorize_particles"):
         DrawnMixture(torch.ones(2, 3) / 3, torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2))
-    with pytest.raises(ArgumentError, match="at least 5 latents"):
-        wide_start(torch.zeros(4, 2), 5)
+    for start in (wide_start, variational_start):
+        with pytest.raises(ArgumentError, match="at least 5 latents"):
+            start(torch.zeros(4, 2), 5)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +198,27 @@ def test_plain_arviz_takes_the_tree(diagnosis):
 def test_the_tree_is_written_and_read(diagnosis, tmp_path):
     arviz_bridge.write(diagnosis.tree, tmp_path / "tree.nc")
     assert arviz_bridge.read(tmp_path / "tree.nc").equals(diagnosis.tree)
+
+
+@pytest.mark.skipif("GMVAE_EXCHANGE" not in os.environ, reason="GMVAE_EXCHANGE names no folder")
+def test_exchange_of_what_diagnose_writes(monkeypatch):
+    """Leave the trees of a whole diagnosis for ``test_arviz_bridge.py`` under the other line."""
+    monkeypatch.setattr("gmvae.diagnostics.mixture._STEPS", 20)
+    gmvae = tiny()
+    options = Options(
+        n_draws=50,
+        predictive_images=4,
+        worst_images=1,
+        random_images=0,
+        nuts_draws=30,
+        simulated_images=20,
+        mixture_components=5,
+    )
+    found = diagnose(gmvae.model, gmvae.guide, grey_images(8), options)
+    folder = Path(os.environ["GMVAE_EXCHANGE"]) / "diagnosis"
+    folder.mkdir(exist_ok=True)
+    arviz_bridge.write(found.tree, folder / "draws.nc")
+    arviz_bridge.write(found.nuts_tree, folder / "nuts.nc")
 
 
 def test_every_check_has_a_verdict_and_is_json(diagnosis):

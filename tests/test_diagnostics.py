@@ -11,7 +11,7 @@ from toys import ConstantAssigner, LinearDecoder, LinearGaussian, Noise, exact_g
 
 from gmvae.diagnostics.calibration import labelled_reliability, reliability, simulated_reliability
 from gmvae.diagnostics.draws import draw
-from gmvae.diagnostics.nuts import chosen_images, sample_posterior
+from gmvae.diagnostics.nuts import _factors, chosen_images, sample_posterior
 from gmvae.diagnostics.report import _sureness
 from gmvae.diagnostics.simulation import calibrate, simulate
 from gmvae.errors import ArgumentError
@@ -212,6 +212,39 @@ def test_nuts_agrees_with_the_exact_posterior():
     # The guide is exact, so that each of its draws has log p(x) as its weight.
     known = draw(model, guide, x, 25).log_evidence
     assert np.allclose(found.log_evidence, known, atol=0.05)
+
+
+def test_the_coordinates_of_the_chains_are_those_of_a_standard_normal():
+    truth = LinearGaussian(1, "full")
+    _, covariances = truth.posterior()
+    starts = torch.randn(4, 5, 2).double()
+    factors = _factors(truth.model, truth.x, starts, torch.full((5, 2), 0.3).double())
+    assert factors.shape == (4, 5, 2, 2)
+    assert torch.allclose(factors @ factors.mT, covariances.expand(4, 5, 2, 2), rtol=1e-4)
+
+
+def test_coordinates_are_at_most_three_sd_of_the_guide_wide():
+    model, guide = linear_gaussian(widen=0.01)
+    x = simulate(model, guide, 2).x
+    loc, scale = (value.detach() for value in guide.encoder(x))
+    factors = _factors(model, x, loc.unsqueeze(0), scale)
+    assert torch.allclose(factors.abs().flatten(), 3 * scale.flatten())
+
+
+def test_trajectories_along_a_narrow_ridge_are_short():
+    """The guide knows nothing of a correlation of 0.999; NUTS is told of it."""
+    model, guide = linear_gaussian(latent_dim=2)
+    prior = model.prior = MixturePrior(1, 2).double()
+    ridge = torch.tensor([[[1.0, 0.999], [0.999, 1.0]]]).double()
+    prior.set(torch.ones(1).double(), torch.zeros(1, 2).double(), ridge)
+    model.likelihood.scale = 50.0
+    calls = []
+    model.decoder.register_forward_hook(lambda *_: calls.append(1))
+    x = torch.zeros(1, *SHAPE).double()
+    found = sample_posterior(model, guide, x, n_draws=100, n_warmup=50, n_chains=2)
+    # In the units of the guide there are more than 6,000, and few effective draws.
+    assert len(calls) < 2_500
+    assert found.ess.min() > 50
 
 
 class TwoSheets(nn.Module):

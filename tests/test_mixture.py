@@ -12,10 +12,12 @@ from gmvae.diagnostics import MixturePosterior, draw, fit_mixture, leave_one_out
 from gmvae.errors import ArgumentError
 
 
-def test_of_ten_components_the_three_of_the_data_are_left():
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_of_ten_components_the_three_of_the_data_are_left(seed):
+    torch.manual_seed(seed)
     model, guide = small_pair(10)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = fit_mixture(model, guide, three_clusters(model), 10, n_draws=50)
+    found = fit_mixture(model, guide, three_clusters(model), 10, n_draws=50, seed=seed)
     assert found.weights.shape == (50, 10)
     assert found.covariances.shape == (50, 10, 2, 2)
     assert abs(found.effective_number.mean() - 3) < 0.5

@@ -192,7 +192,7 @@ def test_compute_marginals_refuses_enumeration_in_the_guide():
 
 def test_every_row_of_the_table_names_its_proof():
     rows = objectives.__doc__.split("=\n")[2].splitlines()[:-1]
-    assert len(rows) == 18
+    assert len(rows) == 20
     tests = [name for name in globals() if name.startswith("test_")]
     for row in rows:
         proof = row.split()[-1]
@@ -218,6 +218,15 @@ def test_trace_mean_field_refuses_a_discrete_site():
     gmvae = tiny()
     with pytest.raises(NotImplementedError, match="fully reparameterized"):
         TraceMeanField_ELBO().loss(gmvae.model, gmvae.guide, random_images(3))
+
+
+@pytest.mark.parametrize("objective", ["Renyi", "Renyi, vectorised"])
+def test_renyi_in_pyros_own_svi_is_warned_of(objective):
+    """Pyro's SVI does not pass our door, but the guide asks for enumeration as it stands."""
+    gmvae = tiny()
+    svi = SVI(gmvae.model, gmvae.guide, pyro.optim.Adam({"lr": 1e-2}), OBJECTIVES[objective]())
+    with pytest.warns(UserWarning, match="need to use TraceEnum_ELBO"):
+        svi.step(random_images(3))
 
 
 def test_renyi_of_infinite_particles_trains_no_sampled_q_of_y():

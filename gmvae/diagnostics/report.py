@@ -39,7 +39,7 @@ class Options:
         predictive_images: images whose replicates are kept.
         worst_images: images for NUTS, those of the worst k-hat.
         random_images: more images for NUTS.
-        nuts_draws: draws of each of the four chains, after 150 steps of warm-up.
+        nuts_draws: draws of each of the four chains, after 100 steps of warm-up.
         simulated_images: images drawn from the model, at least 20.
         mixture_components: of a Bayesian mixture to fit to the latents, at least 2; 0 for none.
         seed: of everything.
