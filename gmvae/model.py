@@ -1,12 +1,15 @@
 """The generative model."""
 
 from itertools import count
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pyro
 import torch
 from pyro import poutine
 from pyro.nn import PyroModule
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.replay_messenger import ReplayMessenger
+from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 from gmvae.errors import ArgumentError
@@ -101,13 +104,41 @@ class Model(PyroModule):  # type: ignore[misc]
         prior, likelihood = self.prior(), self.likelihood
         with images_plate(x, size):
             if self.assignment == "amortised":
-                component = pyro.sample("y", prior.y_dist())
-                z = pyro.sample("z", prior.z_dist(component))
+                with _OneLatent():
+                    component = pyro.sample("y", prior.y_dist())
+                    z = pyro.sample("z", prior.z_dist(component))
             else:
                 z = pyro.sample("z", prior.z_dist())
                 _sample_y_given_z(prior, z, y, generating=x is None)
             image: Tensor = pyro.sample("x", likelihood(self.decoder(z)), obs=x)
         return image
+
+
+class _OneLatent(Messenger):  # type: ignore[misc]
+    """Refuse a z that is drawn from p(z | y) while y is enumerated.
+
+    Pyro would draw one for each component and take all of them for the latent. NUTS does so at
+    its start, in silence, and then samples K unrelated latents. A z that a guide gives, or that is
+    observed, is one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enumerated = False
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if msg["name"] == "y":
+            self.enumerated = msg["infer"].get("_enumerate_dim") is not None
+        elif self.enumerated and not msg["is_observed"] and not _replayed():
+            raise ArgumentError(
+                "`z` expected a value while y is enumerated; it would be drawn once for every "
+                'component. Sum y out: assignment="exact", as for NUTS.'
+            )
+
+
+def _replayed() -> bool:
+    """Whether the sites take the values of a guide."""
+    return any(isinstance(handler, ReplayMessenger) for handler in _PYRO_STACK)
 
 
 def images_plate(x: Tensor | None, size: int | None) -> pyro.plate:

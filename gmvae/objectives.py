@@ -19,13 +19,14 @@ Pyro                                  y, amortised         y, exact            p
 the same, y marked as sampled         not noticed [7]_     no site y           renyi
 ``ReweightedWakeSleep``: SVI          sampled [1]_         summed out          objective
 ``ReweightedWakeSleep``: module       refused [3]_         refused [3]_        refused
-``Predictive``, with and without      sampled              drawn from p(y|z)   predictive
+``Predictive``, without data          sampled              drawn from p(y|z)   predictive
+``Predictive``, data and guide        sampled              no site y [8]_      predictive
 ``infer_discrete``, z conditioned on  p(y given z)         no site y           infer_discrete
-NUTS over z                           enumerated           summed out          nuts
-Autoguides                            enumerated           summed out          autoguide
+NUTS over z                           refused [9]_         summed out          nuts
+Autoguides over z                     enumerated [10]_     summed out          autoguide
 ``condition, block, scale, mask``     as with each         as with each        handlers
 ``pyro.render_model``                 a node               no node             render
-Mini-batches, ``size``                enumerated           summed out          every_parameter
+Mini-batches, ``size``                enumerated           summed out          mini_batches
 ``compute_marginals``                 refused [6]_         no site y           marginals
 ====================================  ===================  ==================  ===================
 
@@ -45,6 +46,11 @@ Mini-batches, ``size``                enumerated           summed out          e
    model and guide under ``RenyiELBO`` as it does under ``Trace_ELBO``, which trains a sampled y
    rightly, with the same handlers, the same request for the parts of the score and gradients in
    both. Only the objective knows, so use :meth:`gmvae.gmvae.GMVAE.svi`.
+.. [8] The sum over y leaves none to draw; :meth:`gmvae.prior.MixturePrior.responsibilities` has
+   p(y | z) at the z that are drawn.
+.. [9] It enumerates y, and would draw one z for each component and take them for the latent.
+.. [10] Of ``config_enumerate(model)`` with y hidden from the autoguide, under
+   ``TraceEnum_ELBO``: ``AutoNormal(poutine.block(config_enumerate(model), hide=["y"]))``.
 """
 
 from pyro.infer import (

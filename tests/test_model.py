@@ -97,19 +97,6 @@ def test_unknown_labels_are_no_labels(assignment):
     torch.testing.assert_close(*losses)
 
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
-def test_mini_batches_estimate_the_whole(assignment):
-    """The mean of the scaled losses of equal batches is the loss of the whole."""
-    gmvae = tiny(assignment=assignment).double()
-    x, y = random_images(B, dtype=torch.float64), LABELS["some"]
-    elbo = gmvae.elbo_module()
-    torch.manual_seed(0)
-    whole = elbo(x, y)
-    torch.manual_seed(0)  # fewer than 16 draws come one by one: the same noise, in parts
-    parts = [elbo(x[i : i + 2], y[i : i + 2], size=B) for i in (0, 2, 4)]
-    torch.testing.assert_close(sum(parts) / 3, whole)
-
-
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_a_linear_gaussian_mixture_gives_exactly_log_p_of_x(covariance):
     """K > 1 with a guide q(y | x) q(z | x, y), which is exact, and the amortised model."""

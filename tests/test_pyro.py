@@ -190,9 +190,31 @@ def test_compute_marginals_refuses_enumeration_in_the_guide():
         elbo.compute_marginals(gmvae.model, gmvae.guide, random_images(3))
 
 
+@pytest.mark.filterwarnings("ignore:.* found no sample sites configured:UserWarning")
+def test_the_exact_assignment_leaves_no_y_to_infer():
+    gmvae, elbo, x = tiny(assignment="exact"), OBJECTIVES["TraceEnum"](), random_images(3)
+    assert elbo.compute_marginals(gmvae.model, gmvae.guide, x) == {}
+    conditioned = poutine.condition(gmvae.model, {"z": torch.randn(3, D)})
+    inferred = infer_discrete(config_enumerate(conditioned), first_available_dim=-2)
+    assert "y" not in poutine.trace(inferred).get_trace(x).nodes
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_mini_batches_estimate_the_whole(assignment):
+    """The mean of the scaled losses of equal batches is the loss of the whole."""
+    gmvae = tiny(assignment=assignment).double()
+    x, y = random_images(6, dtype=torch.float64), Y[:6]
+    elbo = gmvae.elbo_module()
+    torch.manual_seed(0)
+    whole = elbo(x, y)
+    torch.manual_seed(0)  # fewer than 16 draws come one by one: the same noise, in parts
+    parts = [elbo(x[i : i + 2], y[i : i + 2], size=6) for i in (0, 2, 4)]
+    torch.testing.assert_close(sum(parts) / 3, whole)
+
+
 def test_every_row_of_the_table_names_its_proof():
     rows = objectives.__doc__.split("=\n")[2].splitlines()[:-1]
-    assert len(rows) == 20
+    assert len(rows) == 21
     tests = [name for name in globals() if name.startswith("test_")]
     for row in rows:
         proof = row.split()[-1]
@@ -280,8 +302,10 @@ def test_predictive_with_the_guide(assignment, parallel):
     assert drawn["x"].shape == (6, 5, *SHAPE)
     loc = gmvae.guide.encoder(x)[0].detach()
     torch.testing.assert_close(drawn["z"], loc.expand(6, 5, D), atol=1e-2, rtol=1e-3)
-    if assignment == "amortised":
-        assert drawn["y"].shape == (6, 5)
+    # The exact assignment has summed y out.
+    assert {name: tuple(value.shape) for name, value in drawn.items() if name == "y"} == (
+        {"y": (6, 5)} if assignment == "amortised" else {}
+    )
 
 
 @pytest.mark.parametrize("temperature", [0, 1])
@@ -322,16 +346,28 @@ def test_nuts_over_the_latent_finds_the_exact_posterior():
     assert ((z[:, 0].var(0) / spread - 1).abs() < 0.6).all()
 
 
-def test_an_autoguide_over_the_latent_of_the_exact_model():
-    truth = LinearGaussian(1, assignment="exact")
+def test_nuts_refuses_an_enumerated_y():
+    truth = LinearGaussian(K, "full")
+    sampler = MCMC(NUTS(truth.model), num_samples=1, disable_progbar=True)
+    with pytest.raises(ArgumentError, match='Sum y out: assignment="exact"'):
+        sampler.run(truth.x[:1])
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_an_autoguide_over_the_latent(assignment):
+    truth = LinearGaussian(1, assignment=assignment)
     means, _ = truth.posterior()
     frozen = poutine.block(truth.model, hide_types=["param"])
-    guide = AutoNormal(frozen)
+    elbo, hidden = Trace_ELBO, frozen
+    if assignment == "amortised":
+        elbo, frozen = TraceEnum_ELBO, config_enumerate(frozen)
+        hidden = poutine.block(frozen, hide=["y"])
+    guide = AutoNormal(hidden)
     svi = SVI(
         frozen,
         guide,
         pyro.optim.Adam({"lr": 0.1}),
-        Trace_ELBO(20, vectorize_particles=True, max_plate_nesting=1),
+        elbo(20, vectorize_particles=True, max_plate_nesting=1),
     )
     for _ in range(200):
         loss = svi.step(truth.x)
@@ -398,10 +434,21 @@ def test_models_beside_each_other_share_nothing():
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("graphviz"), reason="graphviz is not installed")
-def test_render_model():
-    gmvae, x = tiny(), random_images(3)
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_render_model(assignment):
+    gmvae, x = tiny(assignment=assignment), random_images(3)
     graph = pyro.render_model(gmvae.model, (x,), render_distributions=True)
-    assert all(f"{site} [" in graph.source for site in ("y", "z", "x"))
+    shown = {site for site in ("y", "z", "x") if f"{site} [" in graph.source}
+    assert shown == ({"y", "z", "x"} if assignment == "amortised" else {"z", "x"})
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_every_parameter_moves_under_a_handler(assignment):
+    gmvae, x = tiny(assignment=assignment), random_images(len(Y))
+    handled = poutine.scale(gmvae.model, 0.5), poutine.scale(gmvae.guide, 0.5)
+    objective = OBJECTIVES["TraceEnum" if assignment == "amortised" else "Trace"]()
+    svi = SVI(*handled, pyro.optim.Adam({"lr": 1e-2}), objective)
+    assert unmoved(gmvae, lambda: svi.step(x)) == []
 
 
 def test_local_parameters_of_modules_are_supported_too():
