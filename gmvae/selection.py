@@ -171,7 +171,7 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
     """The same model without the components that hold next to none of the images.
 
     Args:
-        gmvae: with networks of its own making; left as it is.
+        gmvae: with modules of its own making; left as it is.
         images: that should belong to components.
         least_share: mean responsibility below which a component goes, 0 to below 1. The largest
             component always stays.
@@ -187,7 +187,7 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
         raise ArgumentError(f"`least_share` expected 0 to below 1; got {least_share}.")
     if gmvae.config.custom:
         raise ArgumentError(
-            f"`gmvae` expected networks of its own making; got the user's {gmvae.config.custom}."
+            f"`gmvae` expected modules of its own making; got the user's {gmvae.config.custom}."
         )
     shares = gmvae.classify(images).mean(0)
     kept = torch.nonzero((shares >= least_share) | (shares == shares.max())).squeeze(-1)
