@@ -204,6 +204,17 @@ def test_the_tree_follows_arviz_schema(diagnosis):
     }
 
 
+def test_the_tree_of_nuts_says_how_well_its_chains_mixed(diagnosis, tmp_path):
+    arviz_bridge.write(diagnosis.nuts_tree, tmp_path / "nuts.nc")
+    read = arviz_bridge.read(tmp_path / "nuts.nc")
+    for name, statistic in (("rhat", arviz_bridge.rhat), ("ess", arviz_bridge.ess)):
+        found = read["sample_stats"][name]
+        assert found.dims == ("image", "latent")
+        assert found["image"].values.tolist() == diagnosis.nuts_rows.tolist()
+        last = read["posterior"]["z"].isel(image=-1, latent=-1).to_numpy()
+        assert found.isel(image=-1, latent=-1) == pytest.approx(statistic(last))
+
+
 def test_plain_arviz_takes_the_tree(diagnosis):
     few = {"image": [0, 1]}
     assert len(arviz_bridge.summary(diagnosis.tree, ["z"], few)) == 4
