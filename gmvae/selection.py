@@ -32,7 +32,9 @@ class Candidate:
     Attributes:
         n_components: K.
         log_likelihoods: importance-weighted log p(x) of each restart, the mean over images, in
-            nats; no normalised density where ``Likelihood.normalised`` says so.
+            nats.
+        likelihood_normalised: False where p(x | z) is no normalised density of these pixels
+            (Bernoulli on grey pixels): then they compare between models of the same data only.
         standard_error: of such a mean, by the spread of the images, in nats.
         stability: mean adjusted Rand index of the clusters of each two restarts: 1 where all
             find the same, about 0 where they agree by chance; None for fewer than two.
@@ -42,6 +44,7 @@ class Candidate:
 
     n_components: int
     log_likelihoods: tuple[float, ...]
+    likelihood_normalised: bool
     standard_error: float
     stability: float | None
     effective_components: float
@@ -146,6 +149,7 @@ def _candidate(
     return Candidate(
         k,
         tuple(float(e.mean()) for e in evidence),
+        trained[0].model.likelihood.normalised,
         float(np.std(evidence[0], ddof=1) / np.sqrt(len(held_out))) if len(held_out) > 1 else 0.0,
         float(np.mean(agreements)) if agreements else None,
         float(np.mean(effective)),
