@@ -97,8 +97,10 @@ def circumstances() -> dict[str, str]:
     return {"commit": commit, "machine": machine}
 
 
+# Every task trains the default likelihood, Bernoulli, on grey pixels.
 HEADER = (
-    "| task | mean | sd | minimum | seeds 0, 1, ... | p(y given z) | -ELBO train | -ELBO test "
+    "| task | mean | sd | minimum | seeds 0, 1, ... | p(y given z) "
+    "| -ELBO train (no normalised density) | -ELBO test (no normalised density) "
     "| joint epochs | median seconds | commit | machine |\n" + "|---" * 12 + "|"
 )
 

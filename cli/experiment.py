@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gmvae import Images
+    from gmvae.likelihood import LikelihoodName
 
 # The original's experiment, on the embedded digits.
 ORIGINAL_DATA = "digits"
@@ -73,6 +74,12 @@ class Experiment:
         """One component a class."""
         classes = {*self.train.classes, *self.observed.tolist()} - {UNSEEN}
         return len(classes) or FALLBACK_COMPONENTS
+
+    def is_density(self, likelihood: "LikelihoodName") -> bool:
+        """Whether the likelihood of that name is a normalised density of the training pixels."""
+        from gmvae.likelihood import named_likelihood
+
+        return named_likelihood(likelihood, grey=not self.train.binary).normalised
 
 
 def class_list(text: str | None) -> tuple[int, ...] | None:

@@ -78,7 +78,7 @@ def select(
         seed=seed,
     )
     where = named_device(device)
-    with progress() as callback:
+    with progress(experiment.is_density(settings.likelihood)) as callback:
         found = compare_components(
             experiment.train,
             numbers,
@@ -89,8 +89,7 @@ def select(
             device=where,
             n_jobs=jobs,
         )
-    # The default likelihood, Bernoulli, is a density of black-and-white pixels only.
-    normalised = experiment.train.binary
+    normalised = all(candidate.likelihood_normalised for candidate in found)
     _write(output, found, normalised)
     table(
         f"{data}: {restarts} runs for each number of components",

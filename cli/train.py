@@ -238,7 +238,7 @@ def _fit(
     from .progress import progress
 
     last: dict[int, Progress] = {}
-    with progress() as show:
+    with progress(experiment.is_density(settings.likelihood)) as show:
 
         def callback(now: "Progress") -> None:
             last[now.restart] = now
@@ -305,12 +305,13 @@ def _write(
 
 def _comparison(result: "Fit", runs: tuple["Restart", ...]) -> list[str]:
     """A line for each of several runs, the kept one marked; in nats on the held-out images."""
+    density = "" if result.gmvae.model.likelihood.normalised else ", no normalised density"
     lines = []
     for number, run in enumerate(runs, start=1):
         if run.objective is None:
             figures = "diverged"
         else:
-            figures = f"held-out objective {run.objective:.2f}, ELBO {run.elbo:.2f}"
+            figures = f"held-out objective {run.objective:.2f}, ELBO {run.elbo:.2f}{density}"
         kept = " (kept)" if _is_kept(run, result) else ""
         lines.append(f"Restart {number}, seed {run.seed}: {figures}{kept}")
     return lines

@@ -21,7 +21,7 @@ from gmvae.errors import ArgumentError, ContentError
 from gmvae.evidence import Parts, elbo_parts, log_evidence
 from gmvae.files import replacing
 from gmvae.guide import Guide
-from gmvae.likelihood import LikelihoodName, named_likelihood
+from gmvae.likelihood import Bernoulli, Likelihood, LikelihoodName, named_likelihood
 from gmvae.model import Assignment, Model
 from gmvae.networks import Assigner, Encoder, ImageShape, Network, build_decoder, build_features
 from gmvae.objectives import check_module, check_svi, default_objective, samples_y
@@ -31,7 +31,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FORMAT = 1
 
-_NETWORKS = ("encoder", "decoder", "assigner")
+_MODULES = ("encoder", "decoder", "assigner", "likelihood")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "covariance": get_args(Covariance),
     "network": get_args(Network),
@@ -58,9 +58,10 @@ class Config:
         channels: of the convolutions of the encoder, mirrored in the decoder.
         assigner_channels: the same of the network of q(y | x).
         likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``.
-        grey: whether a Bernoulli likelihood takes pixels between 0 and 1.
+        grey: whether that Bernoulli likelihood takes pixels between 0 and 1.
         assignment: ``amortised``, with a network for q(y | x), or ``exact``, with y summed out.
-        custom: which of ``encoder``, ``decoder`` and ``assigner`` are the user's own modules.
+        custom: which of ``encoder``, ``decoder``, ``assigner`` and ``likelihood`` are the user's
+            own modules, used instead of what the other fields name.
     """
 
     image_shape: ImageShape
@@ -92,8 +93,8 @@ class Config:
             if value not in expected:
                 choices = ", ".join(expected)
                 raise ArgumentError(f"`{name}` expected one of {choices}; got {value!r}.")
-        if not set(self.custom) <= set(_NETWORKS):
-            choices = ", ".join(_NETWORKS)
+        if not set(self.custom) <= set(_MODULES):
+            choices = ", ".join(_MODULES)
             raise ArgumentError(f"`custom` expected among {choices}; got {self.custom}.")
 
     @classmethod
@@ -141,6 +142,7 @@ class GMVAE(nn.Module):
         encoder: a module of your own from (B, C, H, W) to location and scale, (B, D) each.
         decoder: from (..., D) to the likelihood's parameters, (..., C, H, W).
         assigner: from (B, C, H, W) to logits of y, (B, K).
+        likelihood: from the decoder's output to p(x | z); its ``normalised`` is taken at its word.
 
     Attributes:
         component_classes: the class that names each component, None for a component without a
@@ -153,14 +155,22 @@ class GMVAE(nn.Module):
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
         assigner: nn.Module | None = None,
+        likelihood: Likelihood | None = None,
     ) -> None:
         super().__init__()
-        given = {"encoder": encoder, "decoder": decoder, "assigner": assigner}
+        given = dict(zip(_MODULES, (encoder, decoder, assigner, likelihood), strict=True))
         custom = tuple(name for name, module in given.items() if module is not None)
         if config.assignment == "exact" and assigner is not None:
             raise ArgumentError(
                 "`assigner` expected None with the exact assignment, where p(y | z) takes its "
                 "place; got a module."
+            )
+        if likelihood is None:
+            likelihood = named_likelihood(config.likelihood, config.grey)
+        if not isinstance(likelihood, Likelihood):
+            raise ArgumentError(
+                "`likelihood` expected a gmvae.likelihood.Likelihood; got "
+                f"{type(likelihood).__name__}. Derive it from that class."
             )
         self.config = replace(config, custom=custom)
         self.component_classes: tuple[int | None, ...] | None = None
@@ -173,7 +183,6 @@ class GMVAE(nn.Module):
             decoder = build_decoder(config.network, d, shape, config.hidden, config.channels)
         if assigner is None and config.assignment == "amortised":
             assigner = build_assigner(config)
-        likelihood = named_likelihood(config.likelihood, config.grey)
         self.model = Model(decoder, prior, likelihood, config.assignment)
         self.guide = Guide(encoder, assigner, prior if assigner is None else None)
 
@@ -354,6 +363,7 @@ class GMVAE(nn.Module):
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
         assigner: nn.Module | None = None,
+        likelihood: Likelihood | None = None,
         device: str | torch.device = "cpu",
     ) -> "GMVAE":
         """Read what :meth:`save` wrote. Nothing is unpickled.
@@ -364,6 +374,7 @@ class GMVAE(nn.Module):
                 overwritten by the saved ones.
             decoder: likewise.
             assigner: likewise.
+            likelihood: likewise.
             device: where to put the parameters.
 
         Raises:
@@ -373,7 +384,7 @@ class GMVAE(nn.Module):
         """
         folder = Path(folder)
         config, component_classes = _read_config(folder)
-        given = {"encoder": encoder, "decoder": decoder, "assigner": assigner}
+        given = dict(zip(_MODULES, (encoder, decoder, assigner, likelihood), strict=True))
         for name, module in given.items():
             if (name in config.custom) != (module is not None):
                 had, do = (
@@ -385,7 +396,7 @@ class GMVAE(nn.Module):
         weights = folder / WEIGHTS_FILE
         if not weights.is_file():
             raise FileNotFoundError(f"{weights} does not exist. Name the folder of a trained run.")
-        gmvae = cls(config, encoder, decoder, assigner)
+        gmvae = cls(config, encoder, decoder, assigner, likelihood)
         gmvae.component_classes = component_classes
         try:
             gmvae.load_state_dict(load_file(weights))
@@ -399,7 +410,8 @@ class GMVAE(nn.Module):
 
     def _check_support(self, batch: Tensor) -> None:
         """Refuse grey pixels where the likelihood gives them no probability."""
-        binary = self.config.likelihood == "bernoulli" and not self.config.grey
+        likelihood = self.model.likelihood
+        binary = isinstance(likelihood, Bernoulli) and not likelihood.grey
         if binary and ((batch > 0) & (batch < 1)).any():
             raise ContentError(
                 "`x` expected pixels 0 or 1, as the model was trained on; got values between. "

@@ -21,6 +21,8 @@ class Likelihood(nn.Module):
 
     Attributes:
         normalised: whether ``log_prob`` integrates (or sums) to 1 over the data it is meant for.
+            A distribution of torch or Pyro that validates refuses data outside its support, so
+            this is True; a subclass that takes such data all the same has to say False.
     """
 
     normalised = True

@@ -32,7 +32,9 @@ class Candidate:
     Attributes:
         n_components: K.
         log_likelihoods: importance-weighted log p(x) of each restart, the mean over images, in
-            nats; no normalised density where ``Likelihood.normalised`` says so.
+            nats.
+        likelihood_normalised: False where p(x | z) is no normalised density of these pixels
+            (Bernoulli on grey pixels): then they compare between models of the same data only.
         standard_error: of such a mean, by the spread of the images, in nats.
         stability: mean adjusted Rand index of the clusters of each two restarts: 1 where all
             find the same, about 0 where they agree by chance; None for fewer than two.
@@ -42,6 +44,7 @@ class Candidate:
 
     n_components: int
     log_likelihoods: tuple[float, ...]
+    likelihood_normalised: bool
     standard_error: float
     stability: float | None
     effective_components: float
@@ -146,6 +149,7 @@ def _candidate(
     return Candidate(
         k,
         tuple(float(e.mean()) for e in evidence),
+        trained[0].model.likelihood.normalised,
         float(np.std(evidence[0], ddof=1) / np.sqrt(len(held_out))) if len(held_out) > 1 else 0.0,
         float(np.mean(agreements)) if agreements else None,
         float(np.mean(effective)),
@@ -171,7 +175,7 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
     """The same model without the components that hold next to none of the images.
 
     Args:
-        gmvae: with networks of its own making; left as it is.
+        gmvae: with modules of its own making; left as it is.
         images: that should belong to components.
         least_share: mean responsibility below which a component goes, 0 to below 1. The largest
             component always stays.
@@ -187,7 +191,7 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
         raise ArgumentError(f"`least_share` expected 0 to below 1; got {least_share}.")
     if gmvae.config.custom:
         raise ArgumentError(
-            f"`gmvae` expected networks of its own making; got the user's {gmvae.config.custom}."
+            f"`gmvae` expected modules of its own making; got the user's {gmvae.config.custom}."
         )
     shares = gmvae.classify(images).mean(0)
     kept = torch.nonzero((shares >= least_share) | (shares == shares.max())).squeeze(-1)

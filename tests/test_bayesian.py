@@ -39,8 +39,7 @@ def test_components_that_are_not_needed_switch_off():
     x = three_clusters(model)
     bayes = BayesianGuide(model, guide, wide_start(guide.encoder(x)[0], 10))
     bayes(x)
-    with pyro.validation_enabled(False):
-        learn(model, bayes, x, 450)
+    learn(model, bayes, x, 450)
     drawn = bayes.draw(x, 100)
     number = np.mean([effective_number(w.numpy()) for w in drawn["weights"]])
     assert abs(number - 3) < 0.5

@@ -289,6 +289,23 @@ def test_train_says_that_it_stopped_early(
     assert f"Stopped early, after {n} of 40 epochs: epoch {best} had the best" in shown
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "grey", "density"),
+    [
+        ("bernoulli", True, False),
+        ("bernoulli", False, True),
+        ("continuous-bernoulli", True, True),
+        ("gaussian", True, True),
+    ],
+)
+def test_what_is_a_density_of_the_pixels(
+    likelihood: Any, grey: bool, density: bool, digits: Images, tmp_path: Path
+) -> None:
+    pixels = digits.pixels if grey else np.uint8(255) * (digits.pixels > 127)
+    found = prepared(data=save(tmp_path / "digits.npz", Images(pixels, digits.labels)))
+    assert found.is_density(likelihood) is density
+
+
 def test_nothing_observed_leaves_no_other_labels(digits: Images, tmp_path: Path) -> None:
     source = save(tmp_path / "digits.npz", digits)
     assert train._observed(prepared(data=source)) == (
@@ -771,6 +788,28 @@ def test_lines_are_few_and_hold_the_last_epoch(capsys: pytest.CaptureFixture[str
     assert any("s left" in line for line in lines)
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("normalised", [False, True])
+def test_progress_says_once_that_the_elbo_is_of_no_density(
+    normalised: bool,
+    terminal: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import rich.console
+
+    console = rich.console.Console
+    monkeypatch.setattr(
+        rich.console, "Console", lambda stderr: console(stderr=stderr, force_terminal=terminal)
+    )
+    with progress.progress(normalised) as show:
+        for now in (Progress("start", 1, 1), *epochs("warm-up", 3), *epochs("joint", 2)):
+            show(now)
+    shown = " ".join(capsys.readouterr().err.split())
+    assert shown.count(progress.NOTE) == (not normalised)
+    assert normalised or shown.index(progress.NOTE) < shown.index("ELBO -99.0")
+
+
 def test_bars_show_every_phase_and_the_newest_figures() -> None:
     from rich.console import Console
 
@@ -798,6 +837,7 @@ def test_select_compares_numbers_of_components(
     two, three = json.loads((output / "candidates.json").read_text())
     assert (two["n_components"], three["n_components"]) == (2, 3)
     assert len(two["log_likelihoods"]) == 2
+    assert two["likelihood_normalised"] is False
     best = max((two, three), key=lambda found: round(found["stability"], 2))
     assert f"Most stable: {best['n_components']} components." in shown
     assert f"{three['stability']:.3f}" in shown
@@ -834,4 +874,6 @@ def test_restarts_are_compared_and_recorded(
         )
         (said,) = [words for words in shown.out.splitlines() if words.startswith(line)]
         assert said.endswith("(kept)") == (number - 1 == kept)
+        assert ", no normalised density" in said
     assert "2: joint 1/1" in shown.err
+    assert shown.err.count(progress.NOTE) == 1

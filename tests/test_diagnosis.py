@@ -16,14 +16,16 @@ from gmvae.data import Images
 from gmvae.diagnostics import Check, Options, Threshold, diagnose, draw, pictures, predictive_check
 from gmvae.diagnostics.model_checks import (
     active_units,
+    binarised,
     prior_mismatch,
     statistics,
     weight_mismatch,
 )
 from gmvae.diagnostics.pictures import _from_one
-from gmvae.diagnostics.report import _enough_components
+from gmvae.diagnostics.report import _enough_components, _premise
 from gmvae.diagnostics.verdict import khat_threshold
 from gmvae.errors import ArgumentError
+from gmvae.likelihood import Bernoulli, Gaussian
 from gmvae.metrics import effective_number
 
 SHAPE = (1, 3, 4)
@@ -70,6 +72,20 @@ def test_images_of_the_model_look_like_its_replicates():
     white = predictive_check(gmvae.model, gmvae.guide, torch.ones_like(x), draws)
     assert white.distance("ink") > 0.9
     assert white.p_value("ink") == 0
+
+
+def test_only_a_bernoulli_draws_black_and_white():
+    """Another likelihood that is no density of its data draws what it draws."""
+    gmvae, x = tiny(), torch.rand(3, *SHAPE)
+    assert set(binarised(gmvae.model, x).unique().tolist()) <= {0, 1}
+    assert "black and white" in _premise(gmvae.model.likelihood)
+    gmvae.model.likelihood = Gaussian()
+    assert _premise(gmvae.model.likelihood) == ""
+    gmvae.model.likelihood.normalised = False
+    assert torch.equal(binarised(gmvae.model, x), x)
+    assert _premise(gmvae.model.likelihood) == "; the likelihood is no normalised density"
+    gmvae.model.likelihood = Bernoulli(grey=False)
+    assert torch.equal(binarised(gmvae.model, x), x)
 
 
 def test_an_unused_latent_is_counted_out():
@@ -186,6 +202,17 @@ def test_the_tree_follows_arviz_schema(diagnosis):
         "image": 2,
         "latent": 2,
     }
+
+
+def test_the_tree_of_nuts_says_how_well_its_chains_mixed(diagnosis, tmp_path):
+    arviz_bridge.write(diagnosis.nuts_tree, tmp_path / "nuts.nc")
+    read = arviz_bridge.read(tmp_path / "nuts.nc")
+    for name, statistic in (("rhat", arviz_bridge.rhat), ("ess", arviz_bridge.ess)):
+        found = read["sample_stats"][name]
+        assert found.dims == ("image", "latent")
+        assert found["image"].values.tolist() == diagnosis.nuts_rows.tolist()
+        last = read["posterior"]["z"].isel(image=-1, latent=-1).to_numpy()
+        assert found.isel(image=-1, latent=-1) == pytest.approx(statistic(last))
 
 
 def test_plain_arviz_takes_the_tree(diagnosis):

@@ -64,8 +64,16 @@ def test_figures_are_those_of_the_runs_on_the_held_out_images(three_patterns):
     assert found.stability is None
 
 
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_it_says_whether_the_likelihood_is_a_density(three_patterns, likelihood):
+    settings = dataclasses.replace(SETTINGS, likelihood=likelihood)
+    (found,) = compare_components(three_patterns, [3], settings, n_restarts=1, n_jobs=1)
+    assert found.likelihood_normalised == (likelihood == "gaussian")
+
+
 def candidate(k, stability, log_likelihood=-1.0):
-    return Candidate(k, (log_likelihood,), 0.1, stability, float(k))
+    return Candidate(k, (log_likelihood,), True, 0.1, stability, float(k))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from torch import Tensor
 from gmvae.data import Images
 from gmvae.diagnostics.draws import Array, Draws, batches, settled
 from gmvae.guide import Guide
+from gmvae.likelihood import Bernoulli
 from gmvae.model import Model
 
 # A latent dimension is in use where the variance of its posterior means is above this.
@@ -124,7 +125,9 @@ def replicate(model: Model, guide: Guide, z: Array, seed: int = 3) -> Array:
 
 def binarised(model: Model, x: Tensor) -> Tensor:
     """Black-and-white images where the likelihood is Bernoulli on grey pixels, else ``x``."""
-    return x if model.likelihood.normalised else torch.bernoulli(x.clamp(0, 1))
+    likelihood = model.likelihood
+    grey = isinstance(likelihood, Bernoulli) and likelihood.grey
+    return torch.bernoulli(x.clamp(0, 1)) if grey else x
 
 
 def active_units(draws: Draws) -> int:

@@ -23,6 +23,7 @@ from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import CONVENTION, Check, Threshold
 from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
+from gmvae.likelihood import Bernoulli, Likelihood
 from gmvae.metrics import effective_number
 from gmvae.model import Model
 
@@ -155,8 +156,9 @@ def diagnose(
         curves["labels"] = calibration.labelled_reliability(
             draws.q_y, images.labels, component_classes
         )
-    checks += _simulation_checks(ranks, normalised)
-    checks += _calibration_checks(curves, normalised, component_classes is not None)
+    premise = _premise(model.likelihood)
+    checks += _simulation_checks(ranks, premise)
+    checks += _calibration_checks(curves, premise, component_classes is not None)
 
     rows = nuts.chosen_images(draws.khat, options.worst_images, options.random_images, options.seed)
     if not len(rows):
@@ -318,21 +320,21 @@ def _predictive_checks(predictive: Predictive) -> list[Check]:
     ]
 
 
-def _simulation_checks(ranks: Ranks, normalised: bool) -> list[Check]:
+def _simulation_checks(ranks: Ranks, premise: str) -> list[Check]:
     return [
         Check(
             "guide",
             "simulation-based calibration, p of uniform ranks",
             ranks.p_value,
             Threshold(0.05, 0.001, f"Talts et al. 2018; limits: {CONVENTION}"),
-            f"{len(ranks.ranks):,} simulated images{_premise(normalised)}",
-            lenient=not normalised,
+            f"{len(ranks.ranks):,} simulated images{premise}",
+            lenient=bool(premise),
         )
     ]
 
 
 def _calibration_checks(
-    curves: Mapping[str, Reliability], normalised: bool, named: bool
+    curves: Mapping[str, Reliability], premise: str, named: bool
 ) -> list[Check]:
     limits = Threshold(0.05, 0.15, f"error: Guo et al. 2017; limits: {CONVENTION}")
     checks = []
@@ -353,8 +355,8 @@ def _calibration_checks(
             "calibration error on simulated images",
             curves["simulated"].ece,
             limits,
-            f"{_sureness(curves['simulated'])}{_premise(normalised)}",
-            lenient=not normalised,
+            f"{_sureness(curves['simulated'])}{premise}",
+            lenient=bool(premise),
         )
     )
     return checks
@@ -372,9 +374,13 @@ def _sureness(curve: Reliability) -> str:
     return f"too {'sure' if curve.excess > 0 else 'unsure'} by {abs(curve.excess):.3f}"
 
 
-def _premise(normalised: bool) -> str:
+def _premise(likelihood: Likelihood) -> str:
     """What is wrong with simulated images where the likelihood is no density of the real ones."""
-    return "" if normalised else "; they are black and white, the model's own images grey"
+    if likelihood.normalised:
+        return ""
+    if isinstance(likelihood, Bernoulli):
+        return "; they are black and white, the model's own images grey"
+    return "; the likelihood is no normalised density"
 
 
 def _nuts_checks(reference: Reference, rows: Array, log_evidence: Array) -> list[Check]:

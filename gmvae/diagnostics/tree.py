@@ -97,6 +97,11 @@ def nuts_tree(reference: Reference, rows: Array) -> xr.DataTree:
     Args:
         reference: draws for n images.
         rows: the numbers of these images, (n,).
+
+    Returns:
+        A tree with the groups ``posterior`` (``z``) and ``sample_stats``: by image and latent,
+        mean and sd of the guide and of NUTS, and ``rhat`` and ``ess`` of the chains; by image,
+        log p(x), the k-hat of the weights and the number of modes.
     """
     dims = ("chain", "draw", "image", "latent")
     each = ("image", "latent")
@@ -108,6 +113,8 @@ def nuts_tree(reference: Reference, rows: Array) -> xr.DataTree:
         "log_evidence": ("image", reference.log_evidence),
         "khat": ("image", reference.khat),
         "modes": ("image", reference.modes),
+        "rhat": (each, reference.rhat),
+        "ess": (each, reference.ess),
     }
     tree = xr.DataTree.from_dict(
         {
@@ -116,7 +123,9 @@ def nuts_tree(reference: Reference, rows: Array) -> xr.DataTree:
         }
     )
     tree["posterior"].attrs["about"] = "Draws of NUTS from p(z | x), y summed out."
-    tree["sample_stats"].attrs["about"] = "Mean, sd and log p(x) by weighting around the chains."
+    tree["sample_stats"].attrs["about"] = (
+        "Mean, sd and log p(x) by weighting around the chains; R-hat and ESS of their draws."
+    )
     tree.attrs.update(inference_library="gmvae")
     return tree
 
