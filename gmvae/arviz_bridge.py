@@ -33,6 +33,10 @@ CONSTANT = 1e-6
 FEWEST_DRAWS = 25
 # The highest-density interval that `summary` and the pictures show.
 INTERVAL = 0.94
+# Points.
+_LETTERS = 9
+# Up to so many dots are drawn in full; of more, each is smaller and paler.
+_FEW_DOTS = 200
 
 
 @cache
@@ -192,9 +196,15 @@ def plot_pair(
     tree: xr.DataTree, var_names: Sequence[str] | None = None, coords: Coords | None = None
 ) -> "Figure":
     """Scatter plots of every two quantities of ``posterior``."""
-    kind: dict[str, Any] = {} if is_old() else {"marginal": False, "backend": "matplotlib"}
+    names = _listed(var_names)
+    # The old line leaves the diagonal out.
+    panels = _n_quantities(tree, names, coords) - is_old()
+    size = (max(2.3 * panels, 5.0), max(1.9 * panels, 4.5))
+    kind: dict[str, Any] = {"marginal": False, "backend": "matplotlib"}
+    kind |= {"figure_kwargs": {"figsize": size}}
+    if is_old():
+        kind = {"figsize": size, "textsize": _LETTERS}
     with _quiet():
-        names = _listed(var_names)
         plot = _arviz().plot_pair(for_arviz(tree), var_names=names, coords=coords, **kind)
     return _figure(plot)
 
@@ -203,9 +213,15 @@ def plot_rank(
     tree: xr.DataTree, var_names: Sequence[str] | None = None, coords: Coords | None = None
 ) -> "Figure":
     """Ranks of the draws of each chain among all: alike where the chains agree."""
-    kind = {} if is_old() else {"backend": "matplotlib"}
+    names = _listed(var_names)
+    n = _n_quantities(tree, names, coords)
+    rows, columns = -(-n // 2), min(n, 2)
+    size = (4.5 * columns, 2.7 * rows + 0.5)
+    kind: dict[str, Any] = {"backend": "matplotlib", "col_wrap": columns}
+    kind |= {"figure_kwargs": {"figsize": size}}
+    if is_old():
+        kind = {"grid": (rows, columns), "figsize": size}
     with _quiet():
-        names = _listed(var_names)
         plot = _arviz().plot_rank(for_arviz(tree), var_names=names, coords=coords, **kind)
     return _figure(plot)
 
@@ -228,15 +244,20 @@ def plot_khat(khats: ArrayLike, n_draws: int, threshold: float = 0.7) -> "Figure
             from arviz.stats.stats_utils import ELPDData
 
             held = ELPDData(data=list(about.values()), index=list(about))
-            plot = _arviz().plot_khat(held, show_hlines=True)
+            plot = _arviz().plot_khat(held, show_hlines=True, marker="o")
         else:
             arviz = _arviz()
             plot = arviz.plot_khat(
                 arviz.ELPDData(elpd=0.0, **about),
                 hline_values=[0.0, threshold, 1.0],
+                visuals={"hlines": {"linewidth": 1, "color": "C1"}},
                 backend="matplotlib",
+                figure_kwargs={"figsize": (6.4, 4.8)},
             )
-    return _figure(plot)
+    figure = _figure(plot)
+    figure.axes[0].set(xlabel="image", ylabel="k-hat")
+    _thin_out(figure, len(shown))
+    return figure
 
 
 def plot_ppc(tree: xr.DataTree, var_names: Sequence[str] | None = None) -> "Figure":
@@ -340,4 +361,36 @@ def _figure(plot: Any) -> "Figure":
         figure = plot.get_viz("figure")
     pyplot.close(figure)
     found: Figure = figure
+    _letter(found)
     return found
+
+
+def _letter(figure: "Figure") -> None:
+    """Letters of one size, that of neither line of ArviZ, and room for them."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_fontsize(_LETTERS)
+    for axes in figure.axes:
+        axes.tick_params(labelsize=_LETTERS)
+    if figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
+
+
+def _thin_out(figure: "Figure", n: int) -> None:
+    """Dots that leave each other to be seen, however many."""
+    from matplotlib.collections import PathCollection
+
+    share = min(1.0, _FEW_DOTS / n)
+    (dots,) = (c for c in figure.axes[0].collections if isinstance(c, PathCollection))
+    dots.set(sizes=[max(6.0, 25 * share)], alpha=max(0.4, 0.8 * share), linewidths=0)
+    # Thousands of dots are one image in a file of vectors.
+    dots.set_rasterized(True)
+
+
+def _n_quantities(tree: xr.DataTree, names: list[str] | None, coords: Coords | None) -> int:
+    """The scalars behind each draw of these variables."""
+    held = tree["posterior"].to_dataset()
+    held = held if names is None else held[names]
+    one = held.sel(coords or {}).isel(chain=0, draw=0)
+    return sum(variable.size for variable in one.data_vars.values())

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy import stats
 
 from gmvae import arviz_bridge as bridge
@@ -195,6 +197,39 @@ def test_plots_are_figures_that_pyplot_has_forgotten(tree, tmp_path):
     assert all(isinstance(figure, Figure) for figure in figures)
     assert pyplot.get_fignums() == []
     figures[0].savefig(tmp_path / "forest.png")
+
+
+def dots(figure):
+    (found,) = (c for c in figure.axes[0].collections if isinstance(c, PathCollection))
+    return found
+
+
+def test_the_picture_of_khat_speaks_of_images_whatever_their_number():
+    khat = np.random.default_rng(0).normal(0.4, 0.2, 5_000)
+    few, many = bridge.plot_khat(khat[:100], 500), bridge.plot_khat(khat, 500)
+    for figure, n in ((few, 100), (many, 5_000)):
+        (axes,) = figure.axes
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("image", "k-hat")
+        assert len(dots(figure).get_offsets()) == n
+    assert dots(many).get_sizes()[0] < dots(few).get_sizes()[0] / 2
+    assert dots(many).get_alpha() <= dots(few).get_alpha() / 2
+
+
+def test_letters_are_of_one_size_whatever_the_figure(tree):
+    one = {"image": 3, "latent": [0]}
+    figures = [bridge.plot_forest(tree, ["z"]), bridge.plot_rank(tree, ["z"], one)]
+    figures += [bridge.plot_pair(tree, ["z"]), bridge.plot_khat([0.1, 0.9], 500)]
+    for figure in figures:
+        figure.draw_without_rendering()
+        sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+        assert sizes == {9}
+
+
+def test_a_grid_grows_with_what_is_in_it(tree):
+    small = bridge.plot_pair(tree, ["z"], {"image": 3}).get_size_inches()
+    assert (bridge.plot_pair(tree, ["z"]).get_size_inches() > small).all()
+    one, four = (bridge.plot_rank(tree, ["z"], coords) for coords in ({"image": 3}, None))
+    assert four.get_size_inches()[1] > one.get_size_inches()[1]
 
 
 def test_the_predictive_picture_has_two_statistics_a_row(tree):

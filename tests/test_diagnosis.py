@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 from toys import tiny
 
 from gmvae import arviz_bridge
 from gmvae.data import Images
 from gmvae.diagnostics import Check, Options, Threshold, diagnose, draw, pictures, predictive_check
+from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.model_checks import (
     active_units,
     binarised,
@@ -21,7 +23,7 @@ from gmvae.diagnostics.model_checks import (
     statistics,
     weight_mismatch,
 )
-from gmvae.diagnostics.pictures import _from_one
+from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_reliability
 from gmvae.diagnostics.report import _enough_components, _premise
 from gmvae.diagnostics.verdict import khat_threshold
 from gmvae.errors import ArgumentError
@@ -285,6 +287,34 @@ def test_latents_are_counted_from_one_in_pictures_alone(diagnosis):
     assert held["latent"].values.tolist() == [0, 1]
     assert shown["latent"].values.tolist() == [1, 2]
     np.testing.assert_array_equal(shown["z"], held["z"])
+
+
+def test_of_many_latents_the_pictures_show_some_and_say_so():
+    draws = np.random.default_rng(0).normal(size=(2, 20, 1, 7))
+    coords = {"chain": range(2), "draw": range(20), "image": [5], "latent": range(1, 8)}
+    posterior = xr.Dataset({"z": (tuple(coords), draws)}, coords)
+    drawn = _of_nuts(xr.DataTree.from_dict({"posterior": posterior}))
+    shown = {name: title.partition(": ")[2] for name, (_, title) in drawn.items()}
+    assert shown == {
+        "forest": "latents 1 to 6 of 7",
+        "rank": "latents 1 to 4 of 7",
+        "pair": "latents 1 to 4 of 7",
+    }
+    assert len(drawn["rank"][0].axes) == 4
+
+
+def test_no_line_leads_to_a_bin_of_few_predictions():
+    at = np.array([0.4, 0.5, 0.8, 0.9])
+    curve = Reliability(at, at, np.array([50, 2, 30, 400]), 0.0)
+    figure = plot_reliability({"labels": curve})
+    _, line, _ = figure.axes[0].get_lines()
+    assert np.isfinite(line.get_ydata()).tolist() == [True, False, True, True]
+    many, few = figure.axes[0].collections
+    assert few.get_offsets().tolist() == [[0.5, 0.5]]
+    assert few.get_alpha() < many.get_alpha()
+    assert "fewer than 10 predictions" in [t.get_text() for t in figure.legends[0].get_texts()]
+    full = plot_reliability({"labels": Reliability(at, at, np.full(4, 50), 0.0)})
+    assert len(full.axes[0].get_lines()) == 2
 
 
 def test_a_posterior_of_the_mixture_joins_the_tree_and_the_verdict(monkeypatch):

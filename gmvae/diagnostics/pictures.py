@@ -2,6 +2,8 @@
 
 import numpy as np
 import xarray as xr
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gmvae import arviz_bridge
@@ -14,8 +16,13 @@ from gmvae.plots.style import COLOURS, DPI
 
 # More images only hide each other in the densities.
 _MOST_IMAGES = 2_000
-# A forest or a grid of pairs that still fits a page.
+# A forest, or rows of histograms, that still fits a page.
 _MOST_LATENTS = 6
+# A grid whose letters stay legible.
+_MOST_IN_GRID = 4
+# Of fewer predictions, a bin's share of right ones is mostly chance: its standard error is up to
+# a sixth.
+_SPARSE = 10
 # Inches.
 _PAGE = 10.0
 _STATISTICS = {
@@ -33,55 +40,82 @@ def pictures(diagnosis: Diagnosis) -> dict[str, Figure]:
     ``khat``, ``predictive``, ``ranks_simulated``, ``reliability``; with NUTS also ``forest``,
     ``rank`` and ``pair``.
     """
+    # ArviZ's figures are saved at the resolution that they are made with.
+    with rc_context({"figure.dpi": DPI}):
+        titled = _of_guide(diagnosis)
+        if diagnosis.nuts_tree is not None:
+            titled |= _of_nuts(_from_one(diagnosis.nuts_tree))
+    for figure, title in titled.values():
+        _house_style(figure)
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
+    return {name: figure for name, (figure, _) in titled.items()}
+
+
+def _of_guide(diagnosis: Diagnosis) -> dict[str, tuple[Figure, str]]:
+    """Pictures and their titles: the guide, the fit and the probabilities."""
     statistics = diagnosis.tree["sample_stats"]
     n_draws = statistics.sizes["draw"]
     khat = statistics["khat"].to_numpy()
+    limit = khat_threshold(n_draws)
+    khats = arviz_bridge.plot_khat(khat, n_draws, limit)
+    _name_lines(khats, limit)
+    predictive = arviz_bridge.plot_ppc(_statistics_tree(diagnosis.predictive))
+    _keep_first_legend(predictive)
+    some = _which(diagnosis.ranks.ranks.shape[1], _MOST_LATENTS)
+    return {
+        "khat": (khats, f"k-hat of {len(khat):,} images"),
+        "predictive": (predictive, "Statistics of the images and of their replicates"),
+        "ranks_simulated": (
+            plot_ranks(diagnosis.ranks),
+            f"Ranks of simulated latents among draws of the guide{some}",
+        ),
+        "reliability": (plot_reliability(diagnosis.reliability), "How often a prediction is right"),
+    }
+
+
+def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
+    """Pictures and their titles: the chosen images, by NUTS."""
+    posterior = tree["posterior"]
+    latents = posterior["latent"].to_numpy().tolist()
+    n = len(latents)
+    # The worst comes first.
+    image = int(posterior["image"].to_numpy()[0])
+    first = {"image": image, "latent": latents[:_MOST_IN_GRID]}
+    forest = arviz_bridge.plot_forest(tree, ["z"], {"latent": latents[:_MOST_LATENTS]})
+    some = _which(n, _MOST_IN_GRID)
     found = {
-        "khat": arviz_bridge.plot_khat(khat, n_draws, khat_threshold(n_draws)),
-        "predictive": arviz_bridge.plot_ppc(_statistics_tree(diagnosis.predictive)),
-        "ranks_simulated": plot_ranks(diagnosis.ranks),
-        "reliability": plot_reliability(diagnosis.reliability),
+        "forest": (forest, f"z[image, latent] by NUTS{_which(n, _MOST_LATENTS)}"),
+        "rank": (
+            arviz_bridge.plot_rank(tree, ["z"], first),
+            f"Ranks by chain, image {image}{some}",
+        ),
     }
-    titles = {
-        "khat": f"k-hat of {len(khat):,} images",
-        "predictive": "Statistics of the images and of their replicates",
-        "ranks_simulated": "Ranks of simulated latents among draws of the guide",
-        "reliability": "How often a prediction is right",
-    }
-    if diagnosis.nuts_tree is not None:
-        nuts = _from_one(diagnosis.nuts_tree)
-        first = _first(nuts)
-        found["forest"] = arviz_bridge.plot_forest(nuts, ["z"], _some_latents(nuts))
-        found["rank"] = arviz_bridge.plot_rank(nuts, ["z"], first)
-        titles["forest"] = "z[image, latent] of the chosen images, by NUTS"
-        titles["rank"] = f"Ranks by chain, image {first['image']}"
-        if nuts["posterior"].sizes["latent"] > 1:
-            found["pair"] = arviz_bridge.plot_pair(nuts, ["z"], first)
-            titles["pair"] = f"Latent of image {first['image']}, by NUTS"
-    _name_lines(found["khat"], khat_threshold(n_draws))
-    _keep_first_legend(found["predictive"])
-    for name, figure in found.items():
-        _house_style(figure)
-        figure.set_dpi(DPI)
-        if figure.get_layout_engine() is None:
-            figure.set_layout_engine("constrained")
-        figure.suptitle(titles[name], x=0.01, ha="left", weight="bold")
+    if n > 1:
+        pair = arviz_bridge.plot_pair(tree, ["z"], first)
+        found["pair"] = (pair, f"Latent of image {image}, by NUTS{some}")
     return found
+
+
+def _which(n: int, most: int) -> str:
+    """Of more latents than are shown, which are."""
+    return f": latents 1 to {most} of {n}" if n > most else ""
 
 
 def plot_ranks(ranks: Ranks) -> Figure:
     """Histograms of the ranks, level where the guide is the posterior."""
     n, d = ranks.ranks.shape
     shown = min(d, _MOST_LATENTS)
-    figure = Figure(figsize=(3.6 * shown, 3.2), dpi=DPI, layout="constrained")
-    bins = np.linspace(-0.5, ranks.n_draws + 0.5, 21)
+    rows, columns = -(-shown // 3), min(shown, 3)
+    figure = Figure(figsize=(3.3 * columns, 2.8 * rows + 0.4), dpi=DPI, layout="constrained")
+    bins = np.linspace(-0.5, ranks.n_draws + 0.5, 21).tolist()
     level, spread = n / 20, 2 * np.sqrt(n / 20 * 19 / 20)
-    for i, axes in enumerate(figure.subplots(1, shown, squeeze=False)[0]):
+    for i in range(shown):
+        axes = figure.add_subplot(rows, columns, i + 1)
         axes.hist(ranks.ranks[:, i], bins, color=COLOURS[0])
         axes.axhspan(level - spread, level + spread, color="0.5", alpha=0.3, linewidth=0)
         axes.axhline(level, color="black", linewidth=1)
         axes.set_xlabel(f"rank of latent {i + 1} among {ranks.n_draws} draws")
-        axes.set_ylabel("images" if i == 0 else "")
+        axes.set_ylabel("images" if i % columns == 0 else "")
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -92,17 +126,18 @@ def plot_reliability(curves: dict[str, Reliability]) -> Figure:
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="honest")
     for i, (name, curve) in enumerate(curves.items()):
-        sizes = 20 + 180 * curve.count / curve.count.max()
         label = f"{_NAMES.get(name, name)}, error {curve.ece:.3f}"
-        axes.plot(curve.confidence, curve.accuracy, color=COLOURS[i], label=label)
-        axes.scatter(
-            curve.confidence,
-            curve.accuracy,
-            sizes,
-            color=COLOURS[i],
-            marker="os"[i % 2],
-            clip_on=False,
-            zorder=3,
+        _plot_curve(axes, curve, COLOURS[i], "os"[i % 2], label)
+    if any((curve.count < _SPARSE).any() for curve in curves.values()):
+        axes.plot(
+            [],
+            [],
+            "o",
+            color="0.5",
+            alpha=0.5,
+            ms=5,
+            linewidth=0,
+            label=f"fewer than {_SPARSE} predictions",
         )
     axes.set_xlabel("confidence")
     axes.set_ylabel("share of right predictions")
@@ -114,11 +149,29 @@ def plot_reliability(curves: dict[str, Reliability]) -> Figure:
     return figure
 
 
+def _plot_curve(axes: Axes, curve: Reliability, colour: str, marker: str, label: str) -> None:
+    """Bins as markers of their weight; a line joins neighbours of enough predictions alone."""
+    sparse = curve.count < _SPARSE
+    joined = np.where(sparse, np.nan, curve.accuracy)
+    axes.plot(curve.confidence, joined, marker, linestyle="-", color=colour, ms=4, label=label)
+    sizes = 25 + 175 * curve.count / curve.count.max()
+    for rows, alpha in ((~sparse, 1.0), (sparse, 0.5)):
+        axes.scatter(
+            curve.confidence[rows],
+            curve.accuracy[rows],
+            sizes[rows],
+            color=colour,
+            alpha=alpha,
+            marker=marker,
+            linewidths=0,
+            clip_on=False,
+            zorder=3,
+        )
+
+
 def _name_lines(figure: Figure, threshold: float) -> None:
     """Say beside ArviZ's lines across a picture of k-hat what lies above them."""
     axes = figure.axes[0]
-    axes.set_xlabel("image")
-    axes.set_ylabel("k-hat")
     for height, name, side in ((threshold, "unreliable", "top"), (1.0, "no finite mean", "bottom")):
         axes.annotate(
             f"above {height:.2f}:\n{name}",
@@ -144,7 +197,7 @@ def _house_style(figure: Figure) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=9)
         for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
-            text.set_fontsize(10)
+            text.set_fontsize(9)
 
 
 def _from_one(tree: xr.DataTree) -> xr.DataTree:
@@ -170,13 +223,3 @@ def _statistics_tree(predictive: Predictive) -> xr.DataTree:
         "observed_data": xr.Dataset(observed),
     }
     return xr.DataTree.from_dict(groups)
-
-
-def _some_latents(tree: xr.DataTree) -> dict[str, list[int]]:
-    return {"latent": tree["posterior"]["latent"].to_numpy()[:_MOST_LATENTS].tolist()}
-
-
-def _first(tree: xr.DataTree) -> dict[str, object]:
-    """The worst image, and as many latents as fit."""
-    image = int(tree["posterior"]["image"].to_numpy()[0])
-    return {"image": image, **_some_latents(tree)}
