@@ -46,12 +46,15 @@ Epochs = Annotated[
     typer.Option(min=1, metavar="N", help="Epochs of joint training (by the size of the data)."),
 ]
 WarmupEpochs = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Epochs before it (by the size of the data).")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Epochs of the warm-up (by the size of the data)."),
 ]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Runs at a time (as many as there are cores)."),
 ]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of every random number.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, metavar="N", help="Seed of every random number.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmvae.errors import ContentError
+from gmvae.errors import ArgumentError, ContentError
 
 from .experiment import describe, is_named, load_part
 
@@ -99,9 +99,28 @@ def images_for(run: Run, data: str | None, root: Path | None) -> tuple["Images",
         raise FileNotFoundError(f"{run.folder} does not say what it was trained on. Name DATA.")
     named = is_named(source)
     classes = run.classes if named or data is None else None
-    images = load_part(source, "test", classes, root)
+    if data is None:
+        images = _trained_on(run, source, classes, root)
+    else:
+        images = load_part(source, "test", classes, root)
     check_shape(run.gmvae, images)
     return images, describe(source, classes, "test" if named else "")
+
+
+def _trained_on(
+    run: Run, source: str, classes: tuple[int, ...] | None, root: Path | None
+) -> "Images":
+    """The images that the run's configuration names; it is to blame if they cannot be had."""
+    config = run.folder / CONFIG
+    if not is_named(source) and not Path(source).exists():
+        raise FileNotFoundError(
+            f"`DATA` expected where {config} names data that are there; got {source}, which does "
+            "not exist. Name DATA."
+        )
+    try:
+        return load_part(source, "test", classes, root)
+    except ArgumentError as error:
+        raise ContentError(f"{config} names data that cannot be read: {error}") from error
 
 
 def check_shape(gmvae: "GMVAE", images: "Images") -> None:

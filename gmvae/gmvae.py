@@ -1,7 +1,7 @@
 """Model and guide together: what one does with a trained pair."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -399,10 +399,14 @@ class GMVAE(nn.Module):
         gmvae = cls(config, encoder, decoder, assigner, likelihood)
         gmvae.component_classes = component_classes
         try:
-            gmvae.load_state_dict(load_file(weights))
-        except (SafetensorError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ContentError(f"{weights} does not fit {CONFIG_FILE}: {reason}") from error
+            saved = load_file(weights)
+        except SafetensorError as error:
+            raise ContentError(
+                f"{weights} expected whole safetensors; got a damaged file ({error}). Copy it or "
+                "train again."
+            ) from error
+        _check_weights(gmvae.state_dict(), saved, weights)
+        gmvae.load_state_dict(saved)
         return gmvae.to(device).eval()
 
     def _decode(self, z: Tensor) -> Tensor:
@@ -483,6 +487,23 @@ def build_assigner(config: Config) -> Assigner:
 def _sampled(site: dict[str, Any]) -> dict[str, Any]:
     """The settings by which y is drawn, not enumerated."""
     return {"enumerate": None} if site["name"] == "y" else {}
+
+
+def _check_weights(expected: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are not those of the configuration, with the first that differs.
+
+    Raises:
+        ContentError: a name or a shape that does not fit.
+    """
+    for name in sorted({*expected, *saved}):
+        shapes = [
+            tuple(tensors[name].shape) if name in tensors else None for tensors in (expected, saved)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ContentError(
+                f"{path} does not fit {CONFIG_FILE}: {name} expected shape {shapes[0]}; got "
+                f"{shapes[1]}. Restore the two files of one run, or train again."
+            )
 
 
 def _read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:

@@ -36,7 +36,7 @@ from torch.optim.optimizer import ParamsT
 
 from gmvae.contrast import contrastive_loss
 from gmvae.data import Images
-from gmvae.errors import ArgumentError
+from gmvae.errors import ArgumentError, ContentError
 from gmvae.gmvae import GMVAE, Config, build_assigner
 from gmvae.guide import Guide
 from gmvae.likelihood import LikelihoodName
@@ -120,7 +120,11 @@ class Settings:
             raise ArgumentError(f"`lr` expected above 0; got {self.lr}.")
         for name in ("information_weight", "classification_weight", "agreement_weight"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ArgumentError(f"`{name}` expected at least 0; got {getattr(self, name)}.")
+                raise ArgumentError(
+                    f"`{name}` expected at least 0, and finite; got {getattr(self, name)}."
+                )
+        if not 0 <= self.seed < 2**63:
+            raise ArgumentError(f"`seed` expected 0 to below 2**63; got {self.seed}.")
         if not 0 <= self.held_out < 1:
             raise ArgumentError(f"`held_out` expected 0 to below 1; got {self.held_out}.")
         if self.augment not in AUGMENTATIONS:
@@ -255,7 +259,7 @@ def check_components(
     observed: np.ndarray | None = None,
     held_out: Images | None = None,
 ) -> None:
-    """Refuse, before any run, more components than there are images to train on.
+    """Refuse, before any run, a single image, or more components than images to train on.
 
     Args:
         numbers: of components, at least one.
@@ -266,8 +270,11 @@ def check_components(
 
     Raises:
         ArgumentError: one of the numbers is too large.
+        ContentError: fewer than two images.
     """
     kept = images if held_out is not None else hold_out(images, settings, observed)[0]
+    if len(kept) < 2:
+        raise ContentError(f"expected at least 2 images to train on; got {len(kept)}. Add some.")
     if max(numbers) > len(kept):
         n_held_out = len(images) - len(kept)
         less = f" ({len(images)} less {n_held_out} held out)" if n_held_out else ""

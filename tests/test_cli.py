@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -241,6 +242,30 @@ def test_train_writes_a_whole_run_folder(named_run: Path) -> None:
     metrics = json.loads((named_run / "metrics.json").read_text())
     assert metrics["n_images"] == 134
     assert 0 <= metrics["acc_named"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("training", "code", "words"),
+    [
+        ({"classes": [77]}, 1, "config.json names data that cannot be read: `classes` expected"),
+        ({"data": "/gone.npz"}, 2, "`DATA` expected where "),
+    ],
+)
+def test_a_run_whose_data_cannot_be_had(
+    training: dict[str, object],
+    code: int,
+    words: str,
+    named_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(named_run, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["training"] |= training
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    output = str(tmp_path / "vae.csv")
+    assert app.run(["classify", "--model", str(tmp_path / "run"), "-o", output]) == code
+    assert words in capsys.readouterr().err
 
 
 def test_history_has_a_row_an_epoch(named_run: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -369,6 +370,22 @@ def test_networks_of_ones_own_that_do_not_fit(tmp_path):
         GMVAE(tiny(assignment="exact").config, assigner=OwnAssigner())
     with pytest.raises(ArgumentError, match=r"`likelihood` expected a .*Likelihood; got Linear"):
         GMVAE(tiny().config, likelihood=nn.Linear(2, 2))
+
+
+def test_damaged_weights_and_those_of_another_model(tmp_path):
+    tiny().save(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    with pytest.raises(ContentError, match="expected whole safetensors; got a damaged file"):
+        GMVAE.load(tmp_path)
+    GMVAE(replace(tiny().config, latent_dim=D + 1)).save(tmp_path / "other")
+    weights.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    with pytest.raises(
+        ContentError, match=r"does not fit config\.json: .* expected shape"
+    ) as error:
+        GMVAE.load(tmp_path)
+    assert len(str(error.value).replace(str(tmp_path), "")) < 200
 
 
 TAMPERINGS = {

@@ -8,7 +8,7 @@ import torch
 
 from gmvae import recipe
 from gmvae.data import Images, load
-from gmvae.errors import ArgumentError, TrainingError
+from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.metrics import clustering_accuracy
 from gmvae.recipe import Settings, fit
 
@@ -147,8 +147,13 @@ class TestAnyRun:
         ({"lr": 0.0}, "`lr` expected above 0; got 0.0"),
         ({"lr": float("nan")}, "`lr` expected above 0; got nan"),
         ({"patience": 0}, "`patience` expected at least 1; got 0"),
-        ({"agreement_weight": -1.0}, "`agreement_weight` expected at least 0; got -1.0"),
+        (
+            {"agreement_weight": -1.0},
+            "`agreement_weight` expected at least 0, and finite; got -1.0",
+        ),
         ({"information_weight": float("nan")}, "`information_weight` expected at least 0"),
+        ({"information_weight": float("inf")}, "expected at least 0, and finite; got inf"),
+        ({"seed": 2**63}, "`seed` expected 0 to below"),
         ({"held_out": 1.0}, "`held_out` expected 0 to below 1; got 1.0"),
         ({"augment": "cut"}, "`augment` expected one of affine, none; got 'cut'"),
     ],
@@ -161,6 +166,11 @@ def test_settings_out_of_range(settings, fragment):
 def test_more_components_than_images(digits):
     with pytest.raises(ArgumentError, match="at most the number of images to train on, 4; got 5"):
         fit(digits.subset(slice(0, 4)), Settings(n_components=5))
+
+
+def test_a_single_image(digits):
+    with pytest.raises(ContentError, match="at least 2 images to train on; got 1"):
+        fit(digits.subset(slice(0, 1)), Settings(n_components=1))
 
 
 def test_observed_of_another_length(digits):
