@@ -20,7 +20,7 @@ from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.evidence import Parts, elbo_parts, log_evidence
 from gmvae.files import replacing
-from gmvae.guide import Guide
+from gmvae.guide import SAMPLED_RIGHTLY, Guide
 from gmvae.likelihood import Bernoulli, Likelihood, LikelihoodName, named_likelihood
 from gmvae.model import Assignment, Model
 from gmvae.networks import Assigner, Encoder, ImageShape, Network, build_decoder, build_features
@@ -486,7 +486,7 @@ def build_assigner(config: Config) -> Assigner:
 
 def _sampled(site: dict[str, Any]) -> dict[str, Any]:
     """The settings by which y is drawn, not enumerated."""
-    return {"enumerate": None} if site["name"] == "y" else {}
+    return {"enumerate": None, SAMPLED_RIGHTLY: True} if site["name"] == "y" else {}
 
 
 def _check_weights(expected: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: Path) -> None:

@@ -7,6 +7,9 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro.nn import PyroModule
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import _PYRO_STACK
+from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from gmvae.errors import ArgumentError
@@ -17,6 +20,9 @@ _numbers = count()
 
 # Finite, so that 0 * log 0 is 0 in the bound; its exponential is exactly 0 in every precision.
 _LOG_ZERO = -1e4
+
+# What GMVAE.svi writes into y's ``infer`` where the objective has the score of a sampled y.
+SAMPLED_RIGHTLY = "gmvae_sampled_rightly"
 
 
 class Guide(PyroModule):  # type: ignore[misc]
@@ -69,7 +75,8 @@ class Guide(PyroModule):  # type: ignore[misc]
         """
         with images_plate(x, size):
             if self.assigner is not None:
-                pyro.sample("y", self.y_dist(x, y), infer={"enumerate": "parallel"})
+                with _NoBlindSampling():
+                    pyro.sample("y", self.y_dist(x, y), infer={"enumerate": "parallel"})
             pyro.sample("z", self.z_dist(x))
 
     def z_dist(self, x: Tensor) -> Any:
@@ -89,6 +96,31 @@ class Guide(PyroModule):  # type: ignore[misc]
             assert prior is not None
             logits = prior.log_joint(self.encoder(x)[0])
         return dist.Categorical(logits=logits if y is None else held_to(y, logits))
+
+
+class _NoBlindSampling(Messenger):  # type: ignore[misc]
+    """Refuse a y that is sampled in a step of Pyro's SVI, unless ``GMVAE.svi`` made it.
+
+    Under some objectives q(y | x) would not move, with plausible losses (:mod:`gmvae.objectives`);
+    a guide cannot see under which it runs, ``GMVAE.svi`` can.
+    """
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        infer = msg["infer"]
+        enumerated = (
+            infer.get("_enumerate_dim") is not None or infer.get("enumerate") == "sequential"
+        )
+        fine = enumerated or msg["is_observed"] or infer.get(SAMPLED_RIGHTLY)
+        if not fine and _in_svi_step():
+            raise ArgumentError(
+                "`y` expected to be enumerated while q(y | x) is trained; it is sampled. Use "
+                "TraceEnum_ELBO, or GMVAE.svi(optimiser, elbo) for another objective."
+            )
+
+
+def _in_svi_step() -> bool:
+    """Whether parameters are being collected, as ``pyro.infer.SVI.step`` does around its loss."""
+    return any(isinstance(h, TraceMessenger) and h.param_only for h in _PYRO_STACK)
 
 
 def held_to(y: Tensor, logits: Tensor) -> Tensor:

@@ -15,8 +15,7 @@ Pyro                                  y, amortised         y, exact            p
 ``TraceMeanField_ELBO``: SVI, module  refused [4]_         summed out          mean_field
 ``RenyiELBO``: SVI                    refused [5]_         summed out          renyi
 ``RenyiELBO``: module                 refused [3]_         refused [3]_        refused
-``RenyiELBO``: Pyro's own SVI         warned of [5]_       summed out          renyi
-the same, y marked as sampled         not noticed [7]_     no site y           renyi
+any but ``TraceEnum_ELBO``: own SVI   refused [7]_         summed out          pyros_own_svi
 ``ReweightedWakeSleep``: SVI          sampled [1]_         summed out          objective
 ``ReweightedWakeSleep``: module       refused [3]_         refused [3]_        refused
 ``Predictive``, without data          sampled              drawn from p(y|z)   predictive
@@ -30,8 +29,7 @@ Mini-batches, ``size``                enumerated           summed out          m
 ``compute_marginals``                 refused [6]_         no site y           marginals
 ====================================  ===================  ==================  ===================
 
-.. [1] By :meth:`gmvae.gmvae.GMVAE.svi`; else mark the guide's site with
-   ``poutine.infer_config``. Without it Pyro warns.
+.. [1] By :meth:`gmvae.gmvae.GMVAE.svi`, which marks the guide's site.
 .. [2] A guide whose site is marked otherwise is no module any more, and its parameters would be
    left out in silence.
 .. [3] These compute gradients without a differentiable loss, which is what the module returns.
@@ -39,13 +37,11 @@ Mini-batches, ``size``                enumerated           summed out          m
 .. [5] The gradient of a sampled y has the factor alpha / (1 - alpha) in place of its score
    function: q(y | x) does not move at alpha = 0, and wrongly elsewhere, under plausible losses.
    ``RenyiELBO(alpha=0)`` is the importance-weighted bound, for the exact assignment alone.
-   :meth:`gmvae.gmvae.GMVAE.svi` refuses it; ``SVI(model, guide, ...)`` made without it warns that
-   y was not enumerated, and trains wrongly.
+   :meth:`gmvae.gmvae.GMVAE.svi` refuses it.
 .. [6] Pyro's answer to enumeration in the guide.
-.. [7] Who takes that warning away, by ``poutine.infer_config``, cannot be told any more: Pyro runs
-   model and guide under ``RenyiELBO`` as it does under ``Trace_ELBO``, which trains a sampled y
-   rightly, with the same handlers, the same request for the parts of the score and gradients in
-   both. Only the objective knows, so use :meth:`gmvae.gmvae.GMVAE.svi`.
+.. [7] ``pyro.infer.SVI(model, guide, ...)`` made by hand. Pyro runs model and guide alike under
+   ``Trace_ELBO``, which trains a sampled y rightly, and ``RenyiELBO``, which does not. Only the
+   objective knows: :meth:`gmvae.gmvae.GMVAE.svi` looks at it, the guide refuses any other.
 .. [8] The sum over y leaves none to draw; :meth:`gmvae.prior.MixturePrior.responsibilities` has
    p(y | z) at the z that are drawn.
 .. [9] It enumerates y, and would draw one z for each component and take them for the latent.
