@@ -110,7 +110,8 @@ class _NoBlindSampling(Messenger):  # type: ignore[misc]
         enumerated = (
             infer.get("_enumerate_dim") is not None or infer.get("enumerate") == "sequential"
         )
-        fine = enumerated or msg["is_observed"] or infer.get(SAMPLED_RIGHTLY)
+        # A site that is hidden is not trained: so TraceEnum_ELBO counts the plates.
+        fine = enumerated or msg["is_observed"] or msg["stop"] or infer.get(SAMPLED_RIGHTLY)
         if not fine and _in_svi_step():
             raise ArgumentError(
                 "`y` expected to be enumerated while q(y | x) is trained; it is sampled. Use "
