@@ -17,7 +17,7 @@ def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
     same checks wherever they come from.
 
     Raises:
-        ArgumentError: a key that is no option of the command.
+        ArgumentError: a key that is no option of the command, or a flag that is not true or false.
         ContentError: the file is no TOML, or holds a table.
         FileNotFoundError: there is no such file.
     """
@@ -30,8 +30,9 @@ def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
         )
     parameters = _parameters(context)
     context.default_map = {
-        parameters[_known(key, parameters, path)]: _as_typed(key, value, path)
+        str(parameter.name): _as_typed(key, value, parameter, path)
         for key, value in _read(path).items()
+        for parameter in [parameters[_known(key, parameters, path)]]
     }
     return path
 
@@ -44,16 +45,16 @@ def _read(path: Path) -> dict[str, Any]:
         raise ContentError(f"`--config` expected TOML; got in {path}: {error}.") from error
 
 
-def _parameters(context: typer.Context) -> dict[str, str]:
-    """From the name a user writes (``latent-dim``) to the parameter's (``latent_dim``)."""
+def _parameters(context: typer.Context) -> dict[str, Any]:
+    """From the name a user writes (``latent-dim``) to typer's parameter (``latent_dim``)."""
     names = {}
     for parameter in context.command.params:
         long = [option[2:] for option in parameter.opts if option.startswith("--")]
-        names[(long or [str(parameter.name)])[0]] = str(parameter.name)
+        names[(long or [str(parameter.name)])[0]] = parameter
     return {name: of for name, of in names.items() if name not in ("config", "help")}
 
 
-def _known(key: str, parameters: dict[str, str], path: Path) -> str:
+def _known(key: str, parameters: dict[str, Any], path: Path) -> str:
     name = key.replace("_", "-")
     if name in parameters:
         return name
@@ -64,12 +65,16 @@ def _known(key: str, parameters: dict[str, str], path: Path) -> str:
     )
 
 
-def _as_typed(key: str, value: Any, path: Path) -> str:
+def _as_typed(key: str, value: Any, parameter: Any, path: Path) -> str:
     """``value`` as it would stand on the command line, where 2.7 is no whole number."""
     if isinstance(value, dict):
         raise ContentError(
             f"`--config` expected plain keys; got the table [{key}] in {path}. "
             "Write its keys above any table."
+        )
+    if getattr(parameter, "is_flag", False) and not isinstance(value, bool):
+        raise ArgumentError(
+            f"`--config` expected true or false for {key}; got {value!r} in {path}."
         )
     if isinstance(value, list):
         return ",".join(map(str, value))

@@ -100,9 +100,18 @@ def _usage(error: BaseException) -> str:
     if hasattr(error, "possibilities"):
         message = _no_such_option(error, command)
     else:
-        message = _refused(error)
+        message = f"{_refused(error).rstrip('.')}{_source(error)}"
     end = "" if message.endswith("?") else "."
     return f"{message.rstrip('.')}{end} See `{command} --help`."
+
+
+def _source(error: Any) -> str:
+    """`` in run.toml``, where the value stood in a configuration and not on the command line."""
+    context, parameter = error.ctx, getattr(error, "param", None)
+    if context is None or parameter is None:
+        return ""
+    source = context.get_parameter_source(parameter.name)
+    return f" in {context.params['config']}" if getattr(source, "name", "") == "DEFAULT_MAP" else ""
 
 
 def _refused(error: Any) -> str:

@@ -441,6 +441,11 @@ class GMVAE(nn.Module):
                 module.training = mode
 
     def _chunks(self, x: Tensor | Images, rows: int) -> Iterator[Tensor]:
+        if not isinstance(x, Tensor | Images):
+            raise ArgumentError(
+                f"`x` expected a tensor (N, C, H, W) or gmvae.Images; got {type(x).__name__}. "
+                "For an array there is gmvae.data.from_arrays."
+            )
         shape = tuple(x.shape) if isinstance(x, Images) else tuple(x.shape[1:])
         if shape != self.config.image_shape or len(x) == 0:
             raise ContentError(

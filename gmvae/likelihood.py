@@ -11,7 +11,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from gmvae.errors import ArgumentError
+from gmvae.errors import ArgumentError, ContentError
 
 LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
 
@@ -37,12 +37,28 @@ class Likelihood(nn.Module):
         return mean
 
 
+class _Grey(dist.Bernoulli):  # type: ignore[misc]
+    """A Bernoulli whose log-probability takes all of [0, 1], and nothing else."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        # torch's own validation would refuse what lies between 0 and 1, and looks at the logits,
+        # of which there may be hundreds an image.
+        if value.min() < 0 or value.max() > 1:
+            raise ContentError(
+                "`x` expected pixels between 0 and 1; got "
+                f"{value.min().item():g} to {value.max().item():g}. Scale the pixels."
+            )
+        log_prob: Tensor = super().log_prob(value)
+        return log_prob
+
+
 class Bernoulli(Likelihood):
     """Independent Bernoulli pixels.
 
     On pixels between 0 and 1 ("grey") its log-probability is minus the cross-entropy, the
     usual loss of the literature, but no normalised density (Loaiza-Ganem and Cunningham, 2019):
-    its values compare between models of the same data only. There, validation is off.
+    its values compare between models of the same data only. There, torch's validation is off;
+    pixels outside [0, 1] are refused all the same.
 
     Args:
         grey: whether pixels between 0 and 1 are to be accepted.
@@ -55,8 +71,9 @@ class Bernoulli(Likelihood):
 
     def forward(self, output: Tensor) -> Any:
         """p(x | z) of event shape (C, H, W), from logits (..., C, H, W)."""
-        validate = False if self.grey else None
-        return dist.Bernoulli(logits=output, validate_args=validate).to_event(3)
+        if self.grey:
+            return _Grey(logits=output, validate_args=False).to_event(3)
+        return dist.Bernoulli(logits=output).to_event(3)
 
 
 class ContinuousBernoulli(Likelihood):

@@ -104,6 +104,8 @@ class Model(PyroModule):  # type: ignore[misc]
         prior, likelihood = self.prior(), self.likelihood
         with images_plate(x, size):
             if self.assignment == "amortised":
+                if x is not None and y is not None:
+                    check_labels(y, len(x), self.prior.n_components)
                 with _OneLatent():
                     component = pyro.sample("y", prior.y_dist())
                     z = pyro.sample("z", prior.z_dist(component))
@@ -147,8 +149,13 @@ def images_plate(x: Tensor | None, size: int | None) -> pyro.plate:
     Model and guide share it. Given its indices, the plate draws none of its own.
 
     Raises:
-        ArgumentError: a ``size`` below the batch.
+        ArgumentError: images that are no tensor, or a ``size`` below the batch.
     """
+    if not (x is None or isinstance(x, Tensor)):
+        raise ArgumentError(
+            f"`x` expected a tensor (B, C, H, W); got {type(x).__name__}. "
+            "Of gmvae.Images it is images.tensor()."
+        )
     n = (1 if size is None else size) if x is None else len(x)
     if size is not None and size < n:
         raise ArgumentError(f"`size` expected at least the batch, {n}; got {size}.")

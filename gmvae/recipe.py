@@ -24,12 +24,14 @@ clusters are found first, where they are easy to see, and the model is organised
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.optim.optimizer import ParamsT
@@ -161,6 +163,7 @@ class _Length:
     lr: float
     kl_weight: float = 1.0
     patience: int | None = None
+    enough: float = -math.inf
     most_epochs: int = 200
 
     def schedule(self, epochs: int) -> Schedule:
@@ -171,10 +174,11 @@ class _Length:
             kl_start=self.kl_weight,
             kl_end=self.kl_weight,
             patience=self.patience,
+            enough=self.enough,
         )
 
 
-_CONTRAST = _Length(epochs=8, steps=300, batch_size=512, lr=2e-3, most_epochs=300)
+_CONTRAST = _Length(epochs=8, steps=270, batch_size=512, lr=2e-3, most_epochs=300)
 _CONTRAST_DIM = 32
 # Clusters lie apart in 10 dimensions that 2 would lay over each other.
 _AUTOENCODE = _Length(epochs=20, steps=1_200, batch_size=256, lr=1e-3, kl_weight=0.02)
@@ -183,6 +187,8 @@ _WIDE_DIM = 10
 _COARSE = 32
 _ASSIGN = _Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
 _SHARPEN = _Length(epochs=10, steps=150, batch_size=512, lr=1e-3)
+# The share of ln K, the most that the mutual information can be, at which it is sharp.
+_SHARP = 0.95
 _PLACE = _Length(epochs=4, steps=120, batch_size=256, lr=1e-3, kl_weight=100.0)
 # The closest two means, in units of the components' standard deviation.
 _GAP = 5.0
@@ -259,7 +265,7 @@ def check_components(
     observed: np.ndarray | None = None,
     held_out: Images | None = None,
 ) -> None:
-    """Refuse, before any run, a single image, or more components than images to train on.
+    """Refuse, before any run, what are no images, or too few of them for the components.
 
     Args:
         numbers: of components, at least one.
@@ -269,9 +275,16 @@ def check_components(
         held_out: as for ``fit``; None where a part of ``images`` is held out.
 
     Raises:
-        ArgumentError: one of the numbers is too large.
+        ArgumentError: one of the numbers is too large, or images of another type.
         ContentError: fewer than two images.
     """
+    both = {"images": images, "held_out": images if held_out is None else held_out}
+    for name, given in both.items():
+        if not isinstance(given, Images):
+            raise ArgumentError(
+                f"`{name}` expected gmvae.Images; got {type(given).__name__}. "
+                "For an array there is gmvae.data.from_arrays."
+            )
     kept = images if held_out is not None else hold_out(images, settings, observed)[0]
     if len(kept) < 2:
         raise ContentError(f"expected at least 2 images to train on; got {len(kept)}. Add some.")
@@ -403,15 +416,18 @@ class _Run:
 
     def _start(self, learned: Array, pixels: Array, known: Tensor | None) -> Indices:
         """Phase 2: the clusters of the representation."""
-        clusters = find_clusters(
-            beside(learned, pixels),
-            self.settings.n_components,
-            self.rng,
-            None if known is None else known.cpu().numpy(),
-        )
-        if len(self.images) > N_CLUSTERED:
-            # Not all of them were looked at. Among more, the pixels can be given more to say.
-            clusters = refined(beside(learned, pixels, share=1.0), clusters, self.rng)
+        with warnings.catch_warnings():
+            # A clustering that has not converged is one of several, and its modularity judges it.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            clusters = find_clusters(
+                beside(learned, pixels),
+                self.settings.n_components,
+                self.rng,
+                None if known is None else known.cpu().numpy(),
+            )
+            if len(self.images) > N_CLUSTERED:
+                # Not all of them were looked at. Among more, the pixels can be given more to say.
+                clusters = refined(beside(learned, pixels, share=1.0), clusters, self.rng)
         self._report(Progress("start", 1, 1))
         return clusters
 
@@ -434,7 +450,7 @@ class _Run:
         self._train(
             sharpened,
             assigner.parameters(),
-            _SHARPEN,
+            dataclasses.replace(_SHARPEN, enough=-_SHARP * math.log(self.settings.n_components)),
             guide=finder,
             regularisers=self._classification(known, 1.0),
             phase="sharpening",
@@ -470,14 +486,16 @@ class _Run:
         """Phase 5: the bound and the regularisers, everything trained."""
         settings = self.settings
         regularisers: list[Regulariser] = []
-        if settings.information_weight:
-            regularisers.append(
-                MutualInformation(settings.information_weight, self.view, self.generator)
-            )
+        # Agreement first: like the bound before it, it asks for the features of the plain images,
+        # which are at hand until the next one asks for those of views.
         if settings.agreement_weight and settings.assignment == "amortised":
             prior = self.gmvae.model.prior
             regularisers.append(
                 Agreement(settings.agreement_weight, prior, self.view, self.generator)
+            )
+        if settings.information_weight:
+            regularisers.append(
+                MutualInformation(settings.information_weight, self.view, self.generator)
             )
         regularisers += self._classification(known, settings.classification_weight)
         phase = dataclasses.replace(

@@ -11,6 +11,7 @@ from sklearn import neighbors
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 
@@ -26,6 +27,7 @@ CELLS = (5, 10, 20, 40)
 PERPLEXITY = 30.0
 N_PIXEL_AXES = 50
 PIXEL_SHARE = 0.5
+SETTLED = 0.98
 
 
 def find_clusters(
@@ -136,14 +138,17 @@ def _cluster(representation: Array, n_components: int, seed: int) -> Indices:
     The clusterings are Ward's linkage of smoothed points, and linkage, k-means and Gaussian
     mixtures on a two-dimensional embedding of the neighbourhoods, which opens gaps between
     clusters (McConville et al., *N2D: (not too) deep clustering via clustering the local
-    manifold of an autoencoded embedding*, ICPR 2020).
+    manifold of an autoencoded embedding*, ICPR 2020). The embedding takes most of the time, and
+    is left out where Ward's best two agree, to an adjusted Rand index of 0.98.
     """
     graph = neighbour_graph(representation)
     linked = AgglomerativeClustering(n_components, linkage="ward")
     found = [
         linked.fit_predict(smoothed(representation, graph, passes)) for passes in (0, 5, 10, 20)
     ]
-    if len(representation) > 3 * N_NEIGHBORS:
+    found.sort(key=lambda components: modularity(graph, components), reverse=True)
+    settled = adjusted_rand_score(*found[:2]) >= SETTLED
+    if not settled and len(representation) > 3 * N_NEIGHBORS:
         embedding = _embedded(representation, seed)
         found += [
             method.fit_predict(embedding)

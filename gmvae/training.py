@@ -34,6 +34,7 @@ class Schedule:
         kl_end: their weight after ``kl_epochs``; 1 is the evidence lower bound.
         kl_epochs: epochs of the way, 0 for none.
         patience: epochs without a better validation loss before stopping; None for no stopping.
+        enough: the mean objective of an epoch, regularisers included, at which to stop.
     """
 
     epochs: int
@@ -45,6 +46,7 @@ class Schedule:
     kl_end: float = 1.0
     kl_epochs: int = 0
     patience: int | None = None
+    enough: float = -math.inf
 
     def rate(self, done: float) -> float:
         """The factor on the learning rate when a fraction 0 to 1 of all steps is done."""
@@ -140,7 +142,7 @@ def train(
             metrics = {"objective": total / n, **(validate() if validate else {})}
         if callback is not None:
             callback(Progress(phase, epoch + 1, schedule.epochs, metrics))
-        if best.is_enough(metrics):
+        if best.is_enough(metrics) or metrics["objective"] <= schedule.enough:
             break
     best.restore()
 

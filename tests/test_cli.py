@@ -777,6 +777,8 @@ def test_a_configuration_gives_what_flags_do_not(monkeypatch: pytest.MonkeyPatch
         ("labells = 2", 2, "'labels'"),
         ("latent_dim = 0", 2, "--latent-dim"),
         ("epochs = 2.7", 2, "--epochs"),
+        ("epochs = 2.7", 2, "in run.toml"),
+        ('force = "yes"', 2, "true or false for force; got 'yes' in run.toml"),
         ("epochs = true", 2, "--epochs"),
         ("config = 'other.toml'", 2, "nearest"),
         ("epochs = ", 1, "expected TOML"),

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from toys import SHAPE
 
-from gmvae.errors import ArgumentError
+from gmvae.errors import ArgumentError, ContentError
 from gmvae.likelihood import (
     Bernoulli,
     ContinuousBernoulli,
@@ -42,6 +42,16 @@ def test_bernoulli_on_grey_pixels_is_minus_the_cross_entropy():
     output, x = torch.randn(5, *SHAPE), torch.rand(5, *SHAPE)
     expected = F.binary_cross_entropy_with_logits(output, x, reduction="none").sum((1, 2, 3))
     torch.testing.assert_close(Bernoulli()(output).log_prob(x), -expected)
+
+
+@pytest.mark.parametrize(("value", "got"), [(-0.5, "-0.5 to 0"), (16.0, "0 to 16")])
+def test_bernoulli_on_grey_pixels_refuses_those_outside_0_and_1(value, got):
+    p_x = Bernoulli()(torch.zeros(2, *SHAPE))
+    x = torch.zeros(2, *SHAPE)
+    p_x.log_prob(x)
+    x[1, 0, 0, 0] = value
+    with pytest.raises(ContentError, match=f"`x` expected pixels between 0 and 1; got {got}"):
+        p_x.log_prob(x)
 
 
 def test_bernoulli_refuses_grey_pixels_where_it_is_told_of_none():

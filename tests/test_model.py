@@ -223,3 +223,14 @@ def test_labels_that_do_not_fit_are_refused(assignment, y):
     gmvae = tiny(assignment=assignment)
     with pytest.raises(ArgumentError, match="`y` expected"):
         gmvae.elbo_module()(random_images(B), y)
+    with pytest.raises(ArgumentError, match="`y` expected"):
+        gmvae.model(random_images(B), y)
+
+
+def test_images_that_are_no_tensor_are_refused():
+    gmvae = tiny()
+    for part in (gmvae.model, gmvae.guide):
+        with pytest.raises(
+            ArgumentError, match=r"`x` expected a tensor \(B, C, H, W\); got ndarray"
+        ):
+            part(random_images(B).numpy())

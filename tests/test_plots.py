@@ -159,7 +159,7 @@ def test_mixture_names_components_as_latent_space_names_classes(images: Images) 
         "component 1",
         "2: class 8",
     ]
-    assert "top responsibility" in lines
+    assert "top probability" in lines
     assert "coloured by their most probable component" in title(figure)
 
 
@@ -222,7 +222,7 @@ def test_ambiguous_says_how_many_images_are_unsure(images: Images) -> None:
     gmvae, few = build(images), images.subset(slice(0, 4))
     certain(gmvae, few, [0.3, 0.05, 0.2, 0.0])
     (body,) = plots.ambiguous(gmvae, few, n=2).subfigs
-    assert body.get_suptitle() == "Top responsibility below 0.9: 2 of 4 images"
+    assert body.get_suptitle() == "Top probability below 0.9: 2 of 4 images"
 
 
 def test_ambiguous_tells_near_certainties_apart(images: Images) -> None:

@@ -173,6 +173,13 @@ def test_a_single_image(digits):
         fit(digits.subset(slice(0, 1)), Settings(n_components=1))
 
 
+def test_what_are_no_images(digits):
+    with pytest.raises(ArgumentError, match=r"`images` expected gmvae\.Images; got Tensor"):
+        fit(digits.tensor(), Settings(n_components=1))
+    with pytest.raises(ArgumentError, match=r"`held_out` expected gmvae\.Images; got ndarray"):
+        fit(digits, Settings(n_components=1), held_out=digits.pixels)
+
+
 def test_observed_of_another_length(digits):
     with pytest.raises(ArgumentError, match=r"`observed` expected shape \(403,\); got \(2,\)"):
         fit(digits, QUICK, observed=np.array([1, 4]))

@@ -33,6 +33,17 @@ def test_clusters_that_lie_apart_are_found(rng, monkeypatch, sees):
     assert adjusted_rand_score(truth, find_clusters(data, 4, rng)) == 1
 
 
+def test_the_embedding_is_left_out_where_the_linkages_agree(rng, monkeypatch):
+    called = []
+    embedded = start._embedded
+    monkeypatch.setattr(start, "_embedded", lambda *args: called.append(1) or embedded(*args))
+    apart, _ = blobs(rng)
+    find_clusters(apart, 4, rng)
+    assert not called
+    find_clusters(rng.normal(size=(240, 6)), 4, rng)
+    assert called
+
+
 def test_the_same_generator_gives_the_same_clusters(rng):
     data, _ = blobs(rng, 100)
     data += 3 * rng.normal(size=data.shape)

@@ -140,6 +140,20 @@ def test_without_patience_the_last_epoch_stays(images):
     torch.testing.assert_close(bowl.p, other.p)
 
 
+def test_it_stops_at_an_objective_that_is_enough(images):
+    bowl, heard = Bowl(), []
+    bowl.train(images, callback=heard.append)
+    objectives = [progress.metrics["objective"] for progress in heard]
+    enough = objectives[9]
+    stopped: list[Progress] = []
+    Bowl().train(
+        images, Schedule(30, batch_size=16, lr=0.1, enough=enough), callback=stopped.append
+    )
+    first = next(i for i, objective in enumerate(objectives) if objective <= enough)
+    assert [progress.metrics["objective"] for progress in stopped] == objectives[: first + 1]
+    assert len(stopped) < 30
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_an_error_and_spares_the_parameters(images, value):
     bowl, p = Bowl(), nn.Parameter(torch.ones(2))

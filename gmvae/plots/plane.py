@@ -177,7 +177,7 @@ def opacity_handles(n_components: int) -> list[Line2D]:
         Line2D([], [], linestyle="", marker="o", color="black", alpha=float(a), label=f"{p:.2f}")
         for p, a in zip(tops, opacity(tops, n_components), strict=True)
     ]
-    return [_heading(""), _heading("top responsibility"), *signs]
+    return [_heading(""), _heading("top probability"), *signs]
 
 
 def ellipse(mean: Array, covariance: Array, sigmas: int, colour: str) -> Ellipse:

@@ -11,7 +11,7 @@ from gmvae.plots.style import DPI, ComponentClasses, percent, spread
 
 # Of a picture of many images.
 COLUMNS = 10
-# A top responsibility below this is worth a look.
+# A top probability below this is worth a look.
 SURE = 0.9
 
 
@@ -51,16 +51,16 @@ def reconstructions(gmvae: GMVAE, images: Images, n: int = 20) -> Figure:
 
 
 def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
-    """The images with the lowest top responsibility, with their two most probable components.
+    """The images with the lowest top probability q(y | x), with their two most probable components.
 
     Args:
         gmvae: the model.
         images: to choose from.
         n: how many, at least 1.
     """
-    responsibilities = gmvae.classify(images)
+    probabilities = gmvae.classify(images)
     # What the other components have together: near certainty one minus the top rounds to zero.
-    doubts = responsibilities.sort(-1).values[:, :-1].sum(-1)
+    doubts = probabilities.sort(-1).values[:, :-1].sum(-1)
     rows = doubts.argsort(descending=True, stable=True)[:n].numpy()
     columns = min(6, len(rows))
     n_rows = -(-len(rows) // columns)
@@ -79,7 +79,7 @@ def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
     body = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
     n_unsure = int((doubts > 1 - SURE).sum())
     body.suptitle(
-        f"Top responsibility below {SURE:g}: {n_unsure:,} of {len(images):,} images",
+        f"Top probability below {SURE:g}: {n_unsure:,} of {len(images):,} images",
         x=0.01,
         ha="left",
         size=10,
@@ -87,7 +87,7 @@ def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
     cells = body.subplots(n_rows, columns, squeeze=False).ravel()
     for cell, row in zip(cells, rows, strict=False):
         show(cell, mosaic(images.tensor(rows[rows == row]), 1))
-        cell.set_title(_candidates(responsibilities[row], gmvae.component_classes), fontsize=8)
+        cell.set_title(_candidates(probabilities[row], gmvae.component_classes), fontsize=8)
         if images.labels is not None:
             cell.set_xlabel(f"labelled {images.labels[row]}", fontsize=8)
     for cell in cells[len(rows) :]:
@@ -128,9 +128,9 @@ def samples(
     return figure
 
 
-def _candidates(responsibilities: Tensor, component_classes: ComponentClasses) -> str:
+def _candidates(probabilities: Tensor, component_classes: ComponentClasses) -> str:
     """The two most probable components of an image and their probabilities, a line each."""
-    top, components = responsibilities.topk(min(2, len(responsibilities)))
+    top, components = probabilities.topk(min(2, len(probabilities)))
     return "\n".join(
         f"{component_name(component_classes, k)} ({percent(p)})"
         for p, k in zip(top.tolist(), components.tolist(), strict=True)
