@@ -155,7 +155,10 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Length:
-    """How long a phase lasts: so many epochs; more, up to ``most_epochs``, for too few steps."""
+    """How long a phase lasts: so many epochs; more, up to ``most_epochs``, for too few steps.
+
+    Fewer, but not fewer steps, where its objective comes down to ``enough``.
+    """
 
     epochs: int
     steps: int
@@ -166,15 +169,18 @@ class _Length:
     enough: float = -math.inf
     most_epochs: int = 200
 
-    def schedule(self, epochs: int) -> Schedule:
+    def schedule(self, n_batches: int, epochs: int | None = None) -> Schedule:
+        """For so many batches an epoch; ``epochs`` in place of its own where they are given."""
+        least = min(math.ceil(self.steps / n_batches), self.most_epochs)
         return Schedule(
-            epochs,
+            epochs or max(self.epochs, least),
             self.batch_size,
             self.lr,
             kl_start=self.kl_weight,
             kl_end=self.kl_weight,
             patience=self.patience,
             enough=self.enough,
+            least_epochs=least,
         )
 
 
@@ -594,13 +600,12 @@ class _Run:
     ) -> None:
         """Train ``parameters`` for that length, or for ``epochs`` where they are given."""
         n_batches = math.ceil(len(self.images) / length.batch_size)
-        enough = min(math.ceil(length.steps / n_batches), length.most_epochs)
         train(
             objective,
             guide or self.gmvae.guide,
             parameters,
             self.images,
-            length.schedule(epochs or max(length.epochs, enough)),
+            length.schedule(n_batches, epochs),
             callback=self._report,
             phase=phase,
             generator=self.generator,

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 N_NEIGHBORS = 15
+FEWEST_NEIGHBORS = 5
 N_CLUSTERED = 4_000
 N_REFINED = 12_000
 CELLS = (5, 10, 20, 40)
@@ -133,7 +134,9 @@ def _cluster(representation: Array, n_components: int, seed: int) -> Indices:
 
     In the wide representation clusters are long and curved, and any one method now and then
     merges two and cuts another. All of them are cheap, and the modularity of the graph of
-    neighbours, which needs no labels, tells a good clustering from a bad one.
+    neighbours, which needs no labels, tells a good clustering from a bad one: where each image
+    has so few neighbours that most are of its own cluster. So it has 15, or fewer, down to 5,
+    where they would be more than 4 % of the images of a cluster.
 
     The clusterings are Ward's linkage of smoothed points, and linkage, k-means and Gaussian
     mixtures on a two-dimensional embedding of the neighbourhoods, which opens gaps between
@@ -146,7 +149,9 @@ def _cluster(representation: Array, n_components: int, seed: int) -> Indices:
     found = [
         linked.fit_predict(smoothed(representation, graph, passes)) for passes in (0, 5, 10, 20)
     ]
-    found.sort(key=lambda components: modularity(graph, components), reverse=True)
+    few = len(representation) // (25 * n_components)
+    judge = neighbour_graph(representation, min(max(few, FEWEST_NEIGHBORS), N_NEIGHBORS))
+    found.sort(key=lambda components: modularity(judge, components), reverse=True)
     settled = adjusted_rand_score(*found[:2]) >= SETTLED
     if not settled and len(representation) > 3 * N_NEIGHBORS:
         embedding = _embedded(representation, seed)
@@ -159,7 +164,7 @@ def _cluster(representation: Array, n_components: int, seed: int) -> Indices:
                 *(GaussianMixture(n_components, random_state=seed + i) for i in range(6)),
             )
         ]
-    best = max(found, key=lambda components: modularity(graph, components))
+    best = max(found, key=lambda components: modularity(judge, components))
     return np.asarray(best, dtype=np.int64)
 
 
@@ -231,11 +236,10 @@ def moved(graph: sparse.csr_array, components: Indices, n_components: int) -> In
     return components
 
 
-def neighbour_graph(representation: Array) -> sparse.csr_array:
-    """Who is among whose 15 nearest neighbours, either way: (N, N) of zeros and ones."""
-    graph = sparse.csr_array(
-        neighbors.kneighbors_graph(representation, _n_neighbors(representation))
-    )
+def neighbour_graph(representation: Array, n_neighbors: int = N_NEIGHBORS) -> sparse.csr_array:
+    """Who is among whose nearest neighbours, either way: (N, N) of zeros and ones."""
+    n_neighbors = min(n_neighbors, len(representation) - 1)
+    graph = sparse.csr_array(neighbors.kneighbors_graph(representation, n_neighbors))
     return graph.maximum(graph.T)
 
 

@@ -35,6 +35,7 @@ class Schedule:
         kl_epochs: epochs of the way, 0 for none.
         patience: epochs without a better validation loss before stopping; None for no stopping.
         enough: the mean objective of an epoch, regularisers included, at which to stop.
+        least_epochs: epochs before that.
     """
 
     epochs: int
@@ -47,6 +48,7 @@ class Schedule:
     kl_epochs: int = 0
     patience: int | None = None
     enough: float = -math.inf
+    least_epochs: int = 1
 
     def rate(self, done: float) -> float:
         """The factor on the learning rate when a fraction 0 to 1 of all steps is done."""
@@ -142,7 +144,8 @@ def train(
             metrics = {"objective": total / n, **(validate() if validate else {})}
         if callback is not None:
             callback(Progress(phase, epoch + 1, schedule.epochs, metrics))
-        if best.is_enough(metrics) or metrics["objective"] <= schedule.enough:
+        enough = epoch + 1 >= schedule.least_epochs and metrics["objective"] <= schedule.enough
+        if best.is_enough(metrics) or enough:
             break
     best.restore()
 

@@ -152,6 +152,10 @@ def test_it_stops_at_an_objective_that_is_enough(images):
     first = next(i for i, objective in enumerate(objectives) if objective <= enough)
     assert [progress.metrics["objective"] for progress in stopped] == objectives[: first + 1]
     assert len(stopped) < 30
+    later: list[Progress] = []
+    schedule = Schedule(30, batch_size=16, lr=0.1, enough=enough, least_epochs=25)
+    Bowl().train(images, schedule, callback=later.append)
+    assert len(later) == 25
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
