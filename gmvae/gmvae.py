@@ -263,6 +263,8 @@ class GMVAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """E(x | z), (..., C, H, W) in [0, 1], at latents (..., D)."""
+        if not isinstance(z, Tensor):
+            raise ArgumentError(f"`z` expected a tensor (..., D); got {type(z).__name__}.")
         with self._asking():
             return self._decode(z.to(self.device)).cpu()
 

@@ -229,6 +229,11 @@ def fit(
         TrainingError: an objective that is not finite.
     """
     settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise ArgumentError(
+            f"`settings` expected gmvae.Settings; got {type(settings).__name__}. "
+            "Of a dict it is gmvae.Settings(**settings)."
+        )
     device = torch.device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)

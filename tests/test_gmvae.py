@@ -240,6 +240,8 @@ def test_images_of_another_shape_are_refused(query, shape):
 @pytest.mark.parametrize("query", [*QUERIES, "elbo", "log_prob"])
 @pytest.mark.parametrize("x", [np.zeros((2, *SHAPE), np.float32), [1, 2], None])
 def test_what_is_no_tensor_is_refused(query, x):
+    with pytest.raises(ArgumentError, match=r"`z` expected a tensor"):
+        tiny().decode(x)
     with pytest.raises(ArgumentError, match=r"`x` expected a tensor .*; got (ndarray|list|None)"):
         getattr(tiny(), query)(x)
 

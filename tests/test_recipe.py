@@ -173,6 +173,11 @@ def test_a_single_image(digits):
         fit(digits.subset(slice(0, 1)), Settings(n_components=1))
 
 
+def test_what_are_no_settings(digits):
+    with pytest.raises(ArgumentError, match=r"`settings` expected gmvae\.Settings; got dict"):
+        fit(digits, {"n_components": 1})
+
+
 def test_what_are_no_images(digits):
     with pytest.raises(ArgumentError, match=r"`images` expected gmvae\.Images; got Tensor"):
         fit(digits.tensor(), Settings(n_components=1))
