@@ -425,10 +425,9 @@ class GMVAE(nn.Module):
             )
 
     def _in_chunks(self, x: Tensor | Images, query: Any, rows: int = 1024) -> Tensor:
+        like = self.model.prior.means
         with self._asking():
-            return torch.cat(
-                [query(batch.to(self.device)).cpu() for batch in self._chunks(x, rows)]
-            )
+            return torch.cat([query(batch.to(like)).cpu() for batch in self._chunks(x, rows)])
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

@@ -237,6 +237,12 @@ def test_images_of_another_shape_are_refused(query, shape):
         getattr(tiny(), query)(torch.zeros(shape))
 
 
+def test_images_of_any_precision_are_taken():
+    gmvae, x = tiny(), torch.full((2, *SHAPE), 0.5)
+    for dtype in (torch.float64, torch.float16):
+        torch.testing.assert_close(gmvae.encode(x.to(dtype)), gmvae.encode(x))
+
+
 @pytest.mark.parametrize("query", [*QUERIES, "elbo", "log_prob"])
 @pytest.mark.parametrize("x", [np.zeros((2, *SHAPE), np.float32), [1, 2], None])
 def test_what_is_no_tensor_is_refused(query, x):
