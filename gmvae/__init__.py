@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gmvae.data import Images, load
     from gmvae.evidence import elbo_parts, log_evidence
-    from gmvae.gmvae import GMVAE
+    from gmvae.gmvae import GMVAE, Config
     from gmvae.guide import Guide
     from gmvae.model import Model
     from gmvae.prior import MixturePrior
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Config": "gmvae.gmvae",
     "GMVAE": "gmvae.gmvae",
     "Guide": "gmvae.guide",
     "Images": "gmvae.data",
@@ -31,8 +32,12 @@ _HOMES = {
     "log_evidence": "gmvae.evidence",
 }
 
+# Whole modules that messages and the README name.
+_MODULES = ("data", "diagnostics", "errors", "likelihood", "restarts", "selection")
+
 __all__ = [
     "GMVAE",
+    "Config",
     "Guide",
     "Images",
     "MixturePrior",
@@ -48,6 +53,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"gmvae.{name}")
     raise AttributeError(f"module 'gmvae' has no attribute {name!r}")
 
 

@@ -352,11 +352,13 @@ class GMVAE(nn.Module):
             "component_classes": self.component_classes,
             **(extra or {}),
         }
+        # Before anything is written: what JSON cannot hold must not cost the folder its model.
+        text = json.dumps(config, indent=2) + "\n"
         with replacing(folder / WEIGHTS_FILE) as path:
             weights = {name: t.contiguous() for name, t in self.state_dict().items()}
             path.write_bytes(save(weights))
         with replacing(folder / CONFIG_FILE) as path:
-            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(

@@ -119,3 +119,12 @@ def test_public_names_exist():
         assert getattr(gmvae, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'vae'"):
         gmvae.vae  # noqa: B018
+
+
+def test_modules_that_the_readme_and_messages_name_are_there():
+    code = (
+        "import gmvae\n"
+        "for name in ('data', 'diagnostics', 'errors', 'likelihood', 'restarts', 'selection'):\n"
+        "    assert getattr(gmvae, name).__name__ == f'gmvae.{name}'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -237,6 +237,19 @@ def test_images_of_another_shape_are_refused(query, shape):
         getattr(tiny(), query)(torch.zeros(shape))
 
 
+def test_what_json_cannot_hold_costs_no_saved_model(tmp_path):
+    saved = tiny()
+    saved.save(tmp_path)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        tiny(n_components=K + 1).save(tmp_path, extra={"bad": {1}})
+    loaded = GMVAE.load(tmp_path)
+    assert loaded.state_dict().keys() == saved.state_dict().keys()
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
+
+
 def test_images_of_any_precision_are_taken():
     gmvae, x = tiny(), torch.full((2, *SHAPE), 0.5)
     for dtype in (torch.float64, torch.float16):
