@@ -29,11 +29,11 @@ def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
             f"`--config` expected a TOML file; got {path}, which {what}. Check the path."
         )
     parameters = _parameters(context)
-    context.default_map = {
-        str(parameter.name): _as_typed(key, value, parameter, path)
-        for key, value in _read(path).items()
-        for parameter in [parameters[_known(key, parameters, path)]]
-    }
+    defaults = {}
+    for key, value in _read(path).items():
+        parameter = parameters[_known(key, parameters, path)]
+        defaults[str(parameter.name)] = _as_typed(key, value, parameter, path)
+    context.default_map = defaults
     return path
 
 

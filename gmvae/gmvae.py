@@ -343,6 +343,9 @@ class GMVAE(nn.Module):
         Args:
             folder: made where it does not exist.
             extra: more for ``config.json``, ready for JSON, beside the keys used here.
+
+        Raises:
+            TypeError: what JSON cannot hold; what the folder held stays.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

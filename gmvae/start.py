@@ -4,6 +4,8 @@ Pure numpy and scikit-learn, in float64. N images, W dimensions of the represent
 components, D latent dimensions.
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -151,7 +153,8 @@ def _cluster(representation: Array, n_components: int, seed: int) -> Indices:
     ]
     few = len(representation) // (25 * n_components)
     judge = neighbour_graph(representation, min(max(few, FEWEST_NEIGHBORS), N_NEIGHBORS))
-    found.sort(key=lambda components: modularity(judge, components), reverse=True)
+    quality = partial(modularity, judge)
+    found.sort(key=quality, reverse=True)
     settled = adjusted_rand_score(*found[:2]) >= SETTLED
     if not settled and len(representation) > 3 * N_NEIGHBORS:
         embedding = _embedded(representation, seed)
@@ -164,8 +167,7 @@ def _cluster(representation: Array, n_components: int, seed: int) -> Indices:
                 *(GaussianMixture(n_components, random_state=seed + i) for i in range(6)),
             )
         ]
-    best = max(found, key=lambda components: modularity(judge, components))
-    return np.asarray(best, dtype=np.int64)
+    return np.asarray(max(found, key=quality), dtype=np.int64)
 
 
 def refined(representation: Array, components: Indices, rng: np.random.Generator) -> Indices:
@@ -238,7 +240,7 @@ def moved(graph: sparse.csr_array, components: Indices, n_components: int) -> In
 
 def neighbour_graph(representation: Array, n_neighbors: int = N_NEIGHBORS) -> sparse.csr_array:
     """Who is among whose nearest neighbours, either way: (N, N) of zeros and ones."""
-    n_neighbors = min(n_neighbors, len(representation) - 1)
+    n_neighbors = _n_neighbors(representation, n_neighbors)
     graph = sparse.csr_array(neighbors.kneighbors_graph(representation, n_neighbors))
     return graph.maximum(graph.T)
 
@@ -282,8 +284,8 @@ def _embedded(representation: Array, seed: int) -> Array:
     return np.asarray(embedding.fit_transform(representation.astype(np.float32)), dtype=np.float64)
 
 
-def _n_neighbors(representation: Array) -> int:
-    return min(N_NEIGHBORS, len(representation) - 1)
+def _n_neighbors(representation: Array, most: int = N_NEIGHBORS) -> int:
+    return min(most, len(representation) - 1)
 
 
 def centres(representation: Array, components: Indices, n_components: int) -> tuple[Array, Array]:

@@ -256,11 +256,18 @@ def test_images_of_any_precision_are_taken():
         torch.testing.assert_close(gmvae.encode(x.to(dtype)), gmvae.encode(x))
 
 
-@pytest.mark.parametrize("query", [*QUERIES, "elbo", "log_prob"])
-@pytest.mark.parametrize("x", [np.zeros((2, *SHAPE), np.float32), [1, 2], None])
-def test_what_is_no_tensor_is_refused(query, x):
+NO_TENSORS = [np.zeros((2, *SHAPE), np.float32), [1, 2], None]
+
+
+@pytest.mark.parametrize("z", NO_TENSORS)
+def test_a_latent_that_is_no_tensor_is_refused(z):
     with pytest.raises(ArgumentError, match=r"`z` expected a tensor"):
-        tiny().decode(x)
+        tiny().decode(z)
+
+
+@pytest.mark.parametrize("query", [*QUERIES, "elbo", "log_prob"])
+@pytest.mark.parametrize("x", NO_TENSORS)
+def test_what_is_no_tensor_is_refused(query, x):
     with pytest.raises(ArgumentError, match=r"`x` expected a tensor .*; got (ndarray|list|None)"):
         getattr(tiny(), query)(x)
 
