@@ -1,5 +1,6 @@
 """``--config FILE``: options from a TOML file, which those of the command line override."""
 
+import math
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,9 +30,14 @@ def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
             f"`--config` expected a TOML file; got {path}, which {what}. Check the path."
         )
     parameters = _parameters(context)
-    defaults = {}
+    defaults: dict[str, str] = {}
     for key, value in _read(path).items():
-        parameter = parameters[_known(key, parameters, path)]
+        parameter = parameters[_known(key, value, parameters, path)]
+        if str(parameter.name) in defaults:
+            raise ArgumentError(
+                f"`--config` expected each option once; got {key!r} in another spelling too in "
+                f"{path}. Keep one of the two."
+            )
         defaults[str(parameter.name)] = _as_typed(key, value, parameter, path)
     context.default_map = defaults
     return path
@@ -54,27 +60,33 @@ def _parameters(context: typer.Context) -> dict[str, Any]:
     return {name: of for name, of in names.items() if name not in ("config", "help")}
 
 
-def _known(key: str, parameters: dict[str, Any], path: Path) -> str:
-    name = key.replace("_", "-")
-    if name in parameters:
-        return name
-    nearest = get_close_matches(name, parameters, n=1, cutoff=0.0)[0]
-    raise ArgumentError(
-        f"`--config` expected keys named like the options; got {key!r} in {path}. "
-        f"The nearest is {nearest!r}."
-    )
-
-
-def _as_typed(key: str, value: Any, parameter: Any, path: Path) -> str:
-    """``value`` as it would stand on the command line, where 2.7 is no whole number."""
+def _known(key: str, value: Any, parameters: dict[str, Any], path: Path) -> str:
     if isinstance(value, dict):
         raise ContentError(
             f"`--config` expected plain keys; got the table [{key}] in {path}. "
             "Write its keys above any table."
         )
+    name = key.replace("_", "-")
+    if name in parameters:
+        return name
+    nearest = get_close_matches(name, parameters, n=1)
+    remedy = f"Did you mean {nearest[0]!r}?" if nearest else "Remove it."
+    raise ArgumentError(
+        f"`--config` expected keys named like the options; got {key!r} in {path}. {remedy}"
+    )
+
+
+def _as_typed(key: str, value: Any, parameter: Any, path: Path) -> str:
+    """``value`` as it would stand on the command line, where 2.7 is no whole number."""
     if getattr(parameter, "is_flag", False) and not isinstance(value, bool):
         raise ArgumentError(
-            f"`--config` expected true or false for {key}; got {value!r} in {path}."
+            f"`--config` expected true or false for {key}; got {value!r} in {path}. "
+            "Write one of the two."
+        )
+    one_value = isinstance(value, list) and parameter.type.name != "text"
+    if one_value or (isinstance(value, float) and not math.isfinite(value)):
+        raise ArgumentError(
+            f"`--config` expected one finite value for {key}; got {value!r} in {path}. Change it."
         )
     if isinstance(value, list):
         return ",".join(map(str, value))

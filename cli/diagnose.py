@@ -91,7 +91,7 @@ def diagnose(
     is said below the table. Draws are written as netCDF, for ArviZ.
     """
     if mixture == 1:
-        raise ArgumentError("`--mixture` expected 0 or at least 2 components; got 1.")
+        raise ArgumentError("`--mixture` expected 0 or at least 2 components; got 1. Choose 10.")
     check_folder(output, force, FILES)
     run = open_run(model, device)
     images, name = images_for(run, data, data_root)
@@ -173,7 +173,7 @@ def _print(title: str, found: "Diagnosis") -> None:
         grid.add_row(
             f"[{colours[check.status]}]{check.status}{'*' if check.spared else ''}[/]",
             check.name.replace("[", r"\["),
-            f"{check.figure:.3g}",
+            f"{check.figure:.4g}",
             "" if check.threshold is None else str(check.threshold),
             "; ".join(filter(None, (check.detail, source))),
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmvae.errors import ArgumentError
-from gmvae.files import replacing
+from gmvae.files import beside_its_folder, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,7 +132,7 @@ def check_folder(path: Path, force: bool, known: frozenset[str]) -> None:
 
 def _check_writable(path: Path) -> None:
     """Try to create something where the first missing folder of ``path`` would lie."""
-    around = path.absolute().parent
+    around = beside_its_folder(path).parent
     while not around.exists():
         around = around.parent
     if not around.is_dir():

@@ -50,6 +50,7 @@ def open_run(folder: Path, device: str) -> Run:
         FileNotFoundError: ``folder`` is no run folder.
     """
     training = read_training(folder)
+    _refuse_own_modules(folder)
     from gmvae import GMVAE
 
     from .device import named_device
@@ -58,9 +59,42 @@ def open_run(folder: Path, device: str) -> Run:
 
 
 def read_training(folder: Path) -> Mapping[str, Any]:
-    """The section ``training`` of the folder's configuration; empty where it has none."""
+    """The section ``training`` of the folder's configuration; empty where it has none.
+
+    Raises:
+        ContentError: it is there, and not as ``train`` wrote it.
+    """
     training = read_json(folder, CONFIG).get("training", {})
-    return training if isinstance(training, dict) else {}
+    if not isinstance(training, dict) or (training and not _as_written(training)):
+        raise ContentError(
+            f"{folder / CONFIG} expected the section `training` as gmvae train wrote it; got "
+            "another. Restore it, or remove it and name DATA."
+        )
+    return training
+
+
+def _as_written(training: Mapping[str, Any]) -> bool:
+    """Whether what the commands read of the section is there and of its type."""
+    classes, settings = training.get("classes"), training.get("settings")
+    return (
+        isinstance(training.get("data"), str)
+        and isinstance(training.get("labels_observed"), int)
+        and isinstance(settings, dict)
+        and isinstance(settings.get("seed"), int)
+        and (classes is None or (isinstance(classes, list) and set(map(type, classes)) == {int}))
+    )
+
+
+def _refuse_own_modules(folder: Path) -> None:
+    """What a user wrote in Python cannot be named here."""
+    config = read_json(folder, CONFIG).get("model")
+    custom = config.get("custom") if isinstance(config, dict) else None
+    if custom and isinstance(custom, list):
+        given = ", ".join(f"{name}=..." for name in custom)
+        raise ContentError(
+            f"{folder} holds a model with modules of its user's own, which the command line cannot "
+            f"make. Load it in Python: gmvae.GMVAE.load({str(folder)!r}, {given})."
+        )
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
@@ -94,7 +128,7 @@ def images_for(run: Run, data: str | None, root: Path | None) -> tuple["Images",
     Raises:
         ContentError: images of another shape than the model's.
     """
-    source = data or run.training.get("data")
+    source = run.training.get("data") if data is None else data
     if source is None:
         raise FileNotFoundError(f"{run.folder} does not say what it was trained on. Name DATA.")
     named = is_named(source)

@@ -3,6 +3,7 @@
 K components, D latent dimensions, S draws.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from itertools import count
@@ -16,6 +17,7 @@ from pyro.infer.autoguide import AutoGuide, AutoNormal, init_to_value
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from gmvae import checks
 from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
 from gmvae.model import Model
@@ -72,8 +74,7 @@ class BayesianMixturePrior(MixturePrior):
         concentration = 0.5 / n_components if concentration is None else concentration
         given = {"concentration": concentration, "mean_scale": mean_scale, "scale": scale}
         for name, value in given.items():
-            if not value > 0:
-                raise ArgumentError(f"`{name}` expected above 0; got {value}.")
+            checks.number(name, value, "above 0, and finite", lambda v: 0 < v < math.inf)
         self.concentration, self.mean_scale, self.scale = concentration, mean_scale, scale
         for name, parameter in list(self.named_parameters()):
             delattr(self, name)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from gmvae.errors import ArgumentError
+from gmvae import checks
 from gmvae.guide import Guide, held_to
 from gmvae.model import Model
 
@@ -111,8 +111,7 @@ def _draws(
 
     Drawn by location and scale: torch's distributions take no generator.
     """
-    if n_samples < 1:
-        raise ArgumentError(f"`n_samples` expected at least 1; got {n_samples}.")
+    checks.whole("n_samples", n_samples, least=1)
     q_z = guide.z_dist(x)
     loc, scale = q_z.mean, q_z.stddev
     noise = torch.randn(

@@ -7,6 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def beside_its_folder(path: str | Path) -> Path:
+    """The same place with its folder's name in full: ``missing/../run`` lies in this folder."""
+    path = Path(path)
+    return path.parent.resolve() / path.name
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes ``path`` when the block ends well.
@@ -18,7 +24,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises:
         NotADirectoryError, PermissionError: the folder around ``path`` cannot be written.
     """
-    path = Path(path)
+    path = beside_its_folder(path)
     if path.parent.exists() and not path.parent.is_dir():
         raise NotADirectoryError(f"{path.parent} is not a folder. Name a path inside one.")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Model and guide together: what one does with a trained pair."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -16,7 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Generator, Tensor, nn
 
+from gmvae import checks
 from gmvae.data import Images
+from gmvae.dry_run import check_shapes
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.evidence import Parts, elbo_parts, log_evidence
 from gmvae.files import replacing
@@ -80,22 +83,19 @@ class Config:
     custom: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # Kept as plain tuples and ints, whatever sequences and numbers came: JSON takes these.
+        sizes = ("hidden", "assigner_hidden", "channels", "assigner_channels")
+        for name in ("image_shape", *sizes):
+            object.__setattr__(self, name, checks.sizes(name, getattr(self, name)))
+        for name in ("n_components", "latent_dim"):
+            object.__setattr__(self, name, checks.whole(name, getattr(self, name), least=1))
         if len(self.image_shape) != 3:
             raise ArgumentError(f"`image_shape` expected (C, H, W); got {self.image_shape}.")
-        sizes = ("hidden", "assigner_hidden", "channels", "assigner_channels")
-        for name in ("image_shape", "n_components", "latent_dim", *sizes):
-            value = getattr(self, name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if not numbers or min(numbers) < 1:
-                raise ArgumentError(f"`{name}` expected at least 1; got {value}.")
-        for name, expected in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in expected:
-                choices = ", ".join(expected)
-                raise ArgumentError(f"`{name}` expected one of {choices}; got {value!r}.")
-        if not set(self.custom) <= set(_MODULES):
-            choices = ", ".join(_MODULES)
-            raise ArgumentError(f"`custom` expected among {choices}; got {self.custom}.")
+        for name, choices in _CHOICES.items():
+            checks.one_of(name, getattr(self, name), choices)
+        checks.instance("grey", self.grey, bool, "True or False")
+        for name in checks.instance("custom", self.custom, tuple, "a tuple of names"):
+            checks.one_of("custom", name, _MODULES)
 
     @classmethod
     def from_json(cls, values: Any) -> "Config":
@@ -158,7 +158,11 @@ class GMVAE(nn.Module):
         likelihood: Likelihood | None = None,
     ) -> None:
         super().__init__()
+        checks.instance("config", config, Config, "a gmvae.Config")
         given = dict(zip(_MODULES, (encoder, decoder, assigner, likelihood), strict=True))
+        for name, module in given.items():
+            if module is not None:
+                checks.instance(name, module, nn.Module, "a torch.nn.Module")
         custom = tuple(name for name, module in given.items() if module is not None)
         if config.assignment == "exact" and assigner is not None:
             raise ArgumentError(
@@ -167,11 +171,13 @@ class GMVAE(nn.Module):
             )
         if likelihood is None:
             likelihood = named_likelihood(config.likelihood, config.grey)
-        if not isinstance(likelihood, Likelihood):
-            raise ArgumentError(
-                "`likelihood` expected a gmvae.likelihood.Likelihood; got "
-                f"{type(likelihood).__name__}. Derive it from that class."
-            )
+        checks.instance(
+            "likelihood",
+            likelihood,
+            Likelihood,
+            "a gmvae.likelihood.Likelihood",
+            "Derive it from that class.",
+        )
         self.config = replace(config, custom=custom)
         self.component_classes: tuple[int | None, ...] | None = None
         shape, d, k = config.image_shape, config.latent_dim, config.n_components
@@ -185,6 +191,9 @@ class GMVAE(nn.Module):
             assigner = build_assigner(config)
         self.model = Model(decoder, prior, likelihood, config.assignment)
         self.guide = Guide(encoder, assigner, prior if assigner is None else None)
+        if custom:
+            with self._asking():
+                check_shapes(self.model, self.guide, shape)
 
     @property
     def device(self) -> torch.device:
@@ -223,6 +232,7 @@ class GMVAE(nn.Module):
         assignment = self.config.assignment
         elbo = default_objective(assignment) if elbo is None else elbo
         check_svi(elbo, assignment)
+        checks.instance("optimiser", optimiser, PyroOptim, "one of pyro.optim")
         guide = self.guide
         if assignment == "amortised" and samples_y(elbo):
             guide = poutine.infer_config(guide, _sampled)
@@ -263,10 +273,15 @@ class GMVAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """E(x | z), (..., C, H, W) in [0, 1], at latents (..., D)."""
-        if not isinstance(z, Tensor):
-            raise ArgumentError(f"`z` expected a tensor (..., D); got {type(z).__name__}.")
+        checks.instance("z", z, Tensor, "a tensor (..., D)")
+        like = self.model.prior.means
+        if z.dim() == 0 or z.shape[-1] != like.shape[-1] or not z.is_floating_point():
+            raise ArgumentError(
+                f"`z` expected floats (..., {like.shape[-1]}); got {tuple(z.shape)} of "
+                f"{str(z.dtype).removeprefix('torch.')}."
+            )
         with self._asking():
-            return self._decode(z.to(self.device)).cpu()
+            return self._decode(z.to(like)).cpu()
 
     @torch.no_grad()
     def sample(
@@ -287,14 +302,11 @@ class GMVAE(nn.Module):
         """
         prior = self.model.prior
         k, d = prior.means.shape
-        if n < 1:
-            raise ArgumentError(f"`n` expected at least 1; got {n}.")
-        if component is not None and not 0 <= component < k:
-            raise ArgumentError(f"`component` expected 0 to {k - 1}; got {component}.")
+        n = checks.whole("n", n, least=1)
         if component is None:
             y = torch.multinomial(prior.weights.cpu(), n, replacement=True, generator=generator)
         else:
-            y = torch.full((n,), component)
+            y = torch.full((n,), checks.whole("component", component, least=0, most=k - 1))
         noise = torch.randn(n, d, 1, generator=generator)
         z = prior.means.cpu()[y] + (prior.scale_tril.cpu()[y] @ noise).squeeze(-1)
         return torch.cat([self.decode(part) for part in z.split(1024)]), y
@@ -316,8 +328,9 @@ class GMVAE(nn.Module):
             self._check_support(batch)
             return log_evidence(self.model, self.guide, batch, n_samples, generator)
 
+        n_samples = checks.whole("n_samples", n_samples, least=1)
         # The decoder sees n_samples latents an image.
-        return self._in_chunks(x, bound, rows=max(1, 20_000 // max(1, n_samples)))
+        return self._in_chunks(x, bound, rows=max(1, 20_000 // n_samples))
 
     def elbo(
         self, x: Tensor | Images, n_samples: int = 1, generator: Generator | None = None
@@ -345,16 +358,22 @@ class GMVAE(nn.Module):
             extra: more for ``config.json``, ready for JSON, beside the keys used here.
 
         Raises:
+            ArgumentError: ``extra`` has a key that is used here.
             TypeError: what JSON cannot hold; what the folder held stays.
         """
-        folder = Path(folder)
+        folder = Path(checks.instance("folder", folder, (str, os.PathLike), "a path"))
         folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": FORMAT,
             "model": asdict(self.config),
             "component_classes": self.component_classes,
-            **(extra or {}),
         }
+        taken = sorted(config.keys() & (extra or {}).keys())
+        if taken:
+            raise ArgumentError(
+                f"`extra` expected other keys than {', '.join(config)}; got {', '.join(taken)}."
+            )
+        config |= extra or {}
         # Before anything is written: what JSON cannot hold must not cost the folder its model.
         text = json.dumps(config, indent=2) + "\n"
         with replacing(folder / WEIGHTS_FILE) as path:
@@ -389,7 +408,8 @@ class GMVAE(nn.Module):
             ArgumentError: a module of your own is missing, or was not asked for.
             ContentError: a file that does not hold what it should.
         """
-        folder = Path(folder)
+        folder = Path(checks.instance("folder", folder, (str, os.PathLike), "a path"))
+        device = checks.device(device)
         config, component_classes = _read_config(folder)
         given = dict(zip(_MODULES, (encoder, decoder, assigner, likelihood), strict=True))
         for name, module in given.items():
@@ -402,7 +422,9 @@ class GMVAE(nn.Module):
                 raise ArgumentError(f"`{name}`: {folder} was saved with {had}. {do}")
         weights = folder / WEIGHTS_FILE
         if not weights.is_file():
-            raise FileNotFoundError(f"{weights} does not exist. Name the folder of a trained run.")
+            raise FileNotFoundError(
+                f"{weights} does not exist, though {CONFIG_FILE} does. Restore it, or train again."
+            )
         gmvae = cls(config, encoder, decoder, assigner, likelihood)
         gmvae.component_classes = component_classes
         try:
@@ -447,11 +469,13 @@ class GMVAE(nn.Module):
                 module.training = mode
 
     def _chunks(self, x: Tensor | Images, rows: int) -> Iterator[Tensor]:
-        if not isinstance(x, Tensor | Images):
-            raise ArgumentError(
-                f"`x` expected a tensor (N, C, H, W) or gmvae.Images; got {type(x).__name__}. "
-                "For an array there is gmvae.data.from_arrays."
-            )
+        checks.instance(
+            "x",
+            x,
+            (Tensor, Images),
+            "a tensor (N, C, H, W) or gmvae.Images",
+            "For an array there is gmvae.data.from_arrays.",
+        )
         shape = tuple(x.shape) if isinstance(x, Images) else tuple(x.shape[1:])
         if shape != self.config.image_shape or len(x) == 0:
             raise ContentError(
@@ -504,7 +528,7 @@ def _check_weights(expected: Mapping[str, Tensor], saved: Mapping[str, Tensor], 
     """Refuse tensors that are not those of the configuration, with the first that differs.
 
     Raises:
-        ContentError: a name or a shape that does not fit.
+        ContentError: a name or a shape that does not fit, or a number that is not finite.
     """
     for name in sorted({*expected, *saved}):
         shapes = [
@@ -514,6 +538,11 @@ def _check_weights(expected: Mapping[str, Tensor], saved: Mapping[str, Tensor], 
             raise ContentError(
                 f"{path} does not fit {CONFIG_FILE}: {name} expected shape {shapes[0]}; got "
                 f"{shapes[1]}. Restore the two files of one run, or train again."
+            )
+        if not saved[name].isfinite().all():
+            raise ContentError(
+                f"{path} expected finite numbers; got NaN or infinity in {name}. Restore the file, "
+                "or train again."
             )
 
 

@@ -5,13 +5,15 @@ A likelihood turns the decoder's output, (..., C, H, W), into a distribution of 
 mean, so that every decoded image lies in [0, 1].
 """
 
+import math
 from typing import Any, Literal, get_args
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from gmvae.errors import ArgumentError, ContentError
+from gmvae import checks
+from gmvae.errors import ContentError
 
 LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
 
@@ -43,7 +45,7 @@ class _Grey(dist.Bernoulli):  # type: ignore[misc]
     def log_prob(self, value: Tensor) -> Tensor:
         # torch's own validation would refuse what lies between 0 and 1, and looks at the logits,
         # of which there may be hundreds an image.
-        if value.min() < 0 or value.max() > 1:
+        if not (value.min() >= 0 and value.max() <= 1):  # NaN is neither
             raise ContentError(
                 "`x` expected pixels between 0 and 1; got "
                 f"{value.min().item():g} to {value.max().item():g}. Scale the pixels."
@@ -101,9 +103,8 @@ class Gaussian(Likelihood):
 
     def __init__(self, scale: float = 0.1, learned: bool = True) -> None:
         super().__init__()
-        if not scale > 0:
-            raise ArgumentError(f"`scale` expected above 0; got {scale}.")
-        log_scale = torch.tensor(float(scale)).log()
+        scale = checks.number("scale", scale, "above 0, and finite", lambda s: 0 < s < math.inf)
+        log_scale = torch.tensor(scale).log()
         if learned:
             self.log_scale = nn.Parameter(log_scale)
         else:
@@ -121,11 +122,7 @@ def named_likelihood(name: LikelihoodName, grey: bool = True) -> Likelihood:
     Raises:
         ArgumentError: an unknown name.
     """
+    checks.one_of("likelihood", name, get_args(LikelihoodName))
     if name == "bernoulli":
         return Bernoulli(grey)
-    if name == "continuous-bernoulli":
-        return ContinuousBernoulli()
-    if name == "gaussian":
-        return Gaussian()
-    expected = ", ".join(get_args(LikelihoodName))
-    raise ArgumentError(f"`likelihood` expected one of {expected}; got {name!r}.")
+    return ContinuousBernoulli() if name == "continuous-bernoulli" else Gaussian()

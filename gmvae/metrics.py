@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gmvae import checks
 from gmvae.errors import ArgumentError
 
 Array: TypeAlias = NDArray[Any]
@@ -146,8 +147,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
         0.3
     """
     confidence, correct = _pair(confidence, correct, "correct")
-    if bins < 1:
-        raise ArgumentError(f"`bins` expected 1 or more; got {bins}. Choose 15.")
+    checks.whole("bins", bins, least=1)
     if not np.all((confidence >= 0) & (confidence <= 1)):
         raise ArgumentError(
             f"`confidence` expected probabilities in [0, 1]; got {confidence.min():g} to "

@@ -12,6 +12,7 @@ from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
+from gmvae import checks
 from gmvae.errors import ArgumentError
 from gmvae.likelihood import Likelihood
 from gmvae.prior import MixturePrior
@@ -69,9 +70,7 @@ class Model(PyroModule):  # type: ignore[misc]
         name: str | None = None,
     ) -> None:
         super().__init__(f"gmvae_model_{next(_numbers)}" if name is None else name)
-        if assignment not in get_args(Assignment):
-            expected = ", ".join(get_args(Assignment))
-            raise ArgumentError(f"`assignment` expected one of {expected}; got {assignment!r}.")
+        checks.one_of("assignment", assignment, get_args(Assignment))
         self.assignment = assignment
         self.decoder = decoder
         self.prior = prior
@@ -149,13 +148,19 @@ def images_plate(x: Tensor | None, size: int | None) -> pyro.plate:
     Model and guide share it. Given its indices, the plate draws none of its own.
 
     Raises:
-        ArgumentError: images that are no tensor, or a ``size`` below the batch.
+        ArgumentError: images that are no tensor of floats (B, C, H, W), or a ``size`` below the
+            batch.
     """
-    if not (x is None or isinstance(x, Tensor)):
-        raise ArgumentError(
-            f"`x` expected a tensor (B, C, H, W); got {type(x).__name__}. "
-            "Of gmvae.Images it is images.tensor()."
-        )
+    if x is not None:
+        remedy = "Of gmvae.Images it is images.tensor()."
+        checks.instance("x", x, Tensor, "a tensor (B, C, H, W)", remedy)
+        if x.dim() != 4 or not x.is_floating_point():
+            raise ArgumentError(
+                f"`x` expected floats (B, C, H, W); got {tuple(x.shape)} of "
+                f"{str(x.dtype).removeprefix('torch.')}."
+            )
+    if size is not None:
+        size = checks.whole("size", size, least=1)
     n = (1 if size is None else size) if x is None else len(x)
     if size is not None and size < n:
         raise ArgumentError(f"`size` expected at least the batch, {n}; got {size}.")
@@ -166,13 +171,20 @@ def check_labels(y: Tensor, n_images: int, n_components: int) -> None:
     """Refuse component indices that do not fit: torch would broadcast or ignore some of them.
 
     Raises:
-        ArgumentError: another shape than (n_images,), or an index of n_components or above.
+        ArgumentError: no integers, another shape than (n_images,), or an index below -1 or of
+            n_components or above.
     """
+    checks.instance("y", y, Tensor, "a tensor of component indices (B,)")
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ArgumentError(
+            f"`y` expected whole numbers; got {str(y.dtype).removeprefix('torch.')}."
+        )
     if tuple(y.shape) != (n_images,):
         raise ArgumentError(f"`y` expected shape ({n_images},); got {tuple(y.shape)}.")
-    if n_images and y.max() >= n_components:
+    wrong = y[(y < -1) | (y >= n_components)]
+    if len(wrong):
         raise ArgumentError(
-            f"`y` expected components below {n_components}, or -1; got {int(y.max())}."
+            f"`y` expected components below {n_components}, or -1; got {int(wrong[0])}."
         )
 
 

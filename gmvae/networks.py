@@ -35,11 +35,13 @@ class MLPFeatures(nn.Module):
 
     def __init__(self, image_shape: ImageShape, hidden: Sequence[int]) -> None:
         super().__init__()
+        self.image_shape = image_shape
         self.n_features = hidden[-1]
         self.layers = MLP([math.prod(image_shape), *hidden])
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (..., n_features) of images (..., C, H, W)."""
+        _check_images(x, self.image_shape)
         features: Tensor = self.layers(x.flatten(-3)).relu()
         return features
 
@@ -63,6 +65,7 @@ class ConvFeatures(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.image_shape = image_shape
         self.n_features = hidden
         sizes = halvings(image_shape, at_least=len(channels))
         n_layers = len(sizes) - 1
@@ -78,6 +81,7 @@ class ConvFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (..., n_features) of images (..., C, H, W)."""
+        _check_images(x, self.image_shape)
         features: Tensor = self.layers(x.reshape(-1, *x.shape[-3:]))
         return features.reshape(*x.shape[:-3], -1)
 
@@ -227,6 +231,14 @@ def halvings(image_shape: ImageShape, at_least: int = 0) -> list[tuple[int, int]
         height, width = sizes[-1]
         sizes.append(((height + 1) // 2, (width + 1) // 2))
     return sizes
+
+
+def _check_images(x: Tensor, image_shape: ImageShape) -> None:
+    if tuple(x.shape[-3:]) != tuple(image_shape):
+        raise ArgumentError(
+            f"`x` expected images of shape {tuple(image_shape)}; got {tuple(x.shape[-3:])}. The "
+            "network was made for the former."
+        )
 
 
 def _repeat_last(channels: Sequence[int], n: int) -> list[int]:

@@ -59,6 +59,7 @@ from pyro.infer import (
     TraceMeanField_ELBO,
 )
 
+from gmvae import checks
 from gmvae.errors import ArgumentError
 from gmvae.model import Assignment
 
@@ -72,6 +73,7 @@ def check_svi(elbo: ELBO, assignment: Assignment) -> None:
     Raises:
         ArgumentError: it would fail, or leave q(y | x) untrained in silence.
     """
+    checks.instance("elbo", elbo, ELBO, "an ELBO of pyro.infer, as TraceEnum_ELBO()")
     if assignment == "exact":
         return
     if isinstance(elbo, RenyiELBO):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from gmvae import checks
 from gmvae.errors import ArgumentError
 
 Covariance = Literal["spherical", "diagonal", "full"]
@@ -55,14 +56,10 @@ class MixturePrior(nn.Module):
         floor: float = 1e-2,
     ) -> None:
         super().__init__()
-        for name, value in (("n_components", n_components), ("latent_dim", latent_dim)):
-            if value < 1:
-                raise ArgumentError(f"`{name}` expected at least 1; got {value}.")
-        if covariance not in get_args(Covariance):
-            expected = ", ".join(get_args(Covariance))
-            raise ArgumentError(f"`covariance` expected one of {expected}; got {covariance!r}.")
-        if not 0 < floor < 1:
-            raise ArgumentError(f"`floor` expected between 0 and 1; got {floor}.")
+        n_components = checks.whole("n_components", n_components, least=1)
+        latent_dim = checks.whole("latent_dim", latent_dim, least=1)
+        checks.one_of("covariance", covariance, get_args(Covariance))
+        checks.number("floor", floor, "between 0 and 1", lambda value: 0 < value < 1)
         self.covariance = covariance
         self.floor = floor
         self.logits = nn.Parameter(torch.zeros(n_components))

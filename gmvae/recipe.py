@@ -27,7 +27,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.optim.optimizer import ParamsT
 
+from gmvae import checks
 from gmvae.contrast import contrastive_loss
 from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError
@@ -113,25 +114,27 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        counts = ("latent_dim", "n_components", "epochs", "warmup_epochs", "batch_size", "patience")
-        for name in counts:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ArgumentError(f"`{name}` expected at least 1; got {value}.")
-        if not 0 < self.lr < math.inf:
-            raise ArgumentError(f"`lr` expected above 0; got {self.lr}.")
+        for name in ("latent_dim", "n_components", "batch_size", "patience"):
+            checks.whole(name, getattr(self, name), least=1)
+        for name in ("epochs", "warmup_epochs"):
+            if getattr(self, name) is not None:
+                checks.whole(name, getattr(self, name), least=1)
+        checks.whole("seed", self.seed, least=0, most=2**63 - 1)
+        checks.number("lr", self.lr, "above 0, and finite", lambda lr: 0 < lr < math.inf)
         for name in ("information_weight", "classification_weight", "agreement_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ArgumentError(
-                    f"`{name}` expected at least 0, and finite; got {getattr(self, name)}."
-                )
-        if not 0 <= self.seed < 2**63:
-            raise ArgumentError(f"`seed` expected 0 to below 2**63; got {self.seed}.")
-        if not 0 <= self.held_out < 1:
-            raise ArgumentError(f"`held_out` expected 0 to below 1; got {self.held_out}.")
-        if self.augment not in AUGMENTATIONS:
-            expected = ", ".join(AUGMENTATIONS)
-            raise ArgumentError(f"`augment` expected one of {expected}; got {self.augment!r}.")
+            checks.number(
+                name, getattr(self, name), "at least 0, and finite", lambda w: 0 <= w < math.inf
+            )
+        checks.number("held_out", self.held_out, "0 to below 1", lambda part: 0 <= part < 1)
+        choices = {
+            "covariance": get_args(Covariance),
+            "network": get_args(Network),
+            "likelihood": get_args(LikelihoodName),
+            "assignment": get_args(Assignment),
+            "augment": AUGMENTATIONS,
+        }
+        for name, words in choices.items():
+            checks.one_of(name, getattr(self, name), words)
 
 
 @dataclass(frozen=True)
@@ -228,16 +231,22 @@ def fit(
         ArgumentError: settings that do not fit the images.
         TrainingError: an objective that is not finite.
     """
-    settings = Settings() if settings is None else settings
-    if not isinstance(settings, Settings):
-        raise ArgumentError(
-            f"`settings` expected gmvae.Settings; got {type(settings).__name__}. "
-            "Of a dict it is gmvae.Settings(**settings)."
-        )
-    device = torch.device(device)
+    settings = given_settings(settings)
+    device = checks.device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         return _Run(images, settings, observed, held_out, callback, device).fit()
+
+
+def given_settings(settings: Settings | None) -> Settings:
+    """The settings, or the defaults for None.
+
+    Raises:
+        ArgumentError: something else.
+    """
+    remedy = "Of a dict it is gmvae.Settings(**settings)."
+    given = Settings() if settings is None else settings
+    return checks.instance("settings", given, Settings, "gmvae.Settings", remedy)
 
 
 def hold_out(
@@ -256,10 +265,7 @@ def hold_out(
     Raises:
         ArgumentError: ``observed`` of another length.
     """
-    if observed is None:
-        observed = np.full(len(images), -1)
-    elif observed.shape != (len(images),):
-        raise ArgumentError(f"`observed` expected shape ({len(images)},); got {observed.shape}.")
+    observed = _classes_or_unknown(observed, len(images))
     free = np.flatnonzero(observed < 0)
     n = round(settings.held_out * len(free))
     if n == 0:
@@ -267,6 +273,19 @@ def hold_out(
     rows = np.random.default_rng(settings.seed).permutation(free)[:n]
     kept = np.setdiff1d(np.arange(len(images)), rows)
     return images.subset(kept), observed[kept], images.subset(np.sort(rows))
+
+
+def _classes_or_unknown(observed: object, n: int) -> np.ndarray:
+    """``observed`` as an array (n,) of classes, -1 where unknown; None as all unknown."""
+    if observed is None:
+        return np.full(n, -1)
+    values = np.asarray(observed)
+    if values.shape != (n,):
+        raise ArgumentError(f"`observed` expected shape ({n},); got {values.shape}.")
+    if values.dtype.kind not in "iu" or values.min() < -1:
+        came = values.dtype if values.dtype.kind not in "iu" else values.min()
+        raise ArgumentError(f"`observed` expected whole numbers from 0, or -1; got {came}.")
+    return values
 
 
 def check_components(
@@ -278,6 +297,8 @@ def check_components(
 ) -> None:
     """Refuse, before any run, what are no images, or too few of them for the components.
 
+    Pixels are looked at too: :class:`~gmvae.data.Images` takes them on trust.
+
     Args:
         numbers: of components, at least one.
         images: N images.
@@ -287,18 +308,24 @@ def check_components(
 
     Raises:
         ArgumentError: one of the numbers is too large, or images of another type.
-        ContentError: fewer than two images.
+        ContentError: fewer than two images, no two that differ, or pixels that are not between 0
+            and 1.
     """
     both = {"images": images, "held_out": images if held_out is None else held_out}
     for name, given in both.items():
-        if not isinstance(given, Images):
-            raise ArgumentError(
-                f"`{name}` expected gmvae.Images; got {type(given).__name__}. "
-                "For an array there is gmvae.data.from_arrays."
-            )
+        remedy = "For an array there is gmvae.data.from_arrays."
+        checks.instance(name, given, Images, "gmvae.Images", remedy)
+        given.check_pixels()
     kept = images if held_out is not None else hold_out(images, settings, observed)[0]
     if len(kept) < 2:
-        raise ContentError(f"expected at least 2 images to train on; got {len(kept)}. Add some.")
+        raise ContentError(
+            f"`{images.name}` expected at least 2 images to train on; got {len(kept)}. Add some."
+        )
+    if images.alike:
+        raise ContentError(
+            f"`{images.name}` expected images that differ; got {len(images)} that are all the "
+            "same. Check how they were saved."
+        )
     if max(numbers) > len(kept):
         n_held_out = len(images) - len(kept)
         less = f" ({len(images)} less {n_held_out} held out)" if n_held_out else ""

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from gmvae import checks
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, TrainingError
+from gmvae.errors import TrainingError
 from gmvae.gmvae import GMVAE
-from gmvae.recipe import Fit, Settings, fit, hold_out
+from gmvae.recipe import Fit, Settings, check_components, fit, given_settings, hold_out
 from gmvae.training import Callback, Progress
 
 
@@ -90,15 +91,16 @@ def fit_restarts(
         ArgumentError: as ``fit``, or no run asked for.
         TrainingError: every run diverged.
     """
-    settings = Settings() if settings is None else settings
-    for name, value in (("n_restarts", n_restarts), ("n_jobs", n_jobs)):
-        if value is not None and value < 1:
-            raise ArgumentError(f"`{name}` expected at least 1; got {value}.")
+    settings = given_settings(settings)
+    checks.whole("n_restarts", n_restarts, least=1)
+    device = checks.device(device)
+    n_jobs = jobs_at_a_time(n_jobs, device)
     if n_restarts == 1:
         one = fit(
             images, settings, observed=observed, held_out=held_out, callback=callback, device=device
         )
         return one, (Restart(settings.seed, -one.figures["loss"], one.figures["elbo"]),)
+    check_components([settings.n_components], images, settings, observed, held_out)
     if held_out is None:
         images, observed, held_out = hold_out(images, settings, observed)
         settings = dataclasses.replace(settings, held_out=0.0)
@@ -115,7 +117,7 @@ def fit_restarts(
             )
             for number, seed in enumerate(seeds_from(settings.seed, n_restarts), start=1)
         ]
-        fits = run_jobs(jobs, callback, n_jobs or n_cores(torch.device(device)))
+        fits = run_jobs(jobs, callback, n_jobs)
         restarts = tuple(
             Restart(job.settings.seed, *_objectives(found)) if found else _diverged(job)
             for job, found in zip(jobs, fits, strict=True)
@@ -145,8 +147,14 @@ def _objectives(found: dict[str, Any]) -> tuple[float, float]:
     return -found["figures"]["loss"], found["figures"]["elbo"]
 
 
-def n_cores(device: torch.device) -> int:
-    """That this process may use."""
+def jobs_at_a_time(n_jobs: int | None, device: torch.device) -> int:
+    """``n_jobs``; by default the cores that this process may use, and one on other devices.
+
+    Raises:
+        ArgumentError: fewer than one.
+    """
+    if n_jobs is not None:
+        return checks.whole("n_jobs", n_jobs, least=1)
     if device.type != "cpu":
         return 1
     if hasattr(os, "sched_getaffinity"):

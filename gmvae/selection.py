@@ -16,12 +16,13 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 from torch import Generator
 
+from gmvae import checks
 from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.gmvae import GMVAE
 from gmvae.metrics import effective_number
-from gmvae.recipe import Settings, check_components, hold_out
-from gmvae.restarts import Job, n_cores, run_jobs, seeds_from
+from gmvae.recipe import Settings, check_components, given_settings, hold_out
+from gmvae.restarts import Job, jobs_at_a_time, run_jobs, seeds_from
 from gmvae.training import Callback
 
 
@@ -93,11 +94,15 @@ def compare_components(
         Stability: Ben-Hur, Elisseeff and Guyon, *A stability based method for discovering
         structure in clustered data*, 2002. Adjusted Rand index: Hubert and Arabie, 1985.
     """
-    settings = Settings() if settings is None else settings
+    settings = given_settings(settings)
+    checks.instance("numbers", numbers, Sequence, "a sequence of whole numbers")
+    numbers = [checks.whole("numbers", k, least=1) for k in numbers]
     if not numbers or len(set(numbers)) < len(numbers):
         raise ArgumentError(f"`numbers` expected distinct numbers; got {list(numbers)}.")
-    if n_restarts < 1:
-        raise ArgumentError(f"`n_restarts` expected at least 1; got {n_restarts}.")
+    checks.whole("n_restarts", n_restarts, least=1)
+    checks.whole("n_samples", n_samples, least=1)
+    device = checks.device(device)
+    n_jobs = jobs_at_a_time(n_jobs, device)
     check_components(numbers, images, settings, held_out=held_out)
     if held_out is None:
         images, _, held_out = hold_out(images, settings)
@@ -106,7 +111,6 @@ def compare_components(
             f"`{images.name}` expected images enough to hold {settings.held_out:.0%} of them out, "
             f"to measure on; got {len(images)}. Add images."
         )
-    device = torch.device(device)
     seeds = seeds_from(settings.seed, n_restarts)
     runs = [(k, seed) for k in numbers for seed in seeds]
     with tempfile.TemporaryDirectory(prefix="gmvae-select-") as scratch:
@@ -122,7 +126,7 @@ def compare_components(
             )
             for number, (k, seed) in enumerate(runs, start=1)
         ]
-        found = run_jobs(jobs, callback, n_jobs or n_cores(device))
+        found = run_jobs(jobs, callback, n_jobs)
         trained: dict[int, list[GMVAE]] = {k: [] for k in numbers}
         for job, result in zip(jobs, found, strict=True):
             if result is not None:
@@ -187,8 +191,7 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
     Raises:
         ArgumentError: ``least_share`` out of its range, or a model with a module of the user's.
     """
-    if not 0 <= least_share < 1:
-        raise ArgumentError(f"`least_share` expected 0 to below 1; got {least_share}.")
+    checks.number("least_share", least_share, "0 to below 1", lambda share: 0 <= share < 1)
     if gmvae.config.custom:
         raise ArgumentError(
             f"`gmvae` expected modules of its own making; got the user's {gmvae.config.custom}."

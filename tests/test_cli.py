@@ -14,8 +14,10 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from gmvae_cli import app, errors, experiment, options, output, progress, train
+from safetensors.torch import load_file, save_file
+from torch import nn
 
-from gmvae import GMVAE, Images, load
+from gmvae import GMVAE, Config, Images, load
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.training import Progress
 
@@ -266,6 +268,63 @@ def test_a_run_whose_data_cannot_be_had(
     output = str(tmp_path / "vae.csv")
     assert app.run(["classify", "--model", str(tmp_path / "run"), "-o", output]) == code
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": 5},
+        {"classes": "148"},
+        {"classes": [1.5]},
+        {"settings": None},
+        {"labels_observed": "many"},
+        None,
+    ],
+)
+@pytest.mark.parametrize("command", ["info", "classify"])
+def test_a_damaged_record_of_the_training_is_said_to_be(
+    change: dict[str, Any] | None,
+    command: str,
+    named_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = shutil.copytree(named_run, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config["training"] = [] if change is None else config["training"] | change
+    (copy / "config.json").write_text(json.dumps(config))
+    assert app.run([command, "--model", str(copy)]) == 1
+    assert "expected the section `training` as gmvae train wrote it" in one_line(capsys)
+
+
+def test_weights_that_are_no_numbers(
+    named_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(named_run, tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    weights["model.prior.means"][0, 0] = float("nan")
+    save_file(weights, copy / "model.safetensors")
+    assert app.run(["classify", "--model", str(copy)]) == 1
+    assert "expected finite numbers; got NaN or infinity in model.prior.means" in one_line(capsys)
+
+
+def test_a_model_with_a_decoder_of_ones_own_is_for_python(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(image_shape=(1, 8, 8), n_components=2)
+    decoder = nn.Sequential(nn.Linear(2, 64), nn.Unflatten(-1, (1, 8, 8)))
+    GMVAE(config, decoder=decoder).save(tmp_path / "own")
+    assert app.run(["classify", "digits", "--model", str(tmp_path / "own")]) == 1
+    line = one_line(capsys)
+    assert "Load it in Python: gmvae.GMVAE.load(" in line
+    assert line.endswith("decoder=...).")
+
+
+def test_an_output_by_a_folder_that_is_not_there(tmp_path: Path, named_run: Path) -> None:
+    """``missing/../labels.csv`` is ``labels.csv``, and ``missing`` is not made on the way."""
+    output = tmp_path / "missing" / ".." / "labels.csv"
+    assert app.run(["classify", "--model", str(named_run), "-o", str(output)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
 
 
 def test_history_has_a_row_an_epoch(named_run: Path) -> None:
@@ -568,7 +627,7 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["train", "digits", "--labels", "9999"], "9999"),
         (["train", "digits", "--epochs", "0"], "--epochs"),
         (["train", "digits", "--epochs", "-7"], "-7"),
-        (["train", "digits", "--lr", "-1"], "`--lr` expected above 0; got -1.0. Change or leave"),
+        (["train", "digits", "--lr", "-1"], "`--lr` expected above 0, and finite; got -1.0. Change or leave"),
         (["train", "emnist"], "`DATA` expected"),
         (["train", "absent.npz"], "`DATA` expected a path that exists"),
         (["train", "digits", "--val", "absent.npz"], "`--val` expected a path that exists"),
@@ -780,9 +839,13 @@ def test_a_configuration_gives_what_flags_do_not(monkeypatch: pytest.MonkeyPatch
         ("epochs = 2.7", 2, "in run.toml"),
         ('force = "yes"', 2, "true or false for force; got 'yes' in run.toml"),
         ("epochs = true", 2, "--epochs"),
-        ("config = 'other.toml'", 2, "nearest"),
+        ("config = 'other.toml'", 2, "got 'config' in run.toml. Remove it"),
+        ("latent_dims = 3", 2, "Did you mean 'latent-dim'?"),
+        ("latent_dim = 3\nlatent-dim = 4", 2, "each option once; got 'latent-dim'"),
+        ("epochs = [1]", 2, "one finite value for epochs; got [1] in run.toml"),
+        ("lr = nan", 2, "one finite value for lr; got nan in run.toml"),
         ("epochs = ", 1, "expected TOML"),
-        ("[train]\nepochs = 2", 2, "nearest"),
+        ("[train]\nepochs = 2", 1, "the table [train]"),
         ("epochs = {joint = 2}", 1, "the table [epochs]"),
     ],
 )

@@ -399,7 +399,7 @@ def test_networks_of_ones_own_that_do_not_fit(tmp_path):
         GMVAE.load(tmp_path / "plain", decoder=OwnDecoder())
     GMVAE(tiny().config, decoder=OwnDecoder()).save(tmp_path / "own")
     with pytest.raises(ContentError, match=r"does not fit config\.json") as error:
-        GMVAE.load(tmp_path / "own", decoder=OwnEncoder())
+        GMVAE.load(tmp_path / "own", decoder=nn.Sequential(OwnDecoder()))
     assert "\n" not in str(error.value)
     with pytest.raises(ArgumentError, match=r"`assigner` expected None with the exact assignment"):
         GMVAE(tiny(assignment="exact").config, assigner=OwnAssigner())

@@ -119,8 +119,8 @@ def test_names(name, kind):
 def test_errors():
     with pytest.raises(ArgumentError, match="`likelihood` expected one of bernoulli"):
         named_likelihood("beta")
-    for scale in (0.0, -1.0, float("nan")):
-        with pytest.raises(ArgumentError, match="`scale` expected above 0; got"):
+    for scale in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="`scale` expected above 0, and finite; got"):
             Gaussian(scale)
     with pytest.raises(NotImplementedError, match="forward"):
         Likelihood()(torch.zeros(SHAPE))

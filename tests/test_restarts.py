@@ -74,7 +74,13 @@ def test_processes_find_what_one_process_finds(digits):
     images = digits.subset(slice(0, 60))
     settings = dataclasses.replace(QUICK, epochs=1, warmup_epochs=1, information_weight=0.0)
     told = []
-    _, alone = fit_restarts(images, settings, 2, n_jobs=1)
+    # In the processes each run has one thread; another number rounds otherwise.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _, alone = fit_restarts(images, settings, 2, n_jobs=1)
+    finally:
+        torch.set_num_threads(threads)
     _, apart = fit_restarts(images, settings, 2, n_jobs=2, callback=told.append)
     assert [run.seed for run in apart] == [run.seed for run in alone]
     for one, other in zip(apart, alone, strict=True):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gmvae.data.images import Array, Images, chunks
+from gmvae.data.images import Array, Images, pixel_range
 from gmvae.errors import ContentError
 
 CHANNELS = (1, 3, 4)
@@ -36,7 +36,13 @@ def from_arrays(
         >>> images.shape, images.tensor().max()
         ((1, 28, 28), tensor(0.2000))
     """
-    pixels = _scaled(_channels_first(np.asanyarray(data), name), name)
+    try:
+        array = np.asanyarray(data)
+    except ValueError as error:
+        raise ContentError(
+            f"`{name}` expected images of one shape; got a sequence of different ones ({error})."
+        ) from error
+    pixels = _scaled(_channels_first(array, name), name)
     return Images(pixels, None if labels is None else _classes(labels, len(pixels), name), name)
 
 
@@ -68,7 +74,7 @@ def _channels_first(data: Array, name: str) -> Array:
 
 def _scaled(pixels: Array, name: str) -> Array:
     """Return uint8 in 0-255 or float32 in [0, 1]: the array itself where it is that already."""
-    low, high = _range(pixels, name)
+    low, high = pixel_range(pixels, name)
     if low < 0 or high > 255:
         raise ContentError(
             f"`{name}` expected pixels in 0-255 or in [0, 1]; got {low:g} to {high:g}. "
@@ -89,21 +95,6 @@ def _scaled(pixels: Array, name: str) -> Array:
     return np.divide(pixels, 255, dtype=np.float32)
 
 
-def _range(pixels: Array, name: str) -> tuple[float, float]:
-    """Return the smallest and the largest pixel, all of them being finite."""
-    lows, highs = [], []
-    for start, block in chunks(pixels):
-        lows.append(float(block.min()))
-        highs.append(float(block.max()))
-        if not math.isfinite(highs[-1] - lows[-1]):  # NaN passes through min and max
-            bad = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
-            raise ContentError(
-                f"`{name}` expected finite pixels; got NaN or infinity in image "
-                f"{start + int(bad.argmax())}. Repair or remove it."
-            )
-    return min(lows), max(highs)
-
-
 def _classes(labels: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
     """Return labels as int64, one for each of ``n`` images."""
     values: NDArray[Any] = np.asarray(labels)
@@ -122,5 +113,9 @@ def _classes(labels: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
         raise ContentError(
             f"`{name}` expected labels of 0 or more; got {values.min()}. "
             "Leave out the labels, or the images that have none."
+        )
+    if values.max() > np.iinfo(np.int64).max:
+        raise ContentError(
+            f"`{name}` expected labels below 2**63; got {values.max()}. Number the classes from 0."
         )
     return values.astype(np.int64)

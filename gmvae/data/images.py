@@ -1,5 +1,6 @@
 """The one type that holds images."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gmvae.errors import ArgumentError
+from gmvae import checks
+from gmvae.errors import ArgumentError, ContentError
 
 Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]
@@ -26,6 +28,25 @@ def chunks(pixels: Array) -> Iterator[tuple[int, Array]]:
     step = max(1, CHUNK_BYTES // row_bytes)
     for start in range(0, len(pixels), step):
         yield start, pixels[start : start + step]
+
+
+def pixel_range(pixels: Array, name: str) -> tuple[float, float]:
+    """Return the smallest and the largest pixel, all of them being finite.
+
+    Raises:
+        ContentError: NaN or infinity.
+    """
+    lows, highs = [], []
+    for start, block in chunks(pixels):
+        lows.append(float(block.min()))
+        highs.append(float(block.max()))
+        if not math.isfinite(highs[-1] - lows[-1]):  # NaN passes through min and max
+            bad = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
+            raise ContentError(
+                f"`{name}` expected finite pixels; got NaN or infinity in image "
+                f"{start + int(bad.argmax())}. Repair or remove it."
+            )
+    return min(lows), max(highs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +81,10 @@ class Images:
     name: str = "images"
 
     def __post_init__(self) -> None:
+        remedy = "Convert it with gmvae.data.from_arrays."
+        checks.instance("pixels", self.pixels, np.ndarray, "a NumPy array", remedy)
+        if self.labels is not None:
+            checks.instance("labels", self.labels, np.ndarray, "a NumPy array or None", remedy)
         if self.pixels.ndim != 4 or self.pixels.dtype not in (np.uint8, np.float32):
             raise ArgumentError(
                 f"`pixels` expected (N, C, H, W) of uint8 or float32; got {self.pixels.shape} of "
@@ -92,6 +117,26 @@ class Images:
         """Whether every pixel is exactly black or exactly white."""
         full = 255 if self.pixels.dtype == np.uint8 else 1
         return all(bool(np.all((block == 0) | (block == full))) for _, block in chunks(self.pixels))
+
+    @cached_property
+    def alike(self) -> bool:
+        """Whether no two of the images differ."""
+        return all(bool(np.all(block == self.pixels[:1])) for _, block in chunks(self.pixels))
+
+    def check_pixels(self) -> None:
+        """Refuse floats that are not between 0 and 1; bytes are as they should be.
+
+        Raises:
+            ContentError: others, or NaN.
+        """
+        if self.pixels.dtype == np.uint8 or not len(self):
+            return
+        low, high = pixel_range(self.pixels, self.name)
+        if low < 0 or high > 1:
+            raise ContentError(
+                f"`{self.name}` expected float pixels between 0 and 1; got {low:g} to {high:g}. "
+                "gmvae.data.from_arrays scales them."
+            )
 
     def tensor(self, rows: Rows | None = None) -> torch.Tensor:
         """Return the images, or some of them, ``(n, C, H, W)`` float32 in [0, 1].
@@ -135,11 +180,11 @@ class Images:
         Raises:
             ArgumentError: ``fraction`` is not inside (0, 1), or leaves a part without images.
         """
+        checks.number("fraction", fraction, "a number inside (0, 1)", lambda part: 0 < part < 1)
         rng = np.random.default_rng(seed)
         first = np.zeros(len(self), dtype=bool)
-        if 0 < fraction < 1:
-            for rows in self._rows_by_class():
-                first[rng.permutation(rows)[: round(fraction * len(rows))]] = True
+        for rows in self._rows_by_class():
+            first[rng.permutation(rows)[: round(fraction * len(rows))]] = True
         if not 0 < first.sum() < len(self):
             raise ArgumentError(
                 f"`fraction` expected a number inside (0, 1) that leaves images in both parts; "
@@ -154,9 +199,10 @@ class Images:
             ArgumentError: there are no labels, ``n`` is negative, or a class has fewer images.
         """
         labels = self._required_labels("n")
+        n = checks.whole("n", n, least=0)
         counts = {value: int((labels == value).sum()) for value in self.classes}
         scarce = min(counts, key=lambda value: counts[value])
-        if not 0 <= n <= counts[scarce]:
+        if n > counts[scarce]:
             raise ArgumentError(
                 f"`n` expected 0 to {counts[scarce]} images a class; got {n}. "
                 f"Class {scarce} of {self.name} has no more."
@@ -173,6 +219,7 @@ class Images:
         Raises:
             ArgumentError: the shapes of the images differ.
         """
+        checks.instance("other", other, Images, "gmvae.Images")
         if self.shape != other.shape:
             raise ArgumentError(
                 f"`other` expected images of {self.shape}, as in {self.name}; got {other.shape} "

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
+from gmvae import checks
 from gmvae.data.images import Images
 from gmvae.data.named import NAMED, TORCHVISION, Part, load_digits, load_torchvision
 from gmvae.data.readers import reader_of
@@ -50,6 +51,11 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
         return load_digits(part)
     if isinstance(source, str) and source in TORCHVISION:
         return load_torchvision(source, part, root)
+    # Path("") is the current folder.
+    if not isinstance(source, str | Path) or not str(source):
+        raise ArgumentError(
+            f"`source` expected {', '.join(NAMED)} or a path; got {checks.shown(source)}."
+        )
     path = Path(source)
     reader = reader_of(path)
     if path.exists() and reader:

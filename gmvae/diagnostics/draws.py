@@ -14,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gmvae import arviz_bridge
+from gmvae import arviz_bridge, checks
 from gmvae.data import Images
-from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
 from gmvae.model import Model
 
@@ -91,10 +90,7 @@ def draw(
     Raises:
         ArgumentError: fewer draws, or weights that are not finite.
     """
-    if n_draws < arviz_bridge.FEWEST_DRAWS:
-        raise ArgumentError(
-            f"`n_draws` expected at least {arviz_bridge.FEWEST_DRAWS}; got {n_draws}."
-        )
+    checks.whole("n_draws", n_draws, least=arviz_bridge.FEWEST_DRAWS)
     with settled(model, guide, seed):
         rows = max(1, DECODED_AT_ONCE // n_draws)
         parts = [_draw(model, guide, batch, n_draws) for batch in batches(model, x, rows)]

@@ -12,7 +12,7 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor
 
-from gmvae import arviz_bridge
+from gmvae import arviz_bridge, checks
 from gmvae.bayesian import BayesianGuide, BayesianMixturePrior, DrawnMixture, variational_start
 from gmvae.data import Images
 from gmvae.diagnostics.draws import Array, Draws, batches, settled
@@ -102,8 +102,7 @@ def fit_mixture(
     Raises:
         ArgumentError: fewer than two components, or fewer images than components.
     """
-    if n_components < 2:
-        raise ArgumentError(f"`n_components` expected at least 2; got {n_components}.")
+    checks.whole("n_components", n_components, least=2)
     with settled(model, guide, seed), pyro.get_param_store().scope():
         q_z = [guide.z_dist(batch) for batch in batches(model, x, 1_024)]
         loc, scale = (torch.cat([getattr(q, a) for q in q_z]) for a in ("mean", "stddev"))

@@ -14,9 +14,8 @@ import torch
 from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
-from gmvae import arviz_bridge
+from gmvae import arviz_bridge, checks
 from gmvae.diagnostics.draws import Array, settled
-from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
 from gmvae.model import Model
 
@@ -118,8 +117,7 @@ def sample_posterior(
         wider apart than the target). Hesterberg, *Weighted average importance sampling and
         defensive mixture distributions*, Technometrics, 1995.
     """
-    if n_chains < 2:
-        raise ArgumentError(f"`n_chains` expected at least 2; got {n_chains}.")
+    checks.whole("n_chains", n_chains, least=2)
     like = model.prior.means
     x = x.to(like.device, like.dtype)
     with settled(model, guide, seed), pyro.get_param_store().scope():

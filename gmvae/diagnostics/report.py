@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
+from gmvae import checks
 from gmvae.data import Images
 from gmvae.diagnostics import calibration, model_checks, nuts, simulation, tree, verdict
 from gmvae.diagnostics.calibration import Reliability
@@ -57,13 +58,10 @@ class Options:
 
     def __post_init__(self) -> None:
         least = {"n_draws": 25, "predictive_images": 1, "worst_images": 0, "random_images": 0}
-        least |= {"nuts_draws": 10, "simulated_images": 20}
+        least |= {"nuts_draws": 10, "simulated_images": 20, "seed": 0}
         least |= {"mixture_components": 2 if self.mixture_components else 0}
         for name, value in least.items():
-            if getattr(self, name) < value:
-                raise ArgumentError(
-                    f"`{name}` expected at least {value}; got {getattr(self, name)}."
-                )
+            checks.whole(name, getattr(self, name), least=value)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmvae import checks
 from gmvae.diagnostics.draws import Array, batches, settled
 from gmvae.errors import ArgumentError
 from gmvae.guide import Guide
@@ -52,8 +53,7 @@ def simulate(model: Model, guide: Guide, n_images: int, seed: int = 0) -> Simula
         n_images: N, at least 1.
         seed: of the draws; torch's own state is left as it is.
     """
-    if n_images < 1:
-        raise ArgumentError(f"`n_images` expected at least 1; got {n_images}.")
+    checks.whole("n_images", n_images, least=1)
     with settled(model, guide, seed):
         y = model.prior.y_dist().sample((n_images,))
         z = model.prior.z_dist(y).sample()

@@ -1,0 +1,104 @@
+"""Arguments, looked at where they enter.
+
+Each refusal is one line: the argument, what was expected and what came.
+"""
+
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import torch
+
+from gmvae.errors import ArgumentError
+
+T = TypeVar("T")
+
+
+def whole(name: str, value: object, least: int, most: int | None = None) -> int:
+    """``value``, which has to be a whole number from ``least`` to ``most``, as an int.
+
+    Raises:
+        ArgumentError: anything else, True and 2.0 among it.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ArgumentError(f"`{name}` expected a whole number; got {shown(value)}.")
+    found = int(value)
+    if found < least or (most is not None and found > most):
+        expected = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ArgumentError(f"`{name}` expected {expected}; got {found}.")
+    return found
+
+
+def sizes(name: str, value: object) -> tuple[int, ...]:
+    """``value``, which has to hold whole numbers above 0, at least one of them, as a tuple.
+
+    Raises:
+        ArgumentError: anything else.
+    """
+    if not isinstance(value, tuple | list) or not value:
+        raise ArgumentError(f"`{name}` expected a tuple of whole numbers; got {shown(value)}.")
+    return tuple(whole(name, number, least=1) for number in value)
+
+
+def number(name: str, value: object, expected: str, fits: Callable[[float], bool]) -> float:
+    """``value``, which has to be a number that ``fits``; ``expected`` says so in words.
+
+    Raises:
+        ArgumentError: anything else.
+    """
+    right = isinstance(value, Real) and not isinstance(value, bool) and fits(float(value))
+    if not right:
+        raise ArgumentError(f"`{name}` expected {expected}; got {shown(value)}.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def one_of(name: str, value: object, choices: Iterable[str]) -> None:
+    """Refuse what is none of the words ``choices``.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    words = tuple(choices)
+    if not isinstance(value, str) or value not in words:
+        raise ArgumentError(f"`{name}` expected one of {', '.join(words)}; got {shown(value)}.")
+
+
+def instance(
+    name: str,
+    value: T,
+    kind: type[Any] | tuple[type[Any], ...],
+    expected: str,
+    remedy: str = "",
+) -> T:
+    """``value``, which has to be of that type, in words ``expected``.
+
+    Raises:
+        ArgumentError: it is not; the message ends in ``remedy``.
+    """
+    if not isinstance(value, kind):
+        message = f"`{name}` expected {expected}; got {shown(value)}. {remedy}"
+        raise ArgumentError(message.rstrip())
+    return value
+
+
+def device(value: object) -> torch.device:
+    """The device of that name, or the device itself.
+
+    Raises:
+        ArgumentError: torch knows no such device.
+    """
+    try:
+        return torch.device(value)  # type: ignore[call-overload, no-any-return]
+    except (RuntimeError, TypeError) as error:
+        raise ArgumentError(
+            f"`device` expected a device that torch knows, such as cpu or cuda; got {shown(value)}."
+        ) from error
+
+
+def shown(value: object) -> str:
+    """A number, a word or None as it is written; anything larger by its type."""
+    if isinstance(value, str):
+        return repr(value)
+    if value is None or isinstance(value, Real):
+        return str(value)
+    return type(value).__name__

@@ -1,0 +1,77 @@
+"""Black images through the modules of a user's own, before anything rests on them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gmvae.errors import ArgumentError
+from gmvae.guide import Guide
+from gmvae.likelihood import Bernoulli, ContinuousBernoulli, Gaussian
+from gmvae.model import Model
+from gmvae.networks import ImageShape
+
+# One alone could be taken for a dimension to broadcast.
+_N = 2
+
+
+def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
+    """Refuse modules whose answers have another shape than model and guide count on.
+
+    torch would broadcast some of them: an encoder of one dimension too few still trains.
+
+    Args:
+        model: whose decoder and likelihood are tried, on latents of 0.
+        guide: whose encoder, and assigner where there is one, are tried on black images.
+        image_shape: (C, H, W).
+
+    Raises:
+        ArgumentError: a module that fails, or answers in another shape.
+    """
+    k, d = model.prior.means.shape
+    x, z = torch.zeros(_N, *image_shape), torch.zeros(_N, d)
+    given = _answer("encoder", guide.encoder, x)
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ArgumentError(
+            f"`encoder` expected to answer (location, scale); got {_described(given)}."
+        )
+    for part in given:
+        _expect("encoder", f"location and scale, ({_N}, {d}) each,", part, (_N, d), x)
+    if guide.assigner is not None:
+        logits = _answer("assigner", guide.assigner, x)
+        _expect("assigner", f"logits ({_N}, {k})", logits, (_N, k), x)
+    output, shape = _answer("decoder", model.decoder, z), (_N, *image_shape)
+    if isinstance(model.likelihood, Bernoulli | ContinuousBernoulli | Gaussian):
+        _expect("decoder", f"images {shape}", output, shape, z)
+    else:
+        # One of the user's own may ask the decoder for anything: what it makes of that counts.
+        mean = _answer("likelihood", model.likelihood, output, model.likelihood.mean)
+        _expect("likelihood", f"mean images {shape}", mean, shape, output)
+
+
+def _answer(
+    name: str, module: nn.Module, given: Any, call: Callable[[Any], Any] | None = None
+) -> Any:
+    like = next((p for p in module.parameters()), None)
+    if like is not None:
+        given = given.to(like)
+    try:
+        return (call or module)(given)
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+        raise ArgumentError(
+            f"`{name}` expected to take a tensor {tuple(given.shape)}; got from it {why}."
+        ) from error
+
+
+def _expect(name: str, what: str, answer: Any, shape: tuple[int, ...], given: Tensor) -> None:
+    if not isinstance(answer, Tensor) or tuple(answer.shape) != shape:
+        raise ArgumentError(
+            f"`{name}` expected to answer {what} of a tensor {tuple(given.shape)}; got "
+            f"{_described(answer)}."
+        )
+
+
+def _described(answer: Any) -> str:
+    return str(tuple(answer.shape)) if isinstance(answer, Tensor) else type(answer).__name__
