@@ -83,10 +83,9 @@ def _as_typed(key: str, value: Any, parameter: Any, path: Path) -> str:
             f"`--config` expected true or false for {key}; got {value!r} in {path}. "
             "Write one of the two."
         )
-    one_value = isinstance(value, list) and parameter.type.name != "text"
-    if one_value or (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ArgumentError(
-            f"`--config` expected one finite value for {key}; got {value!r} in {path}. Change it."
+            f"`--config` expected a finite number for {key}; got {value!r} in {path}. Change it."
         )
     if isinstance(value, list):
         return ",".join(map(str, value))

@@ -11,8 +11,9 @@ import gmvae
 
 PACKAGE = Path(gmvae.__file__).parent
 FLOORS = {
-    "errors": -1,
-    "files": -1,
+    "errors": -2,
+    "files": -2,
+    "checks": -1,
     "arviz_bridge": 0,
     "contrast": 0,
     "networks": 0,
@@ -26,6 +27,7 @@ FLOORS = {
     "guide": 3,
     "objectives": 3,
     "evidence": 4,
+    "dry_run": 4,
     "bayesian": 4,
     "regularisers": 4,
     "gmvae": 5,

@@ -125,7 +125,7 @@ def test_scores_are_python_floats(score):
         (metrics.one_minus_mse, (np.zeros((1, 8, 8)), np.zeros((1, 1, 8, 8))), "`others`"),
         (metrics.expected_calibration_error, ([1.5], [1]), r"probabilities in \[0, 1\]; got 1.5"),
         (metrics.expected_calibration_error, ([np.nan], [1]), r"probabilities in \[0, 1\]"),
-        (metrics.expected_calibration_error, ([0.5], [1], 0), "`bins` expected 1 or more"),
+        (metrics.expected_calibration_error, ([0.5], [1], 0), "`bins` expected at least 1; got 0"),
     ],
 )
 def test_bad_arguments(score, arguments, message):
