@@ -42,6 +42,7 @@ TYPED = {
     "augment": "--augment",
     "epochs": "--epochs",
     "warmup_epochs": "--warmup-epochs",
+    "rounds": "--rounds",
     "patience": "--patience",
     "batch_size": "--batch-size",
     "lr": "--lr",

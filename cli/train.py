@@ -88,6 +88,15 @@ def train(
     ] = None,
     epochs: options.Epochs = None,
     warmup_epochs: options.WarmupEpochs = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How often a network learns q(y|x) anew, from the last one's answers (twice where "
+            "labels are observed among over 4,000 images, else once).",
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
@@ -148,6 +157,7 @@ def train(
     start       finds clusters in them, or spreads the observed labels
     assignment  teaches q(y|x) these clusters
     sharpening  lets q(y|x) correct them: an image and its view belong together
+                (assignment 2, sharpening 2: the same again, with --rounds)
     placing     gives each cluster a place in the latent space
     joint       trains model and guide on the ELBO, in nats an image: the higher, the better
 
@@ -169,6 +179,7 @@ def train(
         augment=augment,
         epochs=epochs,
         warmup_epochs=warmup_epochs,
+        rounds=rounds,
         patience=patience,
         batch_size=batch_size,
         lr=lr,

@@ -14,7 +14,9 @@ clusters are found first, where they are easy to see, and the model is organised
 3. ``assignment``: q(y | x) learns these clusters from views, and corrects many of them, since a
    network learns what is regular before what is not. ``sharpening``: then it maximises the mutual
    information between an image's component and its view's (:mod:`gmvae.regularisers`), and the
-   probability of the labels where there are some.
+   probability of the labels where there are some. A second round of both, with a new network,
+   corrects what the first one had to start from (self-training: Xie et al., *Self-training with
+   noisy student improves ImageNet classification*, CVPR 2020).
 4. ``placing``: each component gets a place in the latent, and the encoder learns, under a large
    KL weight, to lay each cluster there. Without this step the latent may tangle the classes, and
    p(y | z) never comes to agree with q(y | x).
@@ -83,6 +85,8 @@ class Settings:
         augment: views for the warm-up and the mutual information: ``affine`` or ``none``.
         epochs: of the joint phase; None for as many as the size of the data asks for.
         warmup_epochs: of the warm-up; None likewise.
+        rounds: how often a network learns q(y | x) anew, the second time from the first one's
+            answers; None for twice where labels lead some of many images, else once.
         batch_size: images a step in the joint phase.
         lr: learning rate at the start of the joint phase.
         information_weight: of the mutual information, in the joint phase.
@@ -104,6 +108,7 @@ class Settings:
     augment: Augmentation = "affine"
     epochs: int | None = None
     warmup_epochs: int | None = None
+    rounds: int | None = None
     batch_size: int = 128
     lr: float = 2e-3
     information_weight: float = 20.0
@@ -116,7 +121,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("latent_dim", "n_components", "batch_size", "patience"):
             checks.whole(name, getattr(self, name), least=1)
-        for name in ("epochs", "warmup_epochs"):
+        for name in ("epochs", "warmup_epochs", "rounds"):
             if getattr(self, name) is not None:
                 checks.whole(name, getattr(self, name), least=1)
         checks.whole("seed", self.seed, least=0, most=2**63 - 1)
@@ -195,6 +200,9 @@ _WIDE_DIM = 10
 # The most pixels along a side that the start looks at.
 _COARSE = 32
 _ASSIGN = _Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
+_ASSIGN_AGAIN = _Length(epochs=4, steps=200, batch_size=512, lr=1e-3)
+# Before the last round, whose answers stay, half as long is enough.
+_SHARPEN_FIRST = _Length(epochs=5, steps=150, batch_size=512, lr=1e-3)
 _SHARPEN = _Length(epochs=10, steps=150, batch_size=512, lr=1e-3)
 # The share of ln K, the most that the mutual information can be, at which it is sharp.
 _SHARP = 0.95
@@ -483,17 +491,38 @@ class _Run:
             probabilities = assigner(torch.cat([x, self.view(x, self.generator)])).softmax(-1)
             return -size * mutual_information(*probabilities.chunk(2))
 
-        y = torch.as_tensor(clusters, device=self.device)
-        self._train(fitted, assigner.parameters(), _ASSIGN, y=y, phase="assignment")
-        self._train(
-            sharpened,
-            assigner.parameters(),
-            dataclasses.replace(_SHARPEN, enough=-_SHARP * math.log(self.settings.n_components)),
-            guide=finder,
-            regularisers=self._classification(known, 1.0),
-            phase="sharpening",
-        )
-        return np.asarray(self._represent(assigner, assigner).argmax(-1))
+        last = self._rounds(known)
+        for number in range(1, last + 1):
+            which = "" if number == 1 else f" {number}"
+            if number > 1:
+                assigner.apply(_begin_anew)
+            self._train(
+                fitted,
+                assigner.parameters(),
+                _ASSIGN if number == 1 else _ASSIGN_AGAIN,
+                y=torch.as_tensor(clusters, device=self.device),
+                phase=f"assignment{which}",
+            )
+            length = _SHARPEN if number == last else _SHARPEN_FIRST
+            self._train(
+                sharpened,
+                assigner.parameters(),
+                dataclasses.replace(length, enough=-_SHARP * math.log(self.settings.n_components)),
+                guide=finder,
+                regularisers=self._classification(known, 1.0),
+                phase=f"sharpening{which}",
+            )
+            clusters = np.asarray(self._represent(assigner, assigner).argmax(-1))
+        return clusters
+
+    def _rounds(self, known: Tensor | None) -> int:
+        """How often q(y | x) is learned.
+
+        Among few images the start has seen them all, and a second round finds little to correct.
+        """
+        if self.settings.rounds is not None:
+            return self.settings.rounds
+        return 2 if known is not None and len(self.images) > N_CLUSTERED else 1
 
     def _represent(self, query: Callable[[Tensor], Tensor], *modules: nn.Module) -> Array:
         """What ``query``, made of these modules, says of every image, (N, W), in float64."""
@@ -648,3 +677,10 @@ class _Run:
         self.history.append({"phase": progress.phase, "epoch": progress.epoch, **progress.metrics})
         if self.callback is not None:
             self.callback(progress)
+
+
+def _begin_anew(module: nn.Module) -> None:
+    """Draw the parameters of a layer again."""
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()

@@ -48,6 +48,14 @@ def test_the_default_run_is_good(digits):
 
 @pytest.mark.usefixtures("quick")
 class TestAnyRun:
+    def test_a_second_round_learns_from_the_first(self, digits):
+        told = []
+        settings = dataclasses.replace(QUICK, rounds=2)
+        observed = five_a_class(digits)
+        fit(digits, settings, observed=observed, callback=lambda now: told.append(now.phase))
+        again = ["assignment 2", "sharpening 2"]
+        assert list(dict.fromkeys(told)) == [*PHASES[:4], *again, *PHASES[4:]]
+
     def test_same_seed_same_model_and_no_global_generator(self, digits):
         torch.manual_seed(7)
         before = torch.get_rng_state()
