@@ -42,6 +42,7 @@ def guarded():
 @pytest.fixture
 def quick(monkeypatch):
     """Phases of two epochs after the warm-up, for what does not depend on their length."""
-    for name in ("_AUTOENCODE", "_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
+    again = ("_ASSIGN_AGAIN", "_SHARPEN_FIRST")
+    for name in ("_AUTOENCODE", "_ASSIGN", "_SHARPEN", *again, "_PLACE", "_JOIN"):
         length = dataclasses.replace(getattr(recipe, name), epochs=2, steps=1, batch_size=128)
         monkeypatch.setattr(recipe, name, length)
