@@ -236,7 +236,8 @@ def fit(
         device: where to train, and where the model is left.
 
     Raises:
-        ArgumentError: settings that do not fit the images.
+        ArgumentError: settings that do not fit the images, or ``observed`` that are no classes.
+        ContentError: fewer than two images, all the same, or pixels that are not between 0 and 1.
         TrainingError: an objective that is not finite.
     """
     settings = given_settings(settings)

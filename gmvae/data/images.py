@@ -119,6 +119,10 @@ class Images:
         return all(bool(np.all((block == 0) | (block == full))) for _, block in chunks(self.pixels))
 
     @cached_property
+    def _range(self) -> tuple[float, float]:
+        return pixel_range(self.pixels, self.name)
+
+    @cached_property
     def alike(self) -> bool:
         """Whether no two of the images differ."""
         return all(bool(np.all(block == self.pixels[:1])) for _, block in chunks(self.pixels))
@@ -131,7 +135,7 @@ class Images:
         """
         if self.pixels.dtype == np.uint8 or not len(self):
             return
-        low, high = pixel_range(self.pixels, self.name)
+        low, high = self._range
         if low < 0 or high > 1:
             raise ContentError(
                 f"`{self.name}` expected float pixels between 0 and 1; got {low:g} to {high:g}. "
