@@ -87,7 +87,8 @@ def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
         IsADirectoryError: it is a folder.
         NotADirectoryError, PermissionError: its folder cannot be written.
     """
-    if path.is_dir():
+    place = beside_its_folder(path)
+    if place.is_dir():
         raise IsADirectoryError(
             f"`--output` expected a file; got the folder {path}. Name a file in it."
         )
@@ -95,7 +96,7 @@ def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
         raise ArgumentError(
             f"`--output` expected a {' or '.join(suffixes)} file; got {path}. Rename it."
         )
-    if path.exists() and not force:
+    if place.exists() and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
     _check_writable(path)
 
@@ -115,11 +116,12 @@ def check_folder(path: Path, force: bool, known: frozenset[str]) -> None:
         raise ArgumentError(
             f"`--output` expected a folder of its own; got '{path}'. Name a new one."
         )
-    if path.exists() and not path.is_dir():
+    place = beside_its_folder(path)
+    if place.exists() and not place.is_dir():
         raise NotADirectoryError(
             f"`--output` expected a folder; got the file {path}. Choose another --output."
         )
-    held = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    held = {entry.name for entry in place.iterdir()} if place.exists() else set()
     if held and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
     if held - known:

@@ -325,6 +325,7 @@ def test_an_output_by_a_folder_that_is_not_there(tmp_path: Path, named_run: Path
     output = tmp_path / "missing" / ".." / "labels.csv"
     assert app.run(["classify", "--model", str(named_run), "-o", str(output)]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+    assert app.run(["classify", "--model", str(named_run), "-o", str(output)]) == 2
 
 
 def test_history_has_a_row_an_epoch(named_run: Path) -> None:
