@@ -35,7 +35,7 @@ WEIGHTS_FILE = "model.safetensors"
 FORMAT = 1
 
 _MODULES = ("encoder", "decoder", "assigner", "likelihood")
-_CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "covariance": get_args(Covariance),
     "network": get_args(Network),
     "assigner_network": get_args(Network),
@@ -91,7 +91,7 @@ class Config:
             object.__setattr__(self, name, checks.whole(name, getattr(self, name), least=1))
         if len(self.image_shape) != 3:
             raise ArgumentError(f"`image_shape` expected (C, H, W); got {self.image_shape}.")
-        for name, choices in _CHOICES.items():
+        for name, choices in CHOICES.items():
             checks.one_of(name, getattr(self, name), choices)
         checks.instance("grey", self.grey, bool, "True or False")
         for name in checks.instance("custom", self.custom, tuple, "a tuple of names"):

@@ -29,7 +29,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ from gmvae import checks
 from gmvae.contrast import contrastive_loss
 from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError
-from gmvae.gmvae import GMVAE, Config, build_assigner
+from gmvae.gmvae import CHOICES, GMVAE, Config, build_assigner
 from gmvae.guide import Guide
 from gmvae.likelihood import LikelihoodName
 from gmvae.metrics import effective_number
@@ -131,15 +131,9 @@ class Settings:
                 name, getattr(self, name), "at least 0, and finite", lambda w: 0 <= w < math.inf
             )
         checks.number("held_out", self.held_out, "0 to below 1", lambda part: 0 <= part < 1)
-        choices = {
-            "covariance": get_args(Covariance),
-            "network": get_args(Network),
-            "likelihood": get_args(LikelihoodName),
-            "assignment": get_args(Assignment),
-            "augment": AUGMENTATIONS,
-        }
-        for name, words in choices.items():
-            checks.one_of(name, getattr(self, name), words)
+        for name in ("covariance", "network", "likelihood", "assignment"):
+            checks.one_of(name, getattr(self, name), CHOICES[name])
+        checks.one_of("augment", self.augment, AUGMENTATIONS)
 
 
 @dataclass(frozen=True)
