@@ -47,7 +47,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ContentError(
+            f"`--config` expected TOML; got {path}, which is no text. Check the path."
+        ) from error
+    except tomllib.TOMLDecodeError as error:
         raise ContentError(f"`--config` expected TOML; got in {path}: {error}.") from error
 
 

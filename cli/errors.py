@@ -23,6 +23,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (OSError, 1),
 )
 INTERRUPTED = 130
+MORE = "; run again with --debug for the traceback."
 # What the user typed, by the name that the library gives it in its messages.
 TYPED = {
     "source": "DATA",
@@ -78,6 +79,8 @@ def report(error: BaseException, debug: bool = False) -> int:
     if debug:
         traceback.print_exception(error)
     line, code = _explain(error)
+    if debug:
+        line = line.removesuffix(MORE)
     print(f"Error: {line}", file=sys.stderr, flush=True)
     return code
 
@@ -91,7 +94,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
         if isinstance(error, kind):
             return _message(error), code
     what = f"unexpected {type(error).__name__}: {_message(error)}"
-    return f"{what.rstrip(' .:')}; run again with --debug for the traceback.", 1
+    return f"{what.rstrip(' .:')}{MORE}", 1
 
 
 def _usage(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """``gmvae select``."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,6 +66,7 @@ def select(
     numbers = number_list(components)
     experiment = prepare(Request(data, classes=class_list(classes), labels=0, data_root=data_root))
     from gmvae import Settings
+    from gmvae.recipe import check_components
     from gmvae.selection import compare_components, most_stable
 
     from .device import named_device
@@ -78,6 +80,8 @@ def select(
         seed=seed,
     )
     where = named_device(device)
+    check_components(numbers, experiment.train, settings, held_out=experiment.held_out)
+    say(_runs(numbers, restarts))
     with progress(experiment.is_density(settings.likelihood)) as callback:
         found = compare_components(
             experiment.train,
@@ -107,6 +111,15 @@ def select(
     if max(numbers) > 1:
         say(f"Most stable: {most_stable(found).n_components} components.")
     say(f"Figures and picture: {output}")
+
+
+def _runs(numbers: Sequence[int], restarts: int) -> str:
+    """How many runs there will be, and which of them have how many components."""
+    each = []
+    for i, k in enumerate(numbers):
+        first, last = 1 + i * restarts, (i + 1) * restarts
+        each.append(f"{first if first == last else f'{first}-{last}'} with {k}")
+    return f"{len(numbers) * restarts} runs: {', '.join(each)} components."
 
 
 def number_list(text: str) -> tuple[int, ...]:

@@ -226,6 +226,15 @@ def _begin(queue: Any, threads: int) -> None:
     global _queue
     _queue = queue
     torch.set_num_threads(threads)
+    Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """End this process where the one that began it is ended from outside."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(job: Job) -> dict[str, Any] | None:

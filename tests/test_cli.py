@@ -848,6 +848,7 @@ def test_a_configuration_gives_what_flags_do_not(monkeypatch: pytest.MonkeyPatch
         ("latent_dim = 3\nlatent-dim = 4", 2, "each option once; got 'latent-dim'"),
         ("lr = nan", 2, "a finite number for lr; got nan in run.toml"),
         ("epochs = ", 1, "expected TOML"),
+        ("\0", 1, "expected TOML"),
         ("[train]\nepochs = 2", 1, "the table [train]"),
         ("epochs = {joint = 2}", 1, "the table [epochs]"),
     ],

@@ -1,6 +1,12 @@
 """Restarts: the best held-out objective is kept, and nothing else about a run changes."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +93,40 @@ def test_processes_find_what_one_process_finds(digits):
         assert one.objective == pytest.approx(other.objective, rel=1e-3)
     assert {progress.restart for progress in told} == {1, 2}
     assert {"warm-up", "joint"} <= {progress.phase for progress in told}
+
+
+def test_processes_end_with_the_one_that_began_them():
+    code = (
+        "import multiprocessing, os, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from gmvae import restarts\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    pool = ProcessPoolExecutor(1, context, restarts._begin, (None, 1))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600).result()\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "parent.py").write_text(code, encoding="utf-8")
+        with subprocess.Popen(
+            [sys.executable, f"{folder}/parent.py"], stdout=subprocess.PIPE
+        ) as parent:
+            worker = int(parent.stdout.readline())
+            parent.kill()
+    until = time.monotonic() + 30
+    while _runs(worker) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not _runs(worker)
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # Ended, but not yet collected by whoever inherited it.
+    status = Path(f"/proc/{process}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 @pytest.mark.parametrize("name", ["n_restarts", "n_jobs"])
