@@ -111,6 +111,8 @@ def _draws(
 
     Drawn by location and scale: torch's distributions take no generator.
     """
+    remedy = "Of gmvae.Images it is images.tensor()."
+    checks.instance("x", x, Tensor, "a tensor (B, C, H, W)", remedy)
     checks.whole("n_samples", n_samples, least=1)
     q_z = guide.z_dist(x)
     loc, scale = q_z.mean, q_z.stddev

@@ -232,7 +232,8 @@ class GMVAE(nn.Module):
         assignment = self.config.assignment
         elbo = default_objective(assignment) if elbo is None else elbo
         check_svi(elbo, assignment)
-        checks.instance("optimiser", optimiser, PyroOptim, "one of pyro.optim")
+        expected = "an optimiser of pyro.optim (torch's own go with elbo_module)"
+        checks.instance("optimiser", optimiser, PyroOptim, expected)
         guide = self.guide
         if assignment == "amortised" and samples_y(elbo):
             guide = poutine.infer_config(guide, _sampled)
@@ -434,7 +435,12 @@ class GMVAE(nn.Module):
                 f"{weights} expected whole safetensors; got a damaged file ({error}). Copy it or "
                 "train again."
             ) from error
-        _check_weights(gmvae.state_dict(), saved, weights)
+        remedy = (
+            f"Give the {', '.join(config.custom)} that it was saved with"
+            if config.custom
+            else "Restore the two files of one run"
+        )
+        _check_weights(gmvae.state_dict(), saved, weights, remedy)
         gmvae.load_state_dict(saved)
         return gmvae.to(device).eval()
 
@@ -524,7 +530,9 @@ def _sampled(site: dict[str, Any]) -> dict[str, Any]:
     return {"enumerate": None, SAMPLED_RIGHTLY: True} if site["name"] == "y" else {}
 
 
-def _check_weights(expected: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: Path) -> None:
+def _check_weights(
+    expected: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: Path, remedy: str
+) -> None:
     """Refuse tensors that are not those of the configuration, with the first that differs.
 
     Raises:
@@ -537,7 +545,7 @@ def _check_weights(expected: Mapping[str, Tensor], saved: Mapping[str, Tensor], 
         if shapes[0] != shapes[1]:
             raise ContentError(
                 f"{path} does not fit {CONFIG_FILE}: {name} expected shape {shapes[0]}; got "
-                f"{shapes[1]}. Restore the two files of one run, or train again."
+                f"{shapes[1]}. {remedy}, or train again."
             )
         if not saved[name].isfinite().all():
             raise ContentError(

@@ -202,7 +202,15 @@ class MixturePrior(nn.Module):
 
         ``spherical``, ``diag``, ``full`` and ``tied`` (which becomes full) are taken; so is a
         ``BayesianGaussianMixture``, at its point estimates.
+
+        Raises:
+            ArgumentError: something else, or one that is not fitted.
         """
+        if not hasattr(mixture, "covariances_"):
+            raise ArgumentError(
+                "`mixture` expected a fitted sklearn.mixture.GaussianMixture; got "
+                f"{checks.shown(mixture)}. Call its fit first."
+            )
         k, d = mixture.means_.shape
         given = np.asarray(mixture.covariances_, dtype=np.float64)
         if mixture.covariance_type == "spherical":

@@ -109,7 +109,7 @@ def train(
 
     Raises:
         ArgumentError: patience without a function that validates.
-        TrainingError: the objective or its gradient is not finite.
+        TrainingError: the objective, its gradient or the validation loss is not finite.
     """
     if schedule.patience is not None and validate is None:
         raise ArgumentError("`validate` expected a function where the schedule has patience.")
@@ -142,6 +142,8 @@ def train(
             total += loss.item() * len(rows)
         with _one_line(phase, epoch):
             metrics = {"objective": total / n, **(validate() if validate else {})}
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise _diverged(phase, epoch)
         if callback is not None:
             callback(Progress(phase, epoch + 1, schedule.epochs, metrics))
         enough = epoch + 1 >= schedule.least_epochs and metrics["objective"] <= schedule.enough

@@ -4,6 +4,7 @@ import numpy as np
 import pyro
 import pytest
 import torch
+from sklearn.mixture import GaussianMixture
 from torch import nn
 
 import gmvae
@@ -116,7 +117,15 @@ REFUSED = {
         lambda: GMVAE(CONFIG).svi(pyro.optim.Adam({}), "foo"),
         "`elbo` expected an ELBO of pyro.infer",
     ),
-    "no optimiser": (lambda: GMVAE(CONFIG).svi("adam"), "`optimiser` expected one of pyro.optim"),
+    "a mixture that is not fitted": (
+        lambda: MixturePrior.from_sklearn(GaussianMixture(3)),
+        "`mixture` expected a fitted sklearn.mixture.GaussianMixture; got GaussianMixture",
+    ),
+    "images for the bound": (
+        lambda: gmvae.elbo_parts(GMVAE(CONFIG).model, GMVAE(CONFIG).guide, IMAGES),
+        "`x` expected a tensor (B, C, H, W); got Images",
+    ),
+    "no optimiser": (lambda: GMVAE(CONFIG).svi("adam"), "`optimiser` expected an optimiser of"),
     "y as a list": (lambda: svi_step(X, [0, 1, 2, 0]), "`y` expected a tensor of component"),
     "y of floats": (lambda: svi_step(X, torch.full((4,), 0.7)), "whole numbers; got float32"),
     "y below -1": (lambda: svi_step(X, torch.full((4,), -5)), "below 3, or -1; got -5"),

@@ -172,6 +172,11 @@ def test_a_loss_that_is_not_finite_is_an_error_and_spares_the_parameters(images,
     assert p.isfinite().all()
 
 
+def test_a_validation_loss_that_is_not_finite_is_an_error(images):
+    with pytest.raises(TrainingError, match=r"stopped in epoch 1: its objective is not finite"):
+        Bowl().train(images, Schedule(3), validate=lambda: {"loss": float("nan")})
+
+
 def test_a_gradient_that_is_not_finite_is_an_error(images):
     p = nn.Parameter(torch.zeros(1))
     with pytest.raises(TrainingError, match="epoch 1"):
