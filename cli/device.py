@@ -14,7 +14,7 @@ def named_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).item()
     except Exception as error:
         reason = str(error).splitlines()[0]
         # To a word that is no device torch answers with the list of all that it was ever built for.

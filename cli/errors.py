@@ -27,6 +27,7 @@ MORE = "; run again with --debug for the traceback."
 # What the user typed, by the name that the library gives it in its messages.
 TYPED = {
     "source": "DATA",
+    "images": "DATA",
     "n": "--labels",
     "n_components": "--components",
     "n_draws": "--draws",

@@ -173,6 +173,12 @@ def _without_val(request: Request, train: "Images") -> Experiment:
 def _with_labelled_val(request: Request, train: "Images", val: "Images") -> Experiment:
     import numpy as np
 
+    if train.classes and not set(train.classes) & set(val.classes):
+        raise ContentError(
+            f"`--val` expected some of the classes of {train.name}, "
+            f"{', '.join(map(str, train.classes))}; got {', '.join(map(str, val.classes))} in "
+            f"{val.name}. Number the classes of both alike."
+        )
     everything = np.arange(len(val))
     rows = everything if request.labels is None else _chosen(val, request.labels, request.seed)
     rest = np.setdiff1d(everything, rows)

@@ -108,7 +108,9 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ContentError(f"{path} expected JSON; got: {error}.") from error
+        raise ContentError(
+            f"{path} expected JSON; got: {error}. Restore it, or train again."
+        ) from error
     if not isinstance(content, dict):
         raise ContentError(f"{path} expected a JSON object; got {type(content).__name__}.")
     return content

@@ -35,8 +35,10 @@ def sizes(name: str, value: object) -> tuple[int, ...]:
     Raises:
         ArgumentError: anything else.
     """
-    if not isinstance(value, tuple | list) or not value:
+    if not isinstance(value, tuple | list):
         raise ArgumentError(f"`{name}` expected a tuple of whole numbers; got {shown(value)}.")
+    if not value:
+        raise ArgumentError(f"`{name}` expected one or more whole numbers; got none.")
     return tuple(whole(name, number, least=1) for number in value)
 
 
@@ -85,14 +87,18 @@ def device(value: object) -> torch.device:
     """The device of that name, or the device itself.
 
     Raises:
-        ArgumentError: torch knows no such device.
+        ArgumentError: torch knows no such device, or cannot compute on it here.
     """
     try:
-        return torch.device(value)  # type: ignore[call-overload, no-any-return]
-    except (RuntimeError, TypeError) as error:
+        found = torch.device(value)  # type: ignore[call-overload]
+        # Of a device that is not there torch only complains when it is used.
+        torch.ones(1, device=found).item()
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         raise ArgumentError(
-            f"`device` expected a device that torch knows, such as cpu or cuda; got {shown(value)}."
+            "`device` expected a device that torch can compute on here, such as cpu or cuda; got "
+            f"{shown(value)}."
         ) from error
+    return found  # type: ignore[no-any-return]
 
 
 def shown(value: object) -> str:

@@ -38,6 +38,10 @@ def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
         )
     for part in given:
         _expect("encoder", f"location and scale, ({_N}, {d}) each,", part, (_N, d), x)
+    if not (given[1] > 0).all():
+        raise ArgumentError(
+            f"`encoder` expected to answer scales above 0; got {given[1].min().item():g}."
+        )
     if guide.assigner is not None:
         logits = _answer("assigner", guide.assigner, x)
         _expect("assigner", f"logits ({_N}, {k})", logits, (_N, k), x)

@@ -369,12 +369,13 @@ class GMVAE(nn.Module):
             "model": asdict(self.config),
             "component_classes": self.component_classes,
         }
-        taken = sorted(config.keys() & (extra or {}).keys())
+        extra = checks.instance("extra", {} if extra is None else extra, dict, "a dict")
+        taken = sorted(config.keys() & extra.keys())
         if taken:
             raise ArgumentError(
                 f"`extra` expected other keys than {', '.join(config)}; got {', '.join(taken)}."
             )
-        config |= extra or {}
+        config |= extra
         # Before anything is written: what JSON cannot hold must not cost the folder its model.
         text = json.dumps(config, indent=2) + "\n"
         with replacing(folder / WEIGHTS_FILE) as path:

@@ -15,7 +15,7 @@ Pyro                                  y, amortised         y, exact            p
 ``TraceMeanField_ELBO``: SVI, module  refused [4]_         summed out          mean_field
 ``RenyiELBO``: SVI                    refused [5]_         summed out          renyi
 ``RenyiELBO``: module                 refused [3]_         refused [3]_        refused
-any but ``TraceEnum_ELBO``: own SVI   refused [7]_         summed out          pyros_own_svi
+any but ``TraceEnum_ELBO``: own SVI   refused [6]_         summed out          pyros_own_svi
 ``ReweightedWakeSleep``: SVI          sampled [1]_         summed out          objective
 ``ReweightedWakeSleep``: module       refused [3]_         refused [3]_        refused
 ``Predictive``, without data          sampled              drawn from p(y|z)   predictive
@@ -26,7 +26,7 @@ Autoguides over z                     enumerated [10]_     summed out          a
 ``condition, block, scale, mask``     as with each         as with each        handlers
 ``pyro.render_model``                 a node               no node             render
 Mini-batches, ``size``                enumerated           summed out          mini_batches
-``compute_marginals``                 refused [6]_         no site y           marginals
+``compute_marginals``                 refused [7]_         no site y           marginals
 ====================================  ===================  ==================  ===================
 
 .. [1] By :meth:`gmvae.gmvae.GMVAE.svi`, which marks the guide's site.
@@ -38,10 +38,10 @@ Mini-batches, ``size``                enumerated           summed out          m
    function: q(y | x) does not move at alpha = 0, and wrongly elsewhere, under plausible losses.
    ``RenyiELBO(alpha=0)`` is the importance-weighted bound, for the exact assignment alone.
    :meth:`gmvae.gmvae.GMVAE.svi` refuses it.
-.. [6] Pyro's answer to enumeration in the guide.
-.. [7] ``pyro.infer.SVI(model, guide, ...)`` made by hand. Pyro runs model and guide alike under
+.. [6] ``pyro.infer.SVI(model, guide, ...)`` made by hand. Pyro runs model and guide alike under
    ``Trace_ELBO``, which trains a sampled y rightly, and ``RenyiELBO``, which does not. Only the
    objective knows: :meth:`gmvae.gmvae.GMVAE.svi` looks at it, the guide refuses any other.
+.. [7] Pyro's answer to enumeration in the guide.
 .. [8] The sum over y leaves none to draw; :meth:`gmvae.prior.MixturePrior.responsibilities` has
    p(y | z) at the z that are drawn.
 .. [9] It enumerates y, and would draw one z for each component and take them for the latent.

@@ -236,6 +236,8 @@ def fit(
     """
     settings = given_settings(settings)
     device = checks.device(device)
+    if callback is not None and not callable(callback):
+        raise ArgumentError(f"`callback` expected a function; got {checks.shown(callback)}.")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         return _Run(images, settings, observed, held_out, callback, device).fit()
@@ -319,6 +321,11 @@ def check_components(
         remedy = "For an array there is gmvae.data.from_arrays."
         checks.instance(name, given, Images, "gmvae.Images", remedy)
         given.check_pixels()
+    if both["held_out"].shape != images.shape:
+        raise ArgumentError(
+            f"`held_out` expected images of shape {images.shape}, as `images`; got "
+            f"{both['held_out'].shape}."
+        )
     kept = images if held_out is not None else hold_out(images, settings, observed)[0]
     if len(kept) < 2:
         raise ContentError(
@@ -656,17 +663,20 @@ class _Run:
     ) -> None:
         """Train ``parameters`` for that length, or for ``epochs`` where they are given."""
         n_batches = math.ceil(len(self.images) / length.batch_size)
-        train(
-            objective,
-            guide or self.gmvae.guide,
-            parameters,
-            self.images,
-            length.schedule(n_batches, epochs),
-            callback=self._report,
-            phase=phase,
-            generator=self.generator,
-            **more,
-        )
+        with warnings.catch_warnings():
+            # Pyro's; the loop ends there with an error that says what to do.
+            warnings.filterwarnings("ignore", "Encountered (NaN|inf|-inf)")
+            train(
+                objective,
+                guide or self.gmvae.guide,
+                parameters,
+                self.images,
+                length.schedule(n_batches, epochs),
+                callback=self._report,
+                phase=phase,
+                generator=self.generator,
+                **more,
+            )
 
     def _report(self, progress: Progress) -> None:
         self.history.append({"phase": progress.phase, "epoch": progress.epoch, **progress.metrics})

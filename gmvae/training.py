@@ -154,8 +154,8 @@ def train(
 
 def _diverged(phase: str, epoch: int) -> TrainingError:
     return TrainingError(
-        f"the {phase} stopped in epoch {epoch + 1}: its objective is not finite "
-        "(NaN or infinite). Try a lower learning rate, or another seed."
+        f"the {phase} phase stopped in epoch {epoch + 1}: its objective is not finite "
+        "(NaN or infinite). Try a lower learning rate (lr), or another seed."
     )
 
 

@@ -22,13 +22,13 @@ IMAGES = Images(torch.rand(40, 1, 3, 4).numpy())
 
 
 class Encoder(nn.Module):
-    def __init__(self, latent_dim, one=False):
+    def __init__(self, latent_dim, one=False, negative=False):
         super().__init__()
-        self.linear, self.one = nn.Linear(12, latent_dim), one
+        self.linear, self.one, self.sign = nn.Linear(12, latent_dim), one, 1 - 2 * negative
 
     def forward(self, x):
         loc = self.linear(x.flatten(-3))
-        return loc if self.one else (loc, loc.exp())
+        return loc if self.one else (loc, self.sign * loc.exp())
 
 
 def svi_step(x, y=None):
@@ -104,7 +104,23 @@ REFUSED = {
     "observed truth values": (lambda: fit(IMAGES, observed=np.ones(40, bool)), "got bool"),
     "observed below -1": (lambda: fit(IMAGES, observed=np.full(40, -2)), "or -1; got -2"),
     "observed of another length": (lambda: fit(IMAGES, observed=[1, 2]), "`observed` expected sh"),
-    "no device": (lambda: fit(IMAGES, device="foo"), "`device` expected a device that torch knows"),
+    "no device": (lambda: fit(IMAGES, device="foo"), "`device` expected a device that torch can"),
+    "a device without memory": (lambda: fit(IMAGES, device="meta"), "compute on here, such as"),
+    "held-out images of another shape": (
+        lambda: fit(IMAGES, held_out=Images(torch.rand(4, 1, 4, 4).numpy())),
+        "`held_out` expected images of shape (1, 3, 4), as `images`; got (1, 4, 4)",
+    ),
+    "a number for a callback": (lambda: fit(IMAGES, callback=3), "`callback` expected a function"),
+    "a number for classes": (lambda: IMAGES.only(1), "`classes` expected a sequence of classes"),
+    "no hidden layer": (lambda: Config((1, 3, 4), 3, hidden=()), "one or more whole numbers"),
+    "an encoder of negative scales": (
+        lambda: GMVAE(CONFIG, encoder=Encoder(2, negative=True)),
+        "`encoder` expected to answer scales above 0; got -",
+    ),
+    "a list beside the model": (
+        lambda: GMVAE(CONFIG).save("never-written", [1]),
+        "`extra` expected a dict; got list",
+    ),
     "a number for a folder": (lambda: GMVAE.load(5), "`folder` expected a path; got 5"),
     "a number for data": (lambda: gmvae.load(5), "`source` expected digits, mnist"),
     "an empty name": (lambda: gmvae.load(""), "`source` expected digits, mnist"),

@@ -699,6 +699,18 @@ def test_select_needs_images_to_hold_out(
 
 
 @pytest.mark.parametrize("labelled", [True, False])
+def test_a_second_set_without_a_class_of_the_first(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert digits.labels is not None
+    data = save(tmp_path / "data.npz", digits)
+    val = save(tmp_path / "val.npz", dataclasses.replace(digits, labels=digits.labels + 20))
+    assert app.run(["train", data, "--val", val, *QUICK]) == 1
+    assert "`--val` expected some of the classes of data.npz, 1, 4, 8; got 21, 24" in one_line(
+        capsys
+    )
+
+
 def test_a_second_set_of_another_shape_is_refused_before_training(
     labelled: bool, digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

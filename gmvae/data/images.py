@@ -165,6 +165,7 @@ class Images:
         Raises:
             ArgumentError: there are no labels, or one of the classes is not there.
         """
+        checks.instance("classes", classes, Iterable, "a sequence of classes, as [1, 4]")
         labels, wanted = self._required_labels("classes"), sorted(set(classes))
         absent = [str(value) for value in wanted if value not in self.classes]
         if absent or not wanted:
