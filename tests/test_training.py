@@ -165,7 +165,9 @@ def test_a_loss_that_is_not_finite_is_an_error_and_spares_the_parameters(images,
     def objective(x, y, size):
         return (p * (1.0 if len(bowl.calls) < 3 else value)).sum() + bowl(x, y, size)
 
-    with pytest.raises(TrainingError, match=r"joint phase stopped in epoch 2: .* not finite") as error:
+    with pytest.raises(
+        TrainingError, match=r"joint phase stopped in epoch 2: .* not finite"
+    ) as error:
         train(objective, None, [p], images, Schedule(5, batch_size=25), phase="joint")
     assert "Try" in str(error.value)
     assert "\n" not in str(error.value)
