@@ -565,8 +565,13 @@ def _read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
         raise ContentError(f"{path} is not JSON: {error}") from error
     if not isinstance(written, dict) or written.get("format") != FORMAT:
         found = written.get("format") if isinstance(written, dict) else None
-        raise ContentError(f"{path} expected format {FORMAT}; got {found!r}.")
-    config = Config.from_json(written.get("model"))
+        raise ContentError(
+            f"{path} expected format {FORMAT}; got {found!r}. Restore it, or train again."
+        )
+    try:
+        config = Config.from_json(written.get("model"))
+    except ContentError as error:
+        raise ContentError(f"{path} cannot be used: {error} Restore it, or train again.") from error
     names = written.get("component_classes")
     if names is not None:
         right = isinstance(names, list) and len(names) == config.n_components

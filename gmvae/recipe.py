@@ -85,8 +85,8 @@ class Settings:
         augment: views for the warm-up and the mutual information: ``affine`` or ``none``.
         epochs: of the joint phase; None for as many as the size of the data asks for.
         warmup_epochs: of the warm-up; None likewise.
-        rounds: how often a network learns q(y | x) anew, the second time from the first one's
-            answers; None for twice where labels lead some of many images, else once.
+        rounds: how often a network learns q(y | x) anew, each time from the last one's answers;
+            None for two where labels name every component and images are many, else one.
         batch_size: images a step in the joint phase.
         lr: learning rate at the start of the joint phase.
         information_weight: of the mutual information, in the joint phase.

@@ -352,6 +352,8 @@ def test_what_cannot_be_diagnosed_is_refused():
     gmvae = tiny()
     with pytest.raises(ArgumentError, match="at least 2"):
         diagnose(gmvae.model, gmvae.guide, grey_images(1))
+    with pytest.raises(ArgumentError, match=r"`mixture_components` expected at most .* 5; got 6"):
+        diagnose(gmvae.model, gmvae.guide, grey_images(5), Options(mixture_components=6))
     with pytest.raises(ArgumentError, match="n_draws"):
         Options(n_draws=3)
     with pytest.raises(ArgumentError, match="mixture_components"):

@@ -122,6 +122,11 @@ def diagnose(
     options = Options() if options is None else options
     if len(images) < 2:
         raise ArgumentError(f"`images` expected at least 2; got {len(images)}.")
+    if options.mixture_components > len(images):
+        raise ArgumentError(
+            f"`mixture_components` expected at most the number of images, {len(images)}; got "
+            f"{options.mixture_components}. Choose fewer."
+        )
     say = callback or (lambda _: None)
     say("draws of the guide")
     draws = draw(model, guide, images, options.n_draws, options.seed)
