@@ -94,6 +94,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
     for kind, code in EXIT_CODES:
         if isinstance(error, kind):
             return _message(error), code
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return "not enough memory for what was asked. Ask for less: fewer samples or dimensions.", 1
     what = f"unexpected {type(error).__name__}: {_message(error)}"
     return f"{what.rstrip(' .:')}{MORE}", 1
 

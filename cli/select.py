@@ -60,7 +60,8 @@ def select(
     """Compare numbers of components.
 
     Each number is trained from several seeds. What speaks for one is that its runs find the same
-    clusters, and the likelihood of images that were held out.
+    clusters, and the likelihood of images that were held out. The stability is the mean adjusted
+    Rand index of two runs: 1 for the same clusters, 0 for what chance would give.
     """
     check_folder(output, force, FILES)
     numbers = number_list(components)

@@ -50,6 +50,12 @@ def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
         _expect("decoder", f"images {shape}", output, shape, z)
     else:
         # One of the user's own may ask the decoder for anything: what it makes of that counts.
+        event = tuple(_answer("likelihood", model.likelihood, output).event_shape)
+        if event != tuple(image_shape):
+            raise ArgumentError(
+                f"`likelihood` expected a distribution of event shape {tuple(image_shape)}; got "
+                f"{event}. Add .to_event(3) to one of pixels."
+            )
         mean = _answer("likelihood", model.likelihood, output, model.likelihood.mean)
         _expect("likelihood", f"mean images {shape}", mean, shape, output)
 

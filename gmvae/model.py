@@ -111,8 +111,19 @@ class Model(PyroModule):  # type: ignore[misc]
             else:
                 z = pyro.sample("z", prior.z_dist())
                 _sample_y_given_z(prior, z, y, generating=x is None)
-            image: Tensor = pyro.sample("x", likelihood(self.decoder(z)), obs=x)
+            x_dist = likelihood(self.decoder(z))
+            _check_event(x_dist, x)
+            image: Tensor = pyro.sample("x", x_dist, obs=x)
         return image
+
+
+def _check_event(x_dist: Any, x: Tensor | None) -> None:
+    """Refuse images of another shape than the decoder's, which torch might broadcast."""
+    if x is not None and tuple(x_dist.event_shape) != tuple(x.shape[1:]):
+        raise ArgumentError(
+            f"`x` expected images of shape {tuple(x_dist.event_shape)}, the event shape of the "
+            f"likelihood; got {tuple(x.shape[1:])}."
+        )
 
 
 class _OneLatent(Messenger):  # type: ignore[misc]

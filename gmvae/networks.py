@@ -54,7 +54,7 @@ class ConvFeatures(nn.Module):
         channels: output channels of the successive convolutions, all of which are there also
             for small images; the last repeats for images that need more of them.
         hidden: size of the linear layer on top, the number of features.
-        batch_norm: normalise over the batch after each layer.
+        batch_norm: normalise over the batch after each layer; in training it takes two images.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class ConvFeatures(nn.Module):
         super().__init__()
         self.image_shape = image_shape
         self.n_features = hidden
+        self.batch_norm = batch_norm
         sizes = halvings(image_shape, at_least=len(channels))
         n_layers = len(sizes) - 1
         widths = [image_shape[0], *_repeat_last(channels, n_layers)]
@@ -82,6 +83,11 @@ class ConvFeatures(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (..., n_features) of images (..., C, H, W)."""
         _check_images(x, self.image_shape)
+        if self.batch_norm and self.training and math.prod(x.shape[:-3]) == 1:
+            raise ArgumentError(
+                "`x` expected at least 2 images while batch normalisation is trained; got 1. Leave "
+                "out a last batch of one, or call eval() first."
+            )
         features: Tensor = self.layers(x.reshape(-1, *x.shape[-3:]))
         return features.reshape(*x.shape[:-3], -1)
 

@@ -125,7 +125,7 @@ def train(
     best = _Best([*trained, *buffers], schedule.patience)
     for epoch in range(schedule.epochs):
         total = 0.0
-        for i, rows in enumerate(torch.randperm(n, generator=generator).chunk(n_batches)):
+        for i, rows in enumerate(_batches(n, n_batches, generator)):
             batch = Batch(images.tensor(rows.numpy()).to(device), None if y is None else y[rows])
             kl_weight = schedule.kl_weight(epoch + i / n_batches)
             with _one_line(phase, epoch), scaled_latents(kl_weight):
@@ -150,6 +150,15 @@ def train(
         if best.is_enough(metrics) or enough:
             break
     best.restore()
+
+
+def _batches(n: int, n_batches: int, generator: Generator | None) -> list[Tensor]:
+    """The numbers 0 to n - 1 in random order, in parts; no rest of one among larger ones."""
+    parts = list(torch.randperm(n, generator=generator).chunk(n_batches))
+    if len(parts[-1]) == 1 < len(parts[0]):
+        # Over a single image nothing can be normalised.
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 def _diverged(phase: str, epoch: int) -> TrainingError:

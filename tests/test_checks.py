@@ -1,5 +1,7 @@
 """Arguments of the wrong kind: one line that names the argument, from every door of the library."""
 
+import dataclasses
+
 import numpy as np
 import pyro
 import pytest
@@ -11,7 +13,7 @@ import gmvae
 from gmvae import GMVAE, Config, Images, Settings, checks, fit
 from gmvae.data import from_arrays
 from gmvae.errors import ArgumentError, ContentError
-from gmvae.likelihood import Gaussian
+from gmvae.likelihood import Gaussian, Likelihood
 from gmvae.prior import MixturePrior
 from gmvae.restarts import fit_restarts
 from gmvae.selection import compare_components
@@ -29,6 +31,11 @@ class Encoder(nn.Module):
     def forward(self, x):
         loc = self.linear(x.flatten(-3))
         return loc if self.one else (loc, self.sign * loc.exp())
+
+
+class OfPixels(Likelihood):
+    def forward(self, output):
+        return torch.distributions.Normal(output, 1.0)
 
 
 def svi_step(x, y=None):
@@ -111,7 +118,8 @@ REFUSED = {
         "`held_out` expected images of shape (1, 3, 4), as `images`; got (1, 4, 4)",
     ),
     "a number for a callback": (lambda: fit(IMAGES, callback=3), "`callback` expected a function"),
-    "a number for classes": (lambda: IMAGES.only(1), "`classes` expected a sequence of classes"),
+    "a number for classes": (lambda: IMAGES.only(1), "`classes` expected whole numbers, as [1,"),
+    "a word for classes": (lambda: IMAGES.only("14"), "as [1, 4]; got '14'"),
     "no hidden layer": (lambda: Config((1, 3, 4), 3, hidden=()), "one or more whole numbers"),
     "an encoder of negative scales": (
         lambda: GMVAE(CONFIG, encoder=Encoder(2, negative=True)),
@@ -148,6 +156,20 @@ REFUSED = {
     "images of another shape": (
         lambda: svi_step(torch.rand(4, 1, 4, 4)),
         "`x` expected images of shape (1, 3, 4); got (1, 4, 4)",
+    ),
+    "images of another shape, y summed out": (
+        lambda: GMVAE(dataclasses.replace(CONFIG, assignment="exact")).model(
+            torch.rand(4, 1, 1, 1)
+        ),
+        "`x` expected images of shape (1, 3, 4), the event shape of the likelihood; got (1, 1, 1)",
+    ),
+    "a likelihood of pixels": (
+        lambda: GMVAE(CONFIG, likelihood=OfPixels()),
+        "`likelihood` expected a distribution of event shape (1, 3, 4); got (). Add .to_event(3)",
+    ),
+    "one image where batches are normalised": (
+        lambda: svi_step(X[:1]),
+        "`x` expected at least 2 images while batch normalisation is trained; got 1",
     ),
     "flat images": (lambda: svi_step(X.flatten(1)), "`x` expected floats (B, C, H, W); got (4, 12"),
     "bytes": (lambda: svi_step(X.byte()), "`x` expected floats (B, C, H, W); got (4, 1, 3, 4) of"),

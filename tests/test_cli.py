@@ -802,6 +802,17 @@ def test_an_unexpected_error_is_one_line_until_debugged(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_too_little_memory_is_said_to_be(
+    named_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+
+    monkeypatch.setattr(GMVAE, "sample", fail)
+    assert app.run(["sample", "--model", str(named_run)]) == 1
+    assert "not enough memory for what was asked. Ask for less" in one_line(capsys)
+
+
 def test_an_interruption_is_no_failure_of_ours(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from gmvae.data import Images
 from gmvae.errors import TrainingError
 from gmvae.evidence import elbo_parts
 from gmvae.regularisers import Batch
-from gmvae.training import Progress, Schedule, scaled_latents, train
+from gmvae.training import Progress, Schedule, _batches, scaled_latents, train
 
 TARGET = torch.tensor([1.0, -2.0])
 
@@ -264,3 +264,11 @@ def test_a_real_bound_rises_and_the_same_seed_gives_the_same_run(images, assignm
         assert objectives[-1] < objectives[0]
         ends.append(gmvae.state_dict())
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_no_batch_is_of_a_single_image():
+    sizes = [len(rows) for rows in _batches(13, 4, torch.Generator().manual_seed(0))]
+    assert sizes == [4, 4, 5]
+    rows = torch.cat(_batches(13, 4, None))
+    assert sorted(rows.tolist()) == list(range(13))
+    assert [len(rows) for rows in _batches(1, 1, None)] == [1]

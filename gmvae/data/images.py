@@ -165,7 +165,10 @@ class Images:
         Raises:
             ArgumentError: there are no labels, or one of the classes is not there.
         """
-        checks.instance("classes", classes, Iterable, "a sequence of classes, as [1, 4]")
+        if isinstance(classes, str) or not isinstance(classes, Iterable):
+            raise ArgumentError(
+                f"`classes` expected whole numbers, as [1, 4]; got {checks.shown(classes)}."
+            )
         labels, wanted = self._required_labels("classes"), sorted(set(classes))
         absent = [str(value) for value in wanted if value not in self.classes]
         if absent or not wanted:
