@@ -698,7 +698,6 @@ def test_select_needs_images_to_hold_out(
     assert "`few.npz` expected images enough to hold 5% of them out" in one_line(capsys)
 
 
-@pytest.mark.parametrize("labelled", [True, False])
 def test_a_second_set_without_a_class_of_the_first(
     digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -711,6 +710,7 @@ def test_a_second_set_without_a_class_of_the_first(
     )
 
 
+@pytest.mark.parametrize("labelled", [True, False])
 def test_a_second_set_of_another_shape_is_refused_before_training(
     labelled: bool, digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
