@@ -83,7 +83,12 @@ def test_what_the_words_of_the_table_mean_is_said_below_it(modes, figure, capsys
     [
         (["--draws", "3"], {}, 2, "--draws"),
         (["--mixture", "1"], {}, 2, "at least 2"),
-        (["--mixture", "13"], {}, 2, "`--mixture` expected at most the number of images, 12; got 13"),
+        (
+            ["--mixture", "13"],
+            {},
+            2,
+            "`--mixture` expected at most the number of images, 12; got 13",
+        ),
         ([], {"model": "absent"}, 2, "gmvae train"),
         ([], {"data": "absent.npz"}, 2, "absent.npz"),
         ([], {"data": "larger.npz"}, 1, "shape"),
