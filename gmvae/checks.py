@@ -101,6 +101,11 @@ def device(value: object) -> torch.device:
     return found  # type: ignore[no-any-return]
 
 
+def precision(tensor: torch.Tensor) -> str:
+    """What a tensor is made of, in a word: ``float32``."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def shown(value: object) -> str:
     """A number, a word or None as it is written; anything larger by its type."""
     if isinstance(value, str):

@@ -279,7 +279,7 @@ class GMVAE(nn.Module):
         if z.dim() == 0 or z.shape[-1] != like.shape[-1] or not z.is_floating_point():
             raise ArgumentError(
                 f"`z` expected floats (..., {like.shape[-1]}); got {tuple(z.shape)} of "
-                f"{str(z.dtype).removeprefix('torch.')}."
+                f"{checks.precision(z)}."
             )
         with self._asking():
             return self._decode(z.to(like)).cpu()
@@ -495,7 +495,7 @@ class GMVAE(nn.Module):
             if not (batch.is_floating_point() and batch.min() >= 0 and batch.max() <= 1):
                 raise ContentError(
                     "`x` expected floats between 0 and 1; got "
-                    f"{str(batch.dtype).removeprefix('torch.')} between {batch.min().item():g} "
+                    f"{checks.precision(batch)} between {batch.min().item():g} "
                     f"and {batch.max().item():g}. Scale the pixels."
                 )
             yield batch

@@ -167,8 +167,7 @@ def images_plate(x: Tensor | None, size: int | None) -> pyro.plate:
         checks.instance("x", x, Tensor, "a tensor (B, C, H, W)", remedy)
         if x.dim() != 4 or not x.is_floating_point():
             raise ArgumentError(
-                f"`x` expected floats (B, C, H, W); got {tuple(x.shape)} of "
-                f"{str(x.dtype).removeprefix('torch.')}."
+                f"`x` expected floats (B, C, H, W); got {tuple(x.shape)} of {checks.precision(x)}."
             )
     if size is not None:
         size = checks.whole("size", size, least=1)
@@ -187,9 +186,7 @@ def check_labels(y: Tensor, n_images: int, n_components: int) -> None:
     """
     checks.instance("y", y, Tensor, "a tensor of component indices (B,)")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise ArgumentError(
-            f"`y` expected whole numbers; got {str(y.dtype).removeprefix('torch.')}."
-        )
+        raise ArgumentError(f"`y` expected whole numbers; got {checks.precision(y)}.")
     if tuple(y.shape) != (n_images,):
         raise ArgumentError(f"`y` expected shape ({n_images},); got {tuple(y.shape)}.")
     wrong = y[(y < -1) | (y >= n_components)]
