@@ -1,8 +1,55 @@
-"""Instance contrast: a representation in which the views of one image lie together."""
+"""Instance contrast: a representation in which the two of a pair lie together.
 
+The two are views of one image or, where nothing is known of what leaves an image what it is, an
+image and one of its nearest neighbours. Shapes: B images a batch, W dimensions of an embedding.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
+
+from gmvae.data import Images
+from gmvae.views import View
+
+# From a batch of images (B, C, H, W) and their rows (B,) to a pair of batches, row by row.
+Pairs = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def pairs_of_views(view: View, generator: Generator | None = None) -> Pairs:
+    """Two views of each image (Chen et al., 2020, as below)."""
+
+    def pairs(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return view(x, generator), view(x, generator)
+
+    return pairs
+
+
+def pairs_of_neighbours(
+    images: Images, near: np.ndarray, generator: Generator | None = None
+) -> Pairs:
+    """Each image and one of its neighbours, another one each time.
+
+    What tells neighbours from all other images is what a kind of image has in common: its features
+    spread from neighbour to neighbour, as an embedding of the graph of neighbours does, but by a
+    network that sees shapes and not single pixels (Dwibedi et al., *With a little help from my
+    friends: nearest-neighbor contrastive learning of visual representations*, ICCV 2021; Sainburg
+    et al., *Parametric UMAP embeddings*, Neural Computation 2021).
+
+    Args:
+        images: N images.
+        near: rows of the k neighbours of each, (N, k).
+        generator: the source of the draws, on the CPU; torch's own by default.
+    """
+    n_neighbors = near.shape[1]
+
+    def pairs(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        which = torch.randint(n_neighbors, (len(rows),), generator=generator).numpy()
+        return x, images.tensor(near[rows.numpy(), which]).to(x)
+
+    return pairs
 
 
 def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.5) -> Tensor:

@@ -6,9 +6,8 @@ clusters are found first, where they are easy to see, and the model is organised
 
 1. ``warm-up``: a representation in which images of one kind lie together. The convolutions of
    q(y | x) learn to recognise each image among others from transformed views of it (instance
-   contrast: :mod:`gmvae.contrast`). Without views, a wide VAE with a small KL weight, close to an
-   autoencoder, gives it.
-2. ``start``: the clusters of that representation, with the pixels beside it
+   contrast: :mod:`gmvae.contrast`). Without views, from its nearest neighbours.
+2. ``start``: the clusters of that representation, with the pixels beside it where it is of views
    (:mod:`gmvae.start`); labels, where there are some, spread over it instead. Clusters of a part of
    many images are then refined among more of them.
 3. ``assignment``: q(y | x) learns these clusters from views, and corrects many of them, since a
@@ -39,7 +38,7 @@ from torch.nn import functional as F
 from torch.optim.optimizer import ParamsT
 
 from gmvae import checks
-from gmvae.contrast import contrastive_loss
+from gmvae.contrast import contrastive_loss, pairs_of_neighbours, pairs_of_views
 from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.gmvae import CHOICES, GMVAE, Config, build_assigner
@@ -58,11 +57,14 @@ from gmvae.regularisers import (
 )
 from gmvae.start import (
     N_CLUSTERED,
+    N_PARTNERS,
+    PIXEL_SHARE,
     Array,
     Indices,
     beside,
     centres,
     find_clusters,
+    nearest,
     place,
     principal_axes,
     refined,
@@ -188,9 +190,6 @@ class _Length:
 
 _CONTRAST = _Length(epochs=8, steps=270, batch_size=512, lr=2e-3, most_epochs=300)
 _CONTRAST_DIM = 32
-# Clusters lie apart in 10 dimensions that 2 would lay over each other.
-_AUTOENCODE = _Length(epochs=20, steps=1_200, batch_size=256, lr=1e-3, kl_weight=0.02)
-_WIDE_DIM = 10
 # The most pixels along a side that the start looks at.
 _COARSE = 32
 _ASSIGN = _Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
@@ -369,6 +368,7 @@ class _Run:
         self.rng = np.random.default_rng(settings.seed)
         self.generator = Generator().manual_seed(settings.seed)
         self.view: View = AUGMENTATIONS[settings.augment]
+        self.learns_from_views = settings.augment != "none"
         self.images, self.observed = images, observed
         self.held_out = part if held_out is None else held_out
         self.classes = np.unique(observed[observed >= 0])
@@ -382,14 +382,15 @@ class _Run:
     def fit(self) -> Fit:
         """The five phases, in order."""
         known = self._known_components()
-        learned, pixels = self._warm_up(), self._pixels()
+        pixels = self._pixels()
+        learned = self._warm_up(pixels)
         clusters = self._start(learned, pixels, known)
         clusters = self._assign(clusters, known)
         # The features have learned what they can. The rest of q(y | x) goes on; to train them
         # too would double the time of a step.
         features = self.assigner.features.requires_grad_(False)
         self.assigner.eval()
-        self._place(beside(learned, pixels), clusters)
+        self._place(self._beside(learned, pixels), clusters)
         self.assigner.features = Frozen(features, features.n_features)
         self._join(known)
         self.assigner.features = features
@@ -413,44 +414,34 @@ class _Run:
         x = self.images.tensor(rows.cpu().numpy()).to(self.device)
         return [Classification(weight, x, known[rows], self.view, self.generator)]
 
-    def _warm_up(self) -> Array:
-        """Phase 1: a representation of every image, (N, W)."""
-        return self._autoencode() if self.settings.augment == "none" else self._contrast()
+    def _warm_up(self, pixels: Array) -> Array:
+        """Phase 1: a representation of every image, (N, W).
 
-    def _contrast(self) -> Array:
-        """Directions in which the features of q(y | x) tell images apart, whatever the view."""
+        Directions in which the features of q(y | x) tell images apart, whatever the view; without
+        views, from images that are not its neighbours.
+        """
         features = self.assigner.features
         projection = nn.Linear(features.n_features, _CONTRAST_DIM).to(self.device)
+        if self.learns_from_views:
+            pairs = pairs_of_views(self.view, self.generator)
+        else:
+            near = nearest(pixels, N_PARTNERS, self.rng)
+            pairs = pairs_of_neighbours(self.images, near, self.generator)
 
-        def objective(x: Tensor, y: Tensor | None, size: int) -> Tensor:
-            views = torch.cat([self.view(x, self.generator), self.view(x, self.generator)])
-            return size * contrastive_loss(*projection(features(views)).chunk(2))
+        def objective(x: Tensor, rows: Tensor, size: int) -> Tensor:
+            both = torch.cat(pairs(x, rows))
+            return size * contrastive_loss(*projection(features(both)).chunk(2))
 
         module = nn.Sequential(features, projection)
         self._train(
-            objective, module.parameters(), _CONTRAST, self.settings.warmup_epochs, phase="warm-up"
-        )
-        return self._represent(lambda x: F.normalize(projection(features(x)), dim=-1), module)
-
-    def _autoencode(self) -> Array:
-        """Means of a wide VAE with a standard normal prior and a small KL weight."""
-        latent_dim = max(_WIDE_DIM, self.settings.latent_dim)
-        wide = GMVAE(
-            self._config(
-                n_components=1, latent_dim=latent_dim, covariance="spherical", assignment="exact"
-            )
-        ).to(self.device)
-        standard = torch.zeros(1, latent_dim), torch.eye(latent_dim).unsqueeze(0)
-        wide.model.prior.set(torch.ones(1), *standard)
-        networks = nn.ModuleList([wide.guide.encoder, wide.model.decoder])
-        self._train(
-            wide.elbo_module(),
-            networks.parameters(),
-            _AUTOENCODE,
+            objective,
+            module.parameters(),
+            _CONTRAST,
             self.settings.warmup_epochs,
+            y=torch.arange(len(self.images)),
             phase="warm-up",
         )
-        return wide.encode(self.images).double().numpy()
+        return self._represent(lambda x: F.normalize(projection(features(x)), dim=-1), module)
 
     def _pixels(self) -> Array:
         """Where every image lies along the principal axes of coarse pixels, (N, A)."""
@@ -462,20 +453,25 @@ class _Run:
         mean, axes = (torch.as_tensor(a, device=self.device) for a in principal_axes(pixels))
         return self._represent(lambda x: (coarse(x).flatten(1) - mean) @ axes.mT)
 
+    def _beside(self, learned: Array, pixels: Array, share: float = PIXEL_SHARE) -> Array:
+        """What was learned, beside the pixels; without views it was learned from these."""
+        return beside(learned, pixels, share) if self.learns_from_views else learned
+
     def _start(self, learned: Array, pixels: Array, known: Tensor | None) -> Indices:
         """Phase 2: the clusters of the representation."""
         with warnings.catch_warnings():
             # A clustering that has not converged is one of several, and its modularity judges it.
             warnings.simplefilter("ignore", ConvergenceWarning)
             clusters = find_clusters(
-                beside(learned, pixels),
+                self._beside(learned, pixels),
                 self.settings.n_components,
                 self.rng,
                 None if known is None else known.cpu().numpy(),
             )
             if len(self.images) > N_CLUSTERED:
                 # Not all of them were looked at. Among more, the pixels can be given more to say.
-                clusters = refined(beside(learned, pixels, share=1.0), clusters, self.rng)
+                everything = self._beside(learned, pixels, share=1.0)
+                clusters = refined(everything, clusters, self.rng)
         self._report(Progress("start", 1, 1))
         return clusters
 

@@ -26,6 +26,8 @@ N_NEIGHBORS = 15
 FEWEST_NEIGHBORS = 5
 N_CLUSTERED = 4_000
 N_REFINED = 12_000
+N_PARTNERS = 10
+N_SEARCHED = 60_000
 CELLS = (5, 10, 20, 40)
 PERPLEXITY = 30.0
 N_PIXEL_AXES = 50
@@ -236,6 +238,27 @@ def moved(graph: sparse.csr_array, components: Indices, n_components: int) -> In
                 in_component[best] += degree[node]
                 changing = True
     return components
+
+
+def nearest(points: Array, n_neighbors: int, rng: np.random.Generator) -> Indices:
+    """The nearest neighbours of each point among up to 60,000 of them, in no order, (N, k).
+
+    Args:
+        points: (N, W), at least two.
+        n_neighbors: k, fewer where there are fewer points.
+        rng: chooses those points.
+    """
+    among = rng.permutation(len(points))[:N_SEARCHED]
+    search = neighbors.NearestNeighbors(
+        n_neighbors=_n_neighbors(points, n_neighbors) + 1, algorithm="brute"
+    )
+    found = among[search.fit(points[among]).kneighbors(points, return_distance=False)]
+    # A point is its own nearest neighbour, and not what is asked for; where others are the same,
+    # or it was not searched, the farthest goes.
+    itself = found == np.arange(len(points))[:, None]
+    itself[~itself.any(axis=1), -1] = True
+    others: Indices = found[~itself].reshape(len(points), -1)
+    return others
 
 
 def neighbour_graph(representation: Array, n_neighbors: int = N_NEIGHBORS) -> sparse.csr_array:

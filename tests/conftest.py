@@ -43,6 +43,6 @@ def guarded():
 def quick(monkeypatch):
     """Phases of two epochs after the warm-up, for what does not depend on their length."""
     again = ("_ASSIGN_AGAIN", "_SHARPEN_FIRST")
-    for name in ("_AUTOENCODE", "_ASSIGN", "_SHARPEN", *again, "_PLACE", "_JOIN"):
+    for name in ("_ASSIGN", "_SHARPEN", *again, "_PLACE", "_JOIN"):
         length = dataclasses.replace(getattr(recipe, name), epochs=2, steps=1, batch_size=128)
         monkeypatch.setattr(recipe, name, length)

@@ -15,7 +15,7 @@ FLOORS = {
     "files": -2,
     "checks": -1,
     "arviz_bridge": 0,
-    "contrast": 0,
+    "contrast": 1,
     "networks": 0,
     "data": 0,
     "metrics": 0,

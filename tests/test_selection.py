@@ -21,7 +21,7 @@ SETTINGS = Settings(augment="none", epochs=2, warmup_epochs=8, held_out=0.2)
 @pytest.fixture
 def brief(monkeypatch):
     """Phases just long enough for three patterns that differ in every pixel."""
-    for name in ("_AUTOENCODE", "_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
+    for name in ("_ASSIGN", "_SHARPEN", "_PLACE", "_JOIN"):
         length = dataclasses.replace(getattr(recipe, name), epochs=15, steps=1, batch_size=64)
         monkeypatch.setattr(recipe, name, length)
 

@@ -179,6 +179,29 @@ def test_an_island_on_the_wrong_side_comes_home(rng):
     assert adjusted_rand_score(truth, start.refined(points, wrong, rng)) == 1
 
 
+def test_nearest_neighbours_by_hand(rng):
+    points = rng.normal(size=(40, 3))
+    distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    np.fill_diagonal(distance, np.inf)
+    expected = np.sort(np.argsort(distance, axis=1)[:, :4], axis=1)
+    assert np.array_equal(np.sort(start.nearest(points, 4, rng), axis=1), expected)
+
+
+def test_no_image_is_its_own_neighbour_among_copies(rng):
+    found = start.nearest(np.zeros((30, 2)), 5, rng)
+    assert found.shape == (30, 5)
+    assert not (found == np.arange(30)[:, None]).any()
+    assert start.nearest(np.zeros((3, 2)), 5, rng).shape == (3, 2)
+
+
+def test_neighbours_are_looked_for_among_a_part_of_many(rng, monkeypatch):
+    monkeypatch.setattr(start, "N_SEARCHED", 60)
+    points, truth = blobs(rng)
+    found = start.nearest(points, 3, rng)
+    assert len(np.unique(found)) <= 60
+    assert (truth[found] == truth[:, None]).all()
+
+
 def test_each_move_is_a_gain(rng):
     """Where no single move raises the modularity, nothing moves; what has moved is such a place."""
     points, _ = blobs(rng, n=90, k=3)
