@@ -44,6 +44,19 @@ def test_the_embedding_is_left_out_where_the_linkages_agree(rng, monkeypatch):
     assert called
 
 
+def test_linkages_settle_nothing_where_other_images_say_otherwise(rng, monkeypatch):
+    """All linkages of the clustered images agree; the other half of the images has other gaps."""
+    embedded = start._embedded
+    called = []
+    monkeypatch.setattr(start, "_embedded", lambda *args: called.append(1) or embedded(*args))
+    points, _ = blobs(rng, k=4)
+    halves = points[points[:, 0] > 5], points[points[:, 0] < 5]
+    start._cluster(points, points, 4, seed=0)
+    assert not called
+    start._cluster(points, np.concatenate([halves[0], halves[0] + 100 * np.eye(6)[5]]), 4, seed=0)
+    assert called
+
+
 def test_the_same_generator_gives_the_same_clusters(rng):
     data, _ = blobs(rng, 100)
     data += 3 * rng.normal(size=data.shape)
