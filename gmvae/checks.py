@@ -101,6 +101,21 @@ def device(value: object) -> torch.device:
     return found  # type: ignore[no-any-return]
 
 
+def generator(value: object, device: torch.device) -> torch.Generator | None:
+    """The source of random draws on that kind of device, or None for torch's own.
+
+    Raises:
+        ArgumentError: anything else, a generator of another device among it.
+    """
+    expected = f"a torch.Generator on {device.type}, or None"
+    found = instance("generator", value, (torch.Generator, type(None)), expected)
+    if found is not None and found.device.type != device.type:  # type: ignore[attr-defined]
+        raise ArgumentError(
+            f"`generator` expected {expected}; got one on {found.device}."  # type: ignore[attr-defined]
+        )
+    return found  # type: ignore[return-value]
+
+
 def precision(tensor: torch.Tensor) -> str:
     """What a tensor is made of, in a word: ``float32``."""
     return str(tensor.dtype).removeprefix("torch.")

@@ -56,7 +56,7 @@ def elbo_parts(
         generator: the source of the draws; torch's own by default.
 
     Raises:
-        ArgumentError: ``n_samples`` below 1.
+        ArgumentError: ``n_samples`` below 1, or no generator of the images' device.
     """
     prior = model.prior
     z, log_q_z = _draws(guide, x, n_samples, generator)
@@ -96,7 +96,7 @@ def log_evidence(
         generator: the source of the draws; torch's own by default.
 
     Raises:
-        ArgumentError: ``n_samples`` below 1.
+        ArgumentError: ``n_samples`` below 1, or no generator of the images' device.
     """
     z, log_q_z = _draws(guide, x, n_samples, generator)
     log_p_z = model.prior.log_joint(z).logsumexp(-1)
@@ -114,6 +114,7 @@ def _draws(
     remedy = "Of gmvae.Images it is images.tensor()."
     checks.instance("x", x, Tensor, "a tensor (B, C, H, W)", remedy)
     checks.whole("n_samples", n_samples, least=1)
+    checks.generator(generator, x.device)
     q_z = guide.z_dist(x)
     loc, scale = q_z.mean, q_z.stddev
     noise = torch.randn(

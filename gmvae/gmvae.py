@@ -28,7 +28,7 @@ from gmvae.likelihood import Bernoulli, Likelihood, LikelihoodName, named_likeli
 from gmvae.model import Assignment, Model
 from gmvae.networks import Assigner, Encoder, ImageShape, Network, build_decoder, build_features
 from gmvae.objectives import check_module, check_svi, default_objective, samples_y
-from gmvae.prior import Covariance, MixturePrior
+from gmvae.prior import MOST_DIMENSIONS, Covariance, MixturePrior
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -51,7 +51,7 @@ class Config:
     Attributes:
         image_shape: (C, H, W).
         n_components: K.
-        latent_dim: D.
+        latent_dim: D, 1 to 10,000.
         covariance: of the mixture: ``spherical``, ``diagonal`` or ``full``.
         network: kind of encoder and decoder, ``mlp`` or ``conv``.
         assigner_network: kind of the network of q(y | x).
@@ -87,8 +87,9 @@ class Config:
         sizes = ("hidden", "assigner_hidden", "channels", "assigner_channels")
         for name in ("image_shape", *sizes):
             object.__setattr__(self, name, checks.sizes(name, getattr(self, name)))
-        for name in ("n_components", "latent_dim"):
-            object.__setattr__(self, name, checks.whole(name, getattr(self, name), least=1))
+        for name, most in (("n_components", None), ("latent_dim", MOST_DIMENSIONS)):
+            number = checks.whole(name, getattr(self, name), least=1, most=most)
+            object.__setattr__(self, name, number)
         if len(self.image_shape) != 3:
             raise ArgumentError(f"`image_shape` expected (C, H, W); got {self.image_shape}.")
         for name, choices in CHOICES.items():
@@ -299,11 +300,12 @@ class GMVAE(nn.Module):
             E(x | z), (n, C, H, W) in [0, 1], and the components, (n,).
 
         Raises:
-            ArgumentError: a number out of its range.
+            ArgumentError: a number out of its range, or no such generator.
         """
         prior = self.model.prior
         k, d = prior.means.shape
         n = checks.whole("n", n, least=1)
+        checks.generator(generator, torch.device("cpu"))
         if component is None:
             y = torch.multinomial(prior.weights.cpu(), n, replacement=True, generator=generator)
         else:

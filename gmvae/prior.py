@@ -14,6 +14,9 @@ from gmvae.errors import ArgumentError
 
 Covariance = Literal["spherical", "diagonal", "full"]
 
+# A full covariance of more dimensions has 10^8 entries a component.
+MOST_DIMENSIONS = 10_000
+
 _FROM_SKLEARN = {"spherical": "spherical", "diag": "diagonal", "full": "full"}
 
 
@@ -39,13 +42,13 @@ class MixturePrior(nn.Module):
 
     Args:
         n_components: K, at least 1.
-        latent_dim: D, at least 1.
+        latent_dim: D, 1 to 10,000.
         covariance: ``spherical`` (one scale a component), ``diagonal`` or ``full``.
         floor: the smallest standard deviation along the factor's diagonal, between 0 and 1 (the
             scale at the start).
 
     Raises:
-        ArgumentError: a number below its range, or an unknown covariance.
+        ArgumentError: a number outside its range, or an unknown covariance.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class MixturePrior(nn.Module):
     ) -> None:
         super().__init__()
         n_components = checks.whole("n_components", n_components, least=1)
-        latent_dim = checks.whole("latent_dim", latent_dim, least=1)
+        latent_dim = checks.whole("latent_dim", latent_dim, least=1, most=MOST_DIMENSIONS)
         checks.one_of("covariance", covariance, get_args(Covariance))
         checks.number("floor", floor, "between 0 and 1", lambda value: 0 < value < 1)
         self.covariance = covariance
@@ -129,7 +132,13 @@ class MixturePrior(nn.Module):
         return self._gaussians(y)
 
     def log_joint(self, z: Tensor) -> Tensor:
-        """Log p(y) + log p(z | y) for every y: (..., D) to (..., K)."""
+        """Log p(y) + log p(z | y) for every y: (..., D) to (..., K).
+
+        Raises:
+            ArgumentError: latents of another dimension.
+        """
+        if z.ndim == 0 or z.shape[-1] != self.latent_dim:
+            raise ArgumentError(f"`z` expected (..., {self.latent_dim}); got {tuple(z.shape)}.")
         each = self._gaussians(slice(None)).log_prob(z.unsqueeze(-2))
         log_joint: Tensor = self.logits.log_softmax(-1) + each
         return log_joint

@@ -47,7 +47,7 @@ from gmvae.likelihood import LikelihoodName
 from gmvae.metrics import effective_number
 from gmvae.model import Assignment
 from gmvae.networks import Assigner, Frozen, Network
-from gmvae.prior import Covariance
+from gmvae.prior import MOST_DIMENSIONS, Covariance
 from gmvae.regularisers import (
     Agreement,
     Classification,
@@ -78,7 +78,7 @@ class Settings:
     """The settings of a run; the defaults are the ones that work.
 
     Attributes:
-        latent_dim: D, dimensions of the latent.
+        latent_dim: D, dimensions of the latent, 1 to 10,000.
         n_components: K, components of the mixture.
         covariance: of the components: ``spherical``, ``diagonal`` or ``full``.
         network: encoder and decoder: ``mlp`` or ``conv``.
@@ -121,7 +121,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("latent_dim", "n_components", "batch_size", "patience"):
+        checks.whole("latent_dim", self.latent_dim, least=1, most=MOST_DIMENSIONS)
+        for name in ("n_components", "batch_size", "patience"):
             checks.whole(name, getattr(self, name), least=1)
         for name in ("epochs", "warmup_epochs", "rounds"):
             if getattr(self, name) is not None:

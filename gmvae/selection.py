@@ -189,9 +189,11 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
         sum to one.
 
     Raises:
-        ArgumentError: ``least_share`` out of its range, or a model with a module of the user's.
+        ArgumentError: ``least_share`` out of its range, no model, or one with a module of the
+            user's.
     """
     checks.number("least_share", least_share, "0 to below 1", lambda share: 0 <= share < 1)
+    checks.instance("gmvae", gmvae, GMVAE, "a gmvae.GMVAE")
     if gmvae.config.custom:
         raise ArgumentError(
             f"`gmvae` expected modules of its own making; got the user's {gmvae.config.custom}."

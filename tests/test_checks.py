@@ -16,7 +16,7 @@ from gmvae.errors import ArgumentError, ContentError
 from gmvae.likelihood import Gaussian, Likelihood
 from gmvae.prior import MixturePrior
 from gmvae.restarts import fit_restarts
-from gmvae.selection import compare_components
+from gmvae.selection import compare_components, pruned
 
 CONFIG = Config(image_shape=(1, 3, 4), n_components=3, hidden=(4,), channels=(2,))
 X = torch.rand(4, 1, 3, 4)
@@ -178,6 +178,23 @@ REFUSED = {
         lambda: GMVAE(CONFIG).sample(2, component=3),
         "`component` expected 0 to 2; got 3",
     ),
+    "a seed for a generator": (
+        lambda: GMVAE(CONFIG).sample(2, generator=3),
+        "`generator` expected a torch.Generator on cpu, or None; got 3",
+    ),
+    "a generator of NumPy": (
+        lambda: GMVAE(CONFIG).log_prob(X, generator=np.random.default_rng()),
+        "`generator` expected a torch.Generator on cpu, or None; got Generator",
+    ),
+    "a thousand million dimensions": (
+        lambda: Settings(latent_dim=10**9),
+        "`latent_dim` expected 1 to 10000; got 1000000000",
+    ),
+    "a mixture's wide latent": (
+        lambda: MixturePrior(3, 2).log_joint(torch.zeros(4, 5)),
+        "`z` expected (..., 2); got (4, 5)",
+    ),
+    "pruned: a number": (lambda: pruned(3, X), "`gmvae` expected a gmvae.GMVAE; got 3"),
     "a wide latent": (
         lambda: GMVAE(CONFIG).decode(torch.zeros(2, 3)),
         "`z` expected floats (..., 2); got (2, 3) of float32",

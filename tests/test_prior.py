@@ -194,7 +194,7 @@ def test_every_parameter_has_a_gradient_and_survives_state_dict(covariance):
     ("arguments", "message"),
     [
         ({"n_components": 0}, "`n_components` expected at least 1; got 0."),
-        ({"latent_dim": 0}, "`latent_dim` expected at least 1; got 0."),
+        ({"latent_dim": 0}, "`latent_dim` expected 1 to 10000; got 0."),
         (
             {"covariance": "tied"},
             "`covariance` expected one of spherical, diagonal, full; got 'tied'.",

@@ -148,7 +148,7 @@ class TestAnyRun:
 @pytest.mark.parametrize(
     ("settings", "fragment"),
     [
-        ({"latent_dim": 0}, "`latent_dim` expected at least 1; got 0"),
+        ({"latent_dim": 0}, "`latent_dim` expected 1 to 10000; got 0"),
         ({"n_components": 0}, "`n_components` expected at least 1; got 0"),
         ({"epochs": 0}, "`epochs` expected at least 1; got 0"),
         ({"batch_size": 0}, "`batch_size` expected at least 1; got 0"),

@@ -41,6 +41,7 @@ def latent_space(gmvae: GMVAE, images: Images) -> Figure:
         plane,
         f"Latent space: {len(images):,} images, coloured by {kind}",
         limits(points, *gaussians(gmvae, plane)),
+        subtitle=f"in bold, in the middle of its images: the {kind}",
     )
     values = np.unique(groups)
     for i, value in enumerate(values):
