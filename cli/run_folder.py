@@ -49,8 +49,9 @@ def open_run(folder: Path, device: str) -> Run:
         ContentError: the folder's files do not fit.
         FileNotFoundError: ``folder`` is no run folder.
     """
-    training = read_training(folder)
-    _refuse_own_modules(folder)
+    config = read_json(folder, CONFIG)
+    training = training_of(config, folder)
+    _refuse_own_modules(config, folder)
     from gmvae import GMVAE
 
     from .device import named_device
@@ -58,13 +59,13 @@ def open_run(folder: Path, device: str) -> Run:
     return Run(folder, GMVAE.load(folder, device=named_device(device)), training)
 
 
-def read_training(folder: Path) -> Mapping[str, Any]:
-    """The section ``training`` of the folder's configuration; empty where it has none.
+def training_of(config: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """The section ``training`` of a folder's configuration; empty where it has none.
 
     Raises:
         ContentError: it is there, and not as ``train`` wrote it.
     """
-    training = read_json(folder, CONFIG).get("training", {})
+    training = config.get("training", {})
     if not isinstance(training, dict) or (training and not _as_written(training)):
         raise ContentError(
             f"{folder / CONFIG} expected the section `training` as gmvae train wrote it; got "
@@ -85,10 +86,10 @@ def _as_written(training: Mapping[str, Any]) -> bool:
     )
 
 
-def _refuse_own_modules(folder: Path) -> None:
+def _refuse_own_modules(config: Mapping[str, Any], folder: Path) -> None:
     """What a user wrote in Python cannot be named here."""
-    config = read_json(folder, CONFIG).get("model")
-    custom = config.get("custom") if isinstance(config, dict) else None
+    model = config.get("model")
+    custom = model.get("custom") if isinstance(model, dict) else None
     if custom and isinstance(custom, list):
         given = ", ".join(f"{name}=..." for name in custom)
         raise ContentError(

@@ -130,11 +130,11 @@ def diagnose(
     say = callback or (lambda _: None)
     say("draws of the guide")
     draws = draw(model, guide, images, options.n_draws, options.seed)
-    checks = [*_guide_checks(draws), *_fit_checks(model, guide, draws)]
+    found = [*_guide_checks(draws), *_fit_checks(model, guide, draws)]
 
     say("posterior predictive")
     predictive = model_checks.predictive_check(model, guide, images, draws, seed=options.seed + 1)
-    checks += _predictive_checks(predictive)
+    found += _predictive_checks(predictive)
     shown = draws.z[:KEPT_REPLICATES, : options.predictive_images]
     replicates = model_checks.replicate(model, guide, shown, options.seed + 2)
     normalised = model.likelihood.normalised
@@ -148,7 +148,7 @@ def diagnose(
     if mixture is not None:
         say("leaving images out")
         given = log_likelihood(model, draws, mixture, options.seed + 6)
-        checks += _mixture_checks(mixture, leave_one_out(given))
+        found += _mixture_checks(mixture, leave_one_out(given))
     guide_tree = tree.guide_tree(images, draws, replicates, normalised, mixture, given)
 
     say("simulated images")
@@ -160,20 +160,20 @@ def diagnose(
             draws.q_y, images.labels, component_classes
         )
     premise = _premise(model.likelihood)
-    checks += _simulation_checks(ranks, premise)
-    checks += _calibration_checks(curves, premise, component_classes is not None)
+    found += _simulation_checks(ranks, premise)
+    found += _calibration_checks(curves, premise, component_classes is not None)
 
     rows = nuts.chosen_images(draws.khat, options.worst_images, options.random_images, options.seed)
     if not len(rows):
-        return Diagnosis(guide_tree, _sorted(checks), ranks, predictive, curves, rows)
+        return Diagnosis(guide_tree, _sorted(found), ranks, predictive, curves, rows)
     say(f"NUTS on {len(rows)} images")
     reference = nuts.sample_posterior(
         model, guide, images.tensor(rows), options.nuts_draws, seed=options.seed
     )
-    checks += _nuts_checks(reference, rows, draws.log_evidence[rows])
+    found += _nuts_checks(reference, rows, draws.log_evidence[rows])
     return Diagnosis(
         guide_tree,
-        _sorted(checks),
+        _sorted(found),
         ranks,
         predictive,
         curves,
@@ -183,10 +183,10 @@ def diagnose(
     )
 
 
-def _sorted(checks: list[Check]) -> tuple[Check, ...]:
+def _sorted(found: list[Check]) -> tuple[Check, ...]:
     """The checks by topic."""
     topics = list(verdict.QUESTIONS)
-    return tuple(sorted(checks, key=lambda check: topics.index(check.topic)))
+    return tuple(sorted(found, key=lambda check: topics.index(check.topic)))
 
 
 def _guide_checks(draws: Draws) -> list[Check]:
@@ -230,7 +230,7 @@ def _fit_checks(model: Model, guide: Guide, draws: Draws) -> list[Check]:
     density = "" if model.likelihood.normalised else "; no normalised density"
     inactive = prior.latent_dim - model_checks.active_units(draws)
     number = effective_number(draws.q_y.mean(0))
-    checks = [
+    found = [
         Check(
             "model",
             "log p(x), nats an image",
@@ -259,7 +259,7 @@ def _fit_checks(model: Model, guide: Guide, draws: Draws) -> list[Check]:
         ),
     ]
     if prior.n_components > 1:
-        checks.append(
+        found.append(
             Check(
                 "model",
                 "effective number of components",
@@ -268,7 +268,7 @@ def _fit_checks(model: Model, guide: Guide, draws: Draws) -> list[Check]:
                 f"of {prior.n_components}",
             )
         )
-    return checks
+    return found
 
 
 def _enough_components(n_components: int) -> Threshold:
@@ -340,10 +340,10 @@ def _calibration_checks(
     curves: Mapping[str, Reliability], premise: str, named: bool
 ) -> list[Check]:
     limits = Threshold(0.05, 0.15, f"error: Guo et al. 2017; limits: {CONVENTION}")
-    checks = []
+    found = []
     if "labels" in curves:
         naming = "components as named in training" if named else "components matched to the labels"
-        checks.append(
+        found.append(
             Check(
                 "probabilities",
                 "calibration error against the labels",
@@ -352,7 +352,7 @@ def _calibration_checks(
                 f"{_sureness(curves['labels'])}; {naming}",
             )
         )
-    checks.append(
+    found.append(
         Check(
             "probabilities",
             "calibration error on simulated images",
@@ -362,7 +362,7 @@ def _calibration_checks(
             lenient=bool(premise),
         )
     )
-    return checks
+    return found
 
 
 def _sureness(curve: Reliability) -> str:
