@@ -75,7 +75,10 @@ def train(
     ] = None,
     augment: Annotated[
         options.Augment | None,
-        typer.Option(help="Transformed views of the images in training (affine)."),
+        typer.Option(
+            help="Transformed views of the images in training; with none, the warm-up learns from "
+            "each image's nearest neighbours (affine)."
+        ),
     ] = None,
     labels: Annotated[
         int | None,

@@ -84,7 +84,8 @@ class Settings:
         network: encoder and decoder: ``mlp`` or ``conv``.
         likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``.
         assignment: ``amortised`` (a network for q(y | x)) or ``exact`` (y summed out).
-        augment: views for the warm-up and the mutual information: ``affine`` or ``none``.
+        augment: views for the warm-up and the mutual information: ``affine`` or ``none``, where
+            the warm-up learns from each image's nearest neighbours.
         epochs: of the joint phase; None for as many as the size of the data asks for.
         warmup_epochs: of the warm-up; None likewise.
         rounds: how often a network learns q(y | x) anew, each time from the last one's answers;
