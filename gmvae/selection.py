@@ -163,15 +163,24 @@ def _candidate(
 def most_stable(candidates: Sequence[Candidate]) -> Candidate:
     """The one whose restarts agree best, of those with more than one component.
 
-    Between equals to two decimals, the likelier. One component is always stable, and says nothing.
+    Between equals to two decimals, the one of most components whose likelihood is within a standard
+    error of the best of theirs: it tells more apart, and as surely (as Ben-Hur et al. choose, see
+    above). One component is always stable, and says nothing.
 
     Raises:
         ArgumentError: no candidate with a stability and at least two components.
     """
-    able = [c for c in candidates if c.n_components > 1 and c.stability is not None]
-    if not able:
+    stability = {
+        c: round(c.stability, 2)
+        for c in candidates
+        if c.n_components > 1 and c.stability is not None
+    }
+    if not stability:
         raise ArgumentError("`candidates` expected two or more components, from two restarts.")
-    return max(able, key=lambda c: (round(c.stability or 0.0, 2), c.log_likelihood))
+    equals = [c for c in stability if stability[c] == max(stability.values())]
+    likeliest = max(equals, key=lambda c: c.log_likelihood)
+    enough = likeliest.log_likelihood - likeliest.standard_error
+    return max((c for c in equals if c.log_likelihood >= enough), key=lambda c: c.n_components)
 
 
 @torch.no_grad()

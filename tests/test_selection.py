@@ -82,6 +82,9 @@ def candidate(k, stability, log_likelihood=-1.0):
         ([candidate(1, 1.0), candidate(2, 0.6), candidate(3, 0.9)], 3),
         ([candidate(2, 0.901, -5.0), candidate(4, 0.899, -4.0)], 4),
         ([candidate(2, 0.93, -5.0), candidate(4, 0.90, -4.0)], 2),
+        # A tenth is the standard error.
+        ([candidate(2, 1.0, -5.0), candidate(3, 1.0, -5.05), candidate(4, 0.8, -4.0)], 3),
+        ([candidate(2, 1.0, -5.0), candidate(3, 1.0, -5.2)], 2),
     ],
 )
 def test_the_most_stable(candidates, k):
