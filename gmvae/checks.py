@@ -108,12 +108,10 @@ def generator(value: object, device: torch.device) -> torch.Generator | None:
         ArgumentError: anything else, a generator of another device among it.
     """
     expected = f"a torch.Generator on {device.type}, or None"
-    found = instance("generator", value, (torch.Generator, type(None)), expected)
-    if found is not None and found.device.type != device.type:  # type: ignore[attr-defined]
-        raise ArgumentError(
-            f"`generator` expected {expected}; got one on {found.device}."  # type: ignore[attr-defined]
-        )
-    return found  # type: ignore[return-value]
+    found: Any = instance("generator", value, (torch.Generator, type(None)), expected)
+    if found is not None and found.device.type != device.type:
+        raise ArgumentError(f"`generator` expected {expected}; got one on {found.device}.")
+    return found  # type: ignore[no-any-return]
 
 
 def precision(tensor: torch.Tensor) -> str:

@@ -50,10 +50,10 @@ def test_linkages_settle_nothing_where_other_images_say_otherwise(rng, monkeypat
     called = []
     monkeypatch.setattr(start, "_embedded", lambda *args: called.append(1) or embedded(*args))
     points, _ = blobs(rng, k=4)
-    halves = points[points[:, 0] > 5], points[points[:, 0] < 5]
+    one_blob = points[points[:, 0] > 5]
     start._cluster(points, points, 4, seed=0)
     assert not called
-    start._cluster(points, np.concatenate([halves[0], halves[0] + 100 * np.eye(6)[5]]), 4, seed=0)
+    start._cluster(points, np.concatenate([one_blob, one_blob + 100 * np.eye(6)[5]]), 4, seed=0)
     assert called
 
 
