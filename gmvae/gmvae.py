@@ -332,8 +332,8 @@ class GMVAE(nn.Module):
             return log_evidence(self.model, self.guide, batch, n_samples, generator)
 
         n_samples = checks.whole("n_samples", n_samples, least=1)
-        # The decoder sees n_samples latents an image.
-        return self._in_chunks(x, bound, rows=max(1, 20_000 // n_samples))
+        # The decoder sees n_samples latents an image; more at a time take longer, out of the cache.
+        return self._in_chunks(x, bound, rows=max(1, 2_500 // n_samples))
 
     def elbo(
         self, x: Tensor | Images, n_samples: int = 1, generator: Generator | None = None

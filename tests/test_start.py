@@ -33,6 +33,21 @@ def test_clusters_that_lie_apart_are_found(rng, monkeypatch, sees):
     assert adjusted_rand_score(truth, find_clusters(data, 4, rng)) == 1
 
 
+@pytest.mark.parametrize(("n", "k", "clustered"), [(240, 3, 240), (241, 3, 150), (241, 8, 240)])
+def test_of_many_images_so_many_a_component_are_clustered(rng, monkeypatch, n, k, clustered):
+    monkeypatch.setattr(start, "N_CLUSTERED", 240)
+    monkeypatch.setattr(start, "N_CLUSTERED_A_COMPONENT", 50)
+    seen = []
+
+    def cluster(representation, others, n_components, seed):
+        seen.append(len(representation))
+        return np.arange(len(representation)) % n_components
+
+    monkeypatch.setattr(start, "_cluster", cluster)
+    assert find_clusters(rng.normal(size=(n, 2)), k, rng).shape == (n,)
+    assert seen == [clustered]
+
+
 def test_the_embedding_is_left_out_where_the_linkages_agree(rng, monkeypatch):
     called = []
     embedded = start._embedded
