@@ -54,6 +54,7 @@ TYPED = {
     "n_restarts": "--restarts",
     "n_jobs": "--jobs",
     "seed": "--seed",
+    "device": "--device",
     "component": "--component",
 }
 # An error of content opens with the name of a file, which may be any word, or with this.

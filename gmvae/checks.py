@@ -94,9 +94,12 @@ def device(value: object) -> torch.device:
         # Of a device that is not there torch only complains when it is used.
         torch.ones(1, device=found).item()
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        # To a word that is no device torch answers with the list of all that it was ever built for.
+        why = "" if reason.startswith("Expected one of") or not reason else f" ({reason})"
         raise ArgumentError(
-            "`device` expected a device that torch can compute on here, such as cpu or cuda; got "
-            f"{shown(value)}."
+            f"`device` expected a device that torch can compute on here, such as cpu or cuda{why}; "
+            f"got {shown(value)}."
         ) from error
     return found  # type: ignore[no-any-return]
 

@@ -639,7 +639,7 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["train", "digits", "--labels", "9999"], "`--labels` expected 0 to "),
         (["train", "digits", "--classes", "77"], "`--classes` expected some of 0, 1"),
         (["train", "digits", "--covariance", "round"], "'--covariance': 'round' is not one of"),
-        (["train", "digits", "--device", "abacus"], "can reach; got 'abacus'. Leave it out"),
+        (["train", "digits", "--device", "abacus"], "got 'abacus'. Change or leave out --device."),
         (["train", "--output", "file/run"], "got file/run, where "),
         (["train", "--output", "file"], "got the file"),
         (["train", "--config", "absent.toml"], "got absent.toml, which does not exist. Check"),
