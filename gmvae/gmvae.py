@@ -362,10 +362,10 @@ class GMVAE(nn.Module):
 
         Raises:
             ArgumentError: ``extra`` has a key that is used here.
+            NotADirectoryError: ``folder`` is a file.
             TypeError: what JSON cannot hold; what the folder held stays.
         """
         folder = Path(checks.instance("folder", folder, (str, os.PathLike), "a path"))
-        folder.mkdir(parents=True, exist_ok=True)
         config = {
             "format": FORMAT,
             "model": asdict(self.config),

@@ -26,7 +26,7 @@ clusters are found first, where they are easy to see, and the model is organised
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.gmvae import CHOICES, GMVAE, Config, build_assigner
 from gmvae.guide import Guide
-from gmvae.likelihood import LikelihoodName
+from gmvae.likelihood import Likelihood, LikelihoodName
 from gmvae.metrics import effective_number
 from gmvae.model import Assignment
 from gmvae.networks import Assigner, Frozen, Network
@@ -213,6 +213,9 @@ def fit(
     *,
     observed: np.ndarray | None = None,
     held_out: Images | None = None,
+    encoder: nn.Module | None = None,
+    decoder: nn.Module | None = None,
+    likelihood: Likelihood | None = None,
     callback: Callback | None = None,
     device: str | torch.device = "cpu",
 ) -> Fit:
@@ -227,6 +230,10 @@ def fit(
             as many classes as components each component is one class from the start; else they
             only name components, by majority.
         held_out: images for early stopping; by default a part of ``images``.
+        encoder: a network of your own in place of the one that the settings name, as
+            :class:`~gmvae.gmvae.GMVAE` takes it; it is trained as it comes, and stays yours.
+        decoder: likewise.
+        likelihood: likewise.
         callback: told of every epoch of every phase.
         device: where to train, and where the model is left.
 
@@ -241,7 +248,8 @@ def fit(
         raise ArgumentError(f"`callback` expected a function; got {checks.shown(callback)}.")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        return _Run(images, settings, observed, held_out, callback, device).fit()
+        own = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
+        return _Run(images, settings, observed, held_out, own, callback, device).fit()
 
 
 def given_settings(settings: Settings | None) -> Settings:
@@ -355,6 +363,7 @@ class _Run:
         settings: Settings,
         observed: np.ndarray | None,
         held_out: Images | None,
+        own: Mapping[str, Any],
         callback: Callback | None,
         device: torch.device,
     ) -> None:
@@ -376,7 +385,7 @@ class _Run:
         self.classes = np.unique(observed[observed >= 0])
         self.labels_lead = len(self.classes) == settings.n_components
         self.history: list[dict[str, float | str]] = []
-        self.gmvae = GMVAE(self._config()).to(device)
+        self.gmvae = GMVAE(self._config(), **own).to(device)
         # With the exact assignment the model has no q(y | x): one that only finds the clusters.
         assigner = self.gmvae.guide.assigner or build_assigner(self.gmvae.config).to(device)
         self.assigner = cast(Assigner, assigner)

@@ -125,6 +125,14 @@ REFUSED = {
         lambda: GMVAE(CONFIG, encoder=Encoder(2, negative=True)),
         "`encoder` expected to answer scales above 0; got -",
     ),
+    "a number for a fitted decoder": (
+        lambda: fit(IMAGES, Settings(n_components=3), decoder=3),
+        "`decoder` expected a torch.nn.Module; got 3",
+    ),
+    "a fitted encoder of another width": (
+        lambda: fit(IMAGES, Settings(n_components=3), encoder=Encoder(5)),
+        "`encoder` expected to answer",
+    ),
     "a list beside the model": (
         lambda: GMVAE(CONFIG).save("never-written", [1]),
         "`extra` expected a dict; got list",
@@ -210,12 +218,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_in_a_line_that_names_the_argument(case):
+def test_refused_in_a_line_that_names_the_argument(case, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     call, fragment = REFUSED[case]
     with pytest.raises(ArgumentError) as error:
         call()
     # Pyro adds its table of shapes to what is raised inside a model.
     assert fragment in str(error.value).splitlines()[0]
+    assert not list(tmp_path.iterdir())
 
 
 def test_contents_that_cannot_be_trained_on():

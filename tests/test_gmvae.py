@@ -504,3 +504,11 @@ def test_the_configuration_holds_every_field_and_no_more():
     config = tiny().config
     written = json.loads(json.dumps(dataclasses.asdict(config)))
     assert Config.from_json(written) == config
+
+
+def test_saving_where_a_file_lies_says_so_and_leaves_it(tmp_path):
+    file = tmp_path / "model"
+    file.write_text("mine")
+    with pytest.raises(NotADirectoryError, match="model is not a folder. Name a path inside one"):
+        tiny().save(file)
+    assert file.read_text() == "mine"

@@ -5,11 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gmvae import recipe
 from gmvae.data import Images, load
 from gmvae.errors import ArgumentError, ContentError, TrainingError
+from gmvae.likelihood import Gaussian
 from gmvae.metrics import clustering_accuracy
+from gmvae.networks import Encoder, MLPFeatures
 from gmvae.recipe import Settings, fit
 
 PHASES = ["warm-up", "start", "assignment", "sharpening", "placing", "joint"]
@@ -96,6 +99,21 @@ class TestAnyRun:
         bounds = [row["elbo"] for row in result.history if row["phase"] == "joint"]
         assert len(bounds) == 2
         assert np.isfinite(bounds).all()
+        assert bounds[1] > bounds[0]
+
+    @pytest.mark.parametrize("assignment", ["amortised", "exact"])
+    def test_networks_and_a_likelihood_of_ones_own_are_trained(self, digits, assignment):
+        encoder = Encoder(MLPFeatures((1, 8, 8), [24]), 2)
+        decoder = nn.Sequential(nn.Linear(2, 24), nn.Tanh(), nn.Linear(24, 64))
+        decoder.append(nn.Unflatten(-1, (1, 8, 8)))
+        own = {"encoder": encoder, "decoder": decoder, "likelihood": Gaussian(learned=True)}
+        modules = nn.ModuleDict(own)
+        before = {name: value.clone() for name, value in modules.state_dict().items()}
+        result = fit(digits, dataclasses.replace(QUICK, assignment=assignment), **own)
+        assert result.gmvae.config.custom == ("encoder", "decoder", "likelihood")
+        assert result.gmvae.model.decoder is decoder
+        assert all(not torch.equal(value, before[n]) for n, value in modules.state_dict().items())
+        bounds = [row["elbo"] for row in result.history if row["phase"] == "joint"]
         assert bounds[1] > bounds[0]
 
     def test_a_held_out_set_is_the_one_looked_at(self, digits):
