@@ -7,7 +7,7 @@ from typing import Any
 from . import options
 from .experiment import describe
 from .output import as_json, say, table
-from .run_folder import CONFIG, Run, open_run, read_json
+from .run_folder import Run, open_run
 
 EXAMPLES = (
     "gmvae info",
@@ -22,7 +22,7 @@ def info(
     """Show what a model is and what it was trained on."""
     run = open_run(model, "cpu")
     if json:
-        say(as_json(read_json(model, CONFIG)))
+        say(as_json(run.config))
         return
     table(f"Model in {model}", _rows(run))
     table("Components", _components(run))

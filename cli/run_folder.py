@@ -28,10 +28,11 @@ FILES = (CONFIG, WEIGHTS, HISTORY, METRICS, *(f"{name}.png" for name in PICTURES
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model and what it was trained on."""
+    """A trained model, its configuration, and of this the section ``training``."""
 
     folder: Path
     gmvae: "GMVAE"
+    config: Mapping[str, Any]
     training: Mapping[str, Any]
 
     @property
@@ -56,7 +57,7 @@ def open_run(folder: Path, device: str) -> Run:
 
     from .device import named_device
 
-    return Run(folder, GMVAE.load(folder, device=named_device(device)), training)
+    return Run(folder, GMVAE.load(folder, device=named_device(device)), config, training)
 
 
 def training_of(config: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
