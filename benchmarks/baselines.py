@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from gmvae import GMVAE
+from gmvae.config import Config
 from gmvae.data import Images
-from gmvae.gmvae import Config
 from gmvae.training import Schedule, train
 
 Clusters = NDArray[np.int64]

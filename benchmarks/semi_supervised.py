@@ -1,6 +1,6 @@
 """How few labels are enough: the error on the test part, a draw of the labels for each seed.
 
-    python benchmarks/semi_supervised.py --task mnist-100 --check
+    python benchmarks/semi_supervised.py --task mnist-100-labels --check
 
 Each run is the command line's own; ``--labels N`` draws N labelled images a class by the seed.
 What has run already is not run again. MNIST is taken from the data root GMVAE_DATA_ROOT.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-# The same choices as gmvae.prior, gmvae.recipe and so on, which cannot be imported here: they
+# The same choices as gmvae.prior, gmvae.settings and so on, which cannot be imported here: they
 # import torch. A test holds the two together.
 Covariance = Literal["spherical", "diagonal", "full"]
 Network = Literal["mlp", "conv"]

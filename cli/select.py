@@ -67,7 +67,7 @@ def select(
     numbers = number_list(components)
     experiment = prepare(Request(data, classes=class_list(classes), labels=0, data_root=data_root))
     from gmvae import Settings
-    from gmvae.recipe import check_components
+    from gmvae.held_out import check_components
     from gmvae.selection import compare_components, most_stable
 
     from .device import named_device

@@ -228,7 +228,7 @@ def _settings(experiment: Experiment, **given: Any) -> "Settings":
         ArgumentError: a setting out of its range, or more components than images.
     """
     from gmvae import Settings
-    from gmvae.recipe import check_components
+    from gmvae.held_out import check_components
 
     if given["n_components"] is None:
         given["n_components"] = experiment.n_components

@@ -8,24 +8,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gmvae.config import Config
     from gmvae.data import Images, load
     from gmvae.evidence import elbo_parts, log_evidence
-    from gmvae.gmvae import GMVAE, Config
+    from gmvae.gmvae import GMVAE
     from gmvae.guide import Guide
     from gmvae.model import Model
     from gmvae.prior import MixturePrior
-    from gmvae.recipe import Settings, fit
+    from gmvae.recipe import fit
+    from gmvae.settings import Settings
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Config": "gmvae.gmvae",
+    "Config": "gmvae.config",
     "GMVAE": "gmvae.gmvae",
     "Guide": "gmvae.guide",
     "Images": "gmvae.data",
     "MixturePrior": "gmvae.prior",
     "Model": "gmvae.model",
-    "Settings": "gmvae.recipe",
+    "Settings": "gmvae.settings",
     "elbo_parts": "gmvae.evidence",
     "fit": "gmvae.recipe",
     "load": "gmvae.data",

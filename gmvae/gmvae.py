@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,117 +18,20 @@ from safetensors.torch import load_file, save
 from torch import Generator, Tensor, nn
 
 from gmvae import checks
+from gmvae.config import CONFIG_FILE, FORMAT, MODULES, Config, read_config
 from gmvae.data import Images
 from gmvae.dry_run import check_shapes
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.evidence import Parts, elbo_parts, log_evidence
 from gmvae.files import replacing
 from gmvae.guide import SAMPLED_RIGHTLY, Guide
-from gmvae.likelihood import Bernoulli, Likelihood, LikelihoodName, named_likelihood
-from gmvae.model import Assignment, Model
-from gmvae.networks import Assigner, Encoder, ImageShape, Network, build_decoder, build_features
+from gmvae.likelihood import Bernoulli, Likelihood, named_likelihood
+from gmvae.model import Model
+from gmvae.networks import Assigner, Encoder, build_decoder, build_features
 from gmvae.objectives import check_module, check_svi, default_objective, samples_y
-from gmvae.prior import MOST_DIMENSIONS, Covariance, MixturePrior
+from gmvae.prior import MixturePrior
 
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-FORMAT = 1
-
-_MODULES = ("encoder", "decoder", "assigner", "likelihood")
-CHOICES: dict[str, tuple[str, ...]] = {
-    "covariance": get_args(Covariance),
-    "network": get_args(Network),
-    "assigner_network": get_args(Network),
-    "likelihood": get_args(LikelihoodName),
-    "assignment": get_args(Assignment),
-}
-
-
-@dataclass(frozen=True)
-class Config:
-    """What a :class:`GMVAE` is built from.
-
-    Attributes:
-        image_shape: (C, H, W).
-        n_components: K.
-        latent_dim: D, 1 to 10,000.
-        covariance: of the mixture: ``spherical``, ``diagonal`` or ``full``.
-        network: kind of encoder and decoder, ``mlp`` or ``conv``.
-        assigner_network: kind of the network of q(y | x).
-        hidden: sizes of the encoder's hidden layers, mirrored in the decoder; the first is the
-            linear layer of a convolutional network.
-        assigner_hidden: the same of the network of q(y | x).
-        channels: of the convolutions of the encoder, mirrored in the decoder.
-        assigner_channels: the same of the network of q(y | x).
-        likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``.
-        grey: whether that Bernoulli likelihood takes pixels between 0 and 1.
-        assignment: ``amortised``, with a network for q(y | x), or ``exact``, with y summed out.
-        custom: which of ``encoder``, ``decoder``, ``assigner`` and ``likelihood`` are the user's
-            own modules, used instead of what the other fields name.
-    """
-
-    image_shape: ImageShape
-    n_components: int
-    latent_dim: int = 2
-    covariance: Covariance = "full"
-    network: Network = "mlp"
-    assigner_network: Network = "conv"
-    hidden: tuple[int, ...] = (500, 250)
-    assigner_hidden: tuple[int, ...] = (256,)
-    channels: tuple[int, ...] = (32, 64)
-    assigner_channels: tuple[int, ...] = (16, 32, 64)
-    likelihood: LikelihoodName = "bernoulli"
-    grey: bool = True
-    assignment: Assignment = "amortised"
-    custom: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        # Kept as plain tuples and ints, whatever sequences and numbers came: JSON takes these.
-        sizes = ("hidden", "assigner_hidden", "channels", "assigner_channels")
-        for name in ("image_shape", *sizes):
-            object.__setattr__(self, name, checks.sizes(name, getattr(self, name)))
-        for name, most in (("n_components", None), ("latent_dim", MOST_DIMENSIONS)):
-            number = checks.whole(name, getattr(self, name), least=1, most=most)
-            object.__setattr__(self, name, number)
-        if len(self.image_shape) != 3:
-            raise ArgumentError(f"`image_shape` expected (C, H, W); got {self.image_shape}.")
-        for name, choices in CHOICES.items():
-            checks.one_of(name, getattr(self, name), choices)
-        checks.instance("grey", self.grey, bool, "True or False")
-        for name in checks.instance("custom", self.custom, tuple, "a tuple of names"):
-            checks.one_of("custom", name, _MODULES)
-
-    @classmethod
-    def from_json(cls, values: Any) -> "Config":
-        """The configuration that ``dataclasses.asdict`` and JSON made of it.
-
-        Raises:
-            ContentError: a field that is missing, unknown, of another type or out of its range.
-        """
-        known = {f.name for f in fields(cls)}
-        if not isinstance(values, dict) or set(values) != known:
-            given = set(values) if isinstance(values, dict) else set()
-            raise ContentError(
-                f"`model` in {CONFIG_FILE} expected the fields of Config; "
-                f"missing {sorted(known - given)}, unknown {sorted(given - known)}."
-            )
-        taken: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
-        }
-        default = asdict(cls(image_shape=(1, 1, 1), n_components=1))
-        for name, value in taken.items():
-            whole = not isinstance(value, tuple) or all(
-                isinstance(v, str if name == "custom" else int) for v in value
-            )
-            if type(value) is not type(default[name]) or not whole:
-                raise ContentError(
-                    f"`{name}` in {CONFIG_FILE} expected a value like {default[name]!r}; "
-                    f"got {value!r}."
-                )
-        try:
-            return cls(**taken)
-        except ArgumentError as error:
-            raise ContentError(f"`model` in {CONFIG_FILE} does not fit: {error}") from error
 
 
 class GMVAE(nn.Module):
@@ -160,7 +63,7 @@ class GMVAE(nn.Module):
     ) -> None:
         super().__init__()
         checks.instance("config", config, Config, "a gmvae.Config")
-        given = dict(zip(_MODULES, (encoder, decoder, assigner, likelihood), strict=True))
+        given = dict(zip(MODULES, (encoder, decoder, assigner, likelihood), strict=True))
         for name, module in given.items():
             if module is not None:
                 checks.instance(name, module, nn.Module, "a torch.nn.Module")
@@ -414,8 +317,8 @@ class GMVAE(nn.Module):
         """
         folder = Path(checks.instance("folder", folder, (str, os.PathLike), "a path"))
         device = checks.device(device)
-        config, component_classes = _read_config(folder)
-        given = dict(zip(_MODULES, (encoder, decoder, assigner, likelihood), strict=True))
+        config, component_classes = read_config(folder)
+        given = dict(zip(MODULES, (encoder, decoder, assigner, likelihood), strict=True))
         for name, module in given.items():
             if (name in config.custom) != (module is not None):
                 had, do = (
@@ -555,32 +458,3 @@ def _check_weights(
                 f"{path} expected finite numbers; got NaN or infinity in {name}. Restore the file, "
                 "or train again."
             )
-
-
-def _read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist. Name the folder of a trained run.")
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ContentError(f"{path} is not JSON: {error}") from error
-    if not isinstance(written, dict) or written.get("format") != FORMAT:
-        found = written.get("format") if isinstance(written, dict) else None
-        raise ContentError(
-            f"{path} expected format {FORMAT}; got {found!r}. Restore it, or train again."
-        )
-    try:
-        config = Config.from_json(written.get("model"))
-    except ContentError as error:
-        raise ContentError(f"{path} cannot be used: {error} Restore it, or train again.") from error
-    names = written.get("component_classes")
-    if names is not None:
-        right = isinstance(names, list) and len(names) == config.n_components
-        if not right or not all(n is None or isinstance(n, int) for n in names):
-            raise ContentError(
-                f"`component_classes` in {path} expected {config.n_components} integers or "
-                f"nulls; got {names!r}."
-            )
-        names = tuple(names)
-    return config, names

@@ -26,7 +26,7 @@ clusters are found first, where they are easy to see, and the model is organised
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -38,16 +38,16 @@ from torch.nn import functional as F
 from torch.optim.optimizer import ParamsT
 
 from gmvae import checks
+from gmvae.config import Config
 from gmvae.contrast import contrastive_loss, pairs_of_neighbours, pairs_of_views
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.gmvae import CHOICES, GMVAE, Config, build_assigner
+from gmvae.errors import ArgumentError
+from gmvae.gmvae import GMVAE, build_assigner
 from gmvae.guide import Guide
-from gmvae.likelihood import Likelihood, LikelihoodName
+from gmvae.held_out import check_components, hold_out
+from gmvae.likelihood import Likelihood
 from gmvae.metrics import effective_number
-from gmvae.model import Assignment
-from gmvae.networks import Assigner, Frozen, Network
-from gmvae.prior import MOST_DIMENSIONS, Covariance
+from gmvae.networks import Assigner, Frozen
 from gmvae.regularisers import (
     Agreement,
     Classification,
@@ -55,6 +55,7 @@ from gmvae.regularisers import (
     Regulariser,
     mutual_information,
 )
+from gmvae.settings import Settings, given_settings
 from gmvae.start import (
     N_CLUSTERED,
     N_PARTNERS,
@@ -70,74 +71,7 @@ from gmvae.start import (
     refined,
 )
 from gmvae.training import Callback, Metrics, Progress, Schedule, train
-from gmvae.views import AUGMENTATIONS, Augmentation, View
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a run; the defaults are the ones that work.
-
-    Attributes:
-        latent_dim: D, dimensions of the latent, 1 to 10,000.
-        n_components: K, components of the mixture.
-        covariance: of the components: ``spherical``, ``diagonal`` or ``full``.
-        network: encoder and decoder: ``mlp`` or ``conv``.
-        likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``.
-        assignment: ``amortised`` (a network for q(y | x)) or ``exact`` (y summed out).
-        augment: views for the warm-up and the mutual information: ``affine`` or ``none``, where
-            the warm-up learns from each image's nearest neighbours.
-        epochs: of the joint phase; None for as many as the size of the data asks for.
-        warmup_epochs: of the warm-up; None likewise.
-        rounds: how often a network learns q(y | x) anew, each time from the last one's answers;
-            None for two where labels name every component and images are many, else one.
-        batch_size: images a step in the joint phase.
-        lr: learning rate at the start of the joint phase.
-        information_weight: of the mutual information, in the joint phase.
-        classification_weight: of log q(y | x) on labelled rows, in the joint phase.
-        agreement_weight: of what holds p(y | z) to q(y | x) in the joint phase, beyond the bound's
-            own term; not used by the exact assignment, where the two are one.
-        held_out: fraction of the images held out for early stopping, 0 to below 1.
-        patience: epochs of the joint phase without a better held-out objective (the bound and
-            the mutual information) before it stops; the parameters with the best one are kept.
-        seed: of every random choice.
-    """
-
-    latent_dim: int = 2
-    n_components: int = 10
-    covariance: Covariance = "full"
-    network: Network = "mlp"
-    likelihood: LikelihoodName = "bernoulli"
-    assignment: Assignment = "amortised"
-    augment: Augmentation = "affine"
-    epochs: int | None = None
-    warmup_epochs: int | None = None
-    rounds: int | None = None
-    batch_size: int = 128
-    lr: float = 2e-3
-    information_weight: float = 20.0
-    classification_weight: float = 20.0
-    agreement_weight: float = 20.0
-    held_out: float = 0.05
-    patience: int = 50
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        checks.whole("latent_dim", self.latent_dim, least=1, most=MOST_DIMENSIONS)
-        for name in ("n_components", "batch_size", "patience"):
-            checks.whole(name, getattr(self, name), least=1)
-        for name in ("epochs", "warmup_epochs", "rounds"):
-            if getattr(self, name) is not None:
-                checks.whole(name, getattr(self, name), least=1)
-        checks.whole("seed", self.seed, least=0, most=2**63 - 1)
-        checks.number("lr", self.lr, "above 0, and finite", lambda lr: 0 < lr < math.inf)
-        for name in ("information_weight", "classification_weight", "agreement_weight"):
-            checks.number(
-                name, getattr(self, name), "at least 0, and finite", lambda w: 0 <= w < math.inf
-            )
-        checks.number("held_out", self.held_out, "0 to below 1", lambda part: 0 <= part < 1)
-        for name in ("covariance", "network", "likelihood", "assignment"):
-            checks.one_of(name, getattr(self, name), CHOICES[name])
-        checks.one_of("augment", self.augment, AUGMENTATIONS)
+from gmvae.views import AUGMENTATIONS, View
 
 
 @dataclass(frozen=True)
@@ -250,108 +184,6 @@ def fit(
         torch.manual_seed(settings.seed)
         own = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
         return _Run(images, settings, observed, held_out, own, callback, device).fit()
-
-
-def given_settings(settings: Settings | None) -> Settings:
-    """The settings, or the defaults for None.
-
-    Raises:
-        ArgumentError: something else.
-    """
-    remedy = "Of a dict it is gmvae.Settings(**settings)."
-    given = Settings() if settings is None else settings
-    return checks.instance("settings", given, Settings, "gmvae.Settings", remedy)
-
-
-def hold_out(
-    images: Images, settings: Settings, observed: np.ndarray | None = None
-) -> tuple[Images, np.ndarray, Images | None]:
-    """Split off images for early stopping: a part of those without an observed label.
-
-    Args:
-        images: N images.
-        settings: for the share that is held out, and the seed.
-        observed: class values of the images whose label may be used, -1 elsewhere, (N,).
-
-    Returns:
-        The images to train on, their observed labels, and the held-out images or None.
-
-    Raises:
-        ArgumentError: ``observed`` of another length.
-    """
-    observed = _classes_or_unknown(observed, len(images))
-    free = np.flatnonzero(observed < 0)
-    n = round(settings.held_out * len(free))
-    if n == 0:
-        return images, observed, None
-    rows = np.random.default_rng(settings.seed).permutation(free)[:n]
-    kept = np.setdiff1d(np.arange(len(images)), rows)
-    return images.subset(kept), observed[kept], images.subset(np.sort(rows))
-
-
-def _classes_or_unknown(observed: object, n: int) -> np.ndarray:
-    """``observed`` as an array (n,) of classes, -1 where unknown; None as all unknown."""
-    if observed is None:
-        return np.full(n, -1)
-    values = np.asarray(observed)
-    if values.shape != (n,):
-        raise ArgumentError(f"`observed` expected shape ({n},); got {values.shape}.")
-    if values.dtype.kind not in "iu" or values.min() < -1:
-        came = values.dtype if values.dtype.kind not in "iu" else values.min()
-        raise ArgumentError(f"`observed` expected whole numbers from 0, or -1; got {came}.")
-    return values
-
-
-def check_components(
-    numbers: Sequence[int],
-    images: Images,
-    settings: Settings,
-    observed: np.ndarray | None = None,
-    held_out: Images | None = None,
-) -> None:
-    """Refuse, before any run, what are no images, or too few of them for the components.
-
-    Pixels are looked at too: :class:`~gmvae.data.Images` takes them on trust.
-
-    Args:
-        numbers: of components, at least one.
-        images: N images.
-        settings: for the share that is held out.
-        observed: as for ``fit``.
-        held_out: as for ``fit``; None where a part of ``images`` is held out.
-
-    Raises:
-        ArgumentError: one of the numbers is too large, or images of another type.
-        ContentError: fewer than two images, no two that differ, or pixels that are not between 0
-            and 1.
-    """
-    both = {"images": images, "held_out": images if held_out is None else held_out}
-    for name, given in both.items():
-        remedy = "For an array there is gmvae.data.from_arrays."
-        checks.instance(name, given, Images, "gmvae.Images", remedy)
-        given.check_pixels()
-    if both["held_out"].shape != images.shape:
-        raise ArgumentError(
-            f"`held_out` expected images of shape {images.shape}, as `images`; got "
-            f"{both['held_out'].shape}."
-        )
-    kept = images if held_out is not None else hold_out(images, settings, observed)[0]
-    if len(kept) < 2:
-        raise ContentError(
-            f"`{images.name}` expected at least 2 images to train on; got {len(kept)}. Add some."
-        )
-    if images.alike:
-        raise ContentError(
-            f"`{images.name}` expected images that differ; got {len(images)} that are all the "
-            "same. Check how they were saved."
-        )
-    if max(numbers) > len(kept):
-        n_held_out = len(images) - len(kept)
-        less = f" ({len(images)} less {n_held_out} held out)" if n_held_out else ""
-        raise ArgumentError(
-            f"`n_components` expected at most the number of images to train on, {len(kept)}{less}; "
-            f"got {max(numbers)}. Choose fewer, or train on more images."
-        )
 
 
 class _Run:

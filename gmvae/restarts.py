@@ -23,7 +23,9 @@ from gmvae import checks
 from gmvae.data import Images
 from gmvae.errors import TrainingError
 from gmvae.gmvae import GMVAE
-from gmvae.recipe import Fit, Settings, check_components, fit, given_settings, hold_out
+from gmvae.held_out import check_components, hold_out
+from gmvae.recipe import Fit, fit
+from gmvae.settings import Settings, given_settings
 from gmvae.training import Callback, Progress
 
 

@@ -20,9 +20,10 @@ from gmvae import checks
 from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.gmvae import GMVAE
+from gmvae.held_out import check_components, hold_out
 from gmvae.metrics import effective_number
-from gmvae.recipe import Settings, check_components, given_settings, hold_out
 from gmvae.restarts import Job, jobs_at_a_time, run_jobs, seeds_from
+from gmvae.settings import Settings, given_settings
 from gmvae.training import Callback
 
 

@@ -24,6 +24,7 @@ FLOORS = {
     "prior": 1,
     "likelihood": 1,
     "model": 2,
+    "config": 3,
     "guide": 3,
     "objectives": 3,
     "evidence": 4,
@@ -32,12 +33,14 @@ FLOORS = {
     "regularisers": 4,
     "gmvae": 5,
     "training": 5,
-    "recipe": 6,
+    "settings": 4,
     "evaluation": 6,
     "plots": 6,
+    "held_out": 6,
     "diagnostics": 7,
-    "restarts": 7,
-    "selection": 8,
+    "recipe": 8,
+    "restarts": 9,
+    "selection": 10,
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
 FOREIGN = {"typer", "rich", "gmvae_cli", "cli"}

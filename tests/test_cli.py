@@ -100,7 +100,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_choices_and_defaults_are_those_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
     from gmvae import likelihood, model, networks, prior, views
-    from gmvae.recipe import Settings
+    from gmvae.settings import Settings
 
     assert get_args(options.Covariance) == get_args(prior.Covariance)
     assert get_args(options.Likelihood) == get_args(likelihood.LikelihoodName)
@@ -764,7 +764,7 @@ def test_names_in_errors_are_options_that_exist(capsys: pytest.CaptureFixture[st
 def test_every_setting_of_train_has_its_option_in_errors() -> None:
     import inspect
 
-    from gmvae.recipe import Settings
+    from gmvae.settings import Settings
 
     settings = {field.name for field in dataclasses.fields(Settings)}
     for name in settings & set(inspect.signature(train.train).parameters):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from gmvae import GMVAE, Images, load, metrics
+from gmvae.config import Config
 from gmvae.errors import ContentError
 from gmvae.evaluation import evaluate
-from gmvae.gmvae import Config
 
 
 @pytest.fixture

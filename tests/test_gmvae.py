@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from toys import ASSIGNMENTS, COVARIANCES, SHAPE, D, K, random_images, tiny
 
+from gmvae.config import Config
 from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.evaluation import evaluate
 from gmvae.evidence import elbo_parts
-from gmvae.gmvae import GMVAE, Config
+from gmvae.gmvae import GMVAE
 from gmvae.likelihood import Bernoulli, Likelihood
 
 QUERIES = ["encode", "classify", "responsibilities", "predict", "reconstruct"]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from gmvae import GMVAE, Images, load, plots
-from gmvae.gmvae import Config
+from gmvae.config import Config
 from gmvae.plots import style
 from gmvae.plots.plane import Plane, limits
 

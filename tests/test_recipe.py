@@ -13,7 +13,8 @@ from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.likelihood import Gaussian
 from gmvae.metrics import clustering_accuracy
 from gmvae.networks import Encoder, MLPFeatures
-from gmvae.recipe import Settings, fit
+from gmvae.recipe import fit
+from gmvae.settings import Settings
 
 PHASES = ["warm-up", "start", "assignment", "sharpening", "placing", "joint"]
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=3)

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from gmvae import recipe, restarts
+from gmvae import restarts
 from gmvae.data import load
 from gmvae.errors import ArgumentError, TrainingError
-from gmvae.recipe import Settings, fit
+from gmvae.held_out import hold_out
+from gmvae.recipe import fit
 from gmvae.restarts import fit_restarts
+from gmvae.settings import Settings
 
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)
 
@@ -53,7 +55,7 @@ class TestRestarts:
         assert len({run.seed for run in runs}) == 3
 
     def test_all_runs_hold_out_the_same_images_and_the_model_is_the_seed_s_own(self, digits):
-        train, observed, held_out = recipe.hold_out(digits, QUICK)
+        train, observed, held_out = hold_out(digits, QUICK)
         found, runs = fit_restarts(digits, QUICK, 2, n_jobs=1)
         best = max(runs, key=lambda run: run.objective)
         settings = dataclasses.replace(QUICK, seed=best.seed)

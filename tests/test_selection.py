@@ -11,9 +11,11 @@ from toys import random_images, tiny
 from gmvae import recipe
 from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError, TrainingError
+from gmvae.held_out import hold_out
 from gmvae.metrics import effective_number
-from gmvae.recipe import Settings, fit, hold_out
+from gmvae.recipe import fit
 from gmvae.selection import Candidate, compare_components, most_stable, pruned
+from gmvae.settings import Settings
 
 SETTINGS = Settings(augment="none", epochs=2, warmup_epochs=8, held_out=0.2)
 

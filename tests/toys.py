@@ -7,7 +7,8 @@ from pyro import distributions as dist
 from torch import nn
 
 from gmvae.bayesian import BayesianMixturePrior
-from gmvae.gmvae import GMVAE, Config
+from gmvae.config import Config
+from gmvae.gmvae import GMVAE
 from gmvae.guide import Guide
 from gmvae.likelihood import Likelihood
 from gmvae.model import Model

@@ -1,0 +1,101 @@
+"""Which images train and which are held out, and whether a run can begin with them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gmvae import checks
+from gmvae.data import Images
+from gmvae.errors import ArgumentError, ContentError
+from gmvae.settings import Settings
+
+
+def hold_out(
+    images: Images, settings: Settings, observed: np.ndarray | None = None
+) -> tuple[Images, np.ndarray, Images | None]:
+    """Split off images for early stopping: a part of those without an observed label.
+
+    Args:
+        images: N images.
+        settings: for the share that is held out, and the seed.
+        observed: class values of the images whose label may be used, -1 elsewhere, (N,).
+
+    Returns:
+        The images to train on, their observed labels, and the held-out images or None.
+
+    Raises:
+        ArgumentError: ``observed`` of another length.
+    """
+    observed = _classes_or_unknown(observed, len(images))
+    free = np.flatnonzero(observed < 0)
+    n = round(settings.held_out * len(free))
+    if n == 0:
+        return images, observed, None
+    rows = np.random.default_rng(settings.seed).permutation(free)[:n]
+    kept = np.setdiff1d(np.arange(len(images)), rows)
+    return images.subset(kept), observed[kept], images.subset(np.sort(rows))
+
+
+def _classes_or_unknown(observed: object, n: int) -> np.ndarray:
+    """``observed`` as an array (n,) of classes, -1 where unknown; None as all unknown."""
+    if observed is None:
+        return np.full(n, -1)
+    values = np.asarray(observed)
+    if values.shape != (n,):
+        raise ArgumentError(f"`observed` expected shape ({n},); got {values.shape}.")
+    if values.dtype.kind not in "iu" or values.min() < -1:
+        came = values.dtype if values.dtype.kind not in "iu" else values.min()
+        raise ArgumentError(f"`observed` expected whole numbers from 0, or -1; got {came}.")
+    return values
+
+
+def check_components(
+    numbers: Sequence[int],
+    images: Images,
+    settings: Settings,
+    observed: np.ndarray | None = None,
+    held_out: Images | None = None,
+) -> None:
+    """Refuse, before any run, what are no images, or too few of them for the components.
+
+    Pixels are looked at too: :class:`~gmvae.data.Images` takes them on trust.
+
+    Args:
+        numbers: of components, at least one.
+        images: N images.
+        settings: for the share that is held out.
+        observed: as for ``fit``.
+        held_out: as for ``fit``; None where a part of ``images`` is held out.
+
+    Raises:
+        ArgumentError: one of the numbers is too large, or images of another type.
+        ContentError: fewer than two images, no two that differ, or pixels that are not between 0
+            and 1.
+    """
+    both = {"images": images, "held_out": images if held_out is None else held_out}
+    for name, given in both.items():
+        remedy = "For an array there is gmvae.data.from_arrays."
+        checks.instance(name, given, Images, "gmvae.Images", remedy)
+        given.check_pixels()
+    if both["held_out"].shape != images.shape:
+        raise ArgumentError(
+            f"`held_out` expected images of shape {images.shape}, as `images`; got "
+            f"{both['held_out'].shape}."
+        )
+    kept = images if held_out is not None else hold_out(images, settings, observed)[0]
+    if len(kept) < 2:
+        raise ContentError(
+            f"`{images.name}` expected at least 2 images to train on; got {len(kept)}. Add some."
+        )
+    if images.alike:
+        raise ContentError(
+            f"`{images.name}` expected images that differ; got {len(images)} that are all the "
+            "same. Check how they were saved."
+        )
+    if max(numbers) > len(kept):
+        n_held_out = len(images) - len(kept)
+        less = f" ({len(images)} less {n_held_out} held out)" if n_held_out else ""
+        raise ArgumentError(
+            f"`n_components` expected at most the number of images to train on, {len(kept)}{less}; "
+            f"got {max(numbers)}. Choose fewer, or train on more images."
+        )
