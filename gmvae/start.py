@@ -4,8 +4,6 @@ Pure numpy and scikit-learn, in float64. N images, W dimensions of the represent
 components, D latent dimensions.
 """
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -13,7 +11,6 @@ from sklearn import neighbors
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 
@@ -26,6 +23,8 @@ N_NEIGHBORS = 15
 FEWEST_NEIGHBORS = 5
 N_CLUSTERED = 4_000
 N_CLUSTERED_A_COMPONENT = 500
+N_SAMPLES = 2
+N_JUDGES = 12_000
 N_REFINED = 12_000
 N_PARTNERS = 10
 N_SEARCHED = 60_000
@@ -33,7 +32,6 @@ CELLS = (5, 10, 20, 40)
 PERPLEXITY = 30.0
 N_PIXEL_AXES = 50
 PIXEL_SHARE = 0.5
-SETTLED = 0.95
 
 
 def find_clusters(
@@ -44,14 +42,20 @@ def find_clusters(
 ) -> Indices:
     """Cluster a representation, or spread known components over it.
 
-    Up to 4,000 images are all clustered. Of more, 500 a component are, but no more than 4,000,
-    since the time grows with their square; each other one takes the majority of its 15 nearest
-    neighbours among them.
+    Up to 4,000 images are all clustered. Of more, two samples of 500 a component are, but no more
+    than 4,000, since the time grows with their square; each other image takes the majority of its
+    15 nearest neighbours in the sample.
+
+    In the wide representation clusters are long and curved, and any one method now and then
+    merges two and cuts another. So there are several, and of all their clusterings the one is
+    taken whose clusters are the best communities: the modularity of the graph of neighbours needs
+    no labels. That graph is of 12,000 other images: among those of the sample itself a wrong
+    clustering, fitted to them, may well have the larger one.
 
     Args:
         representation: (N, W).
         n_components: K, at most N.
-        rng: chooses those images.
+        rng: chooses those images, and seeds the methods.
         known: components known beforehand, (N,), -1 where unknown. With any, they
             spread along the graph of neighbours of 4,000 images.
 
@@ -74,36 +78,38 @@ def find_clusters(
         order = order[np.argsort(known[order] < 0, kind="stable")]
         n_seen = max(N_CLUSTERED, int((known >= 0).sum()))
         found = _spread(representation[order[:n_seen]], known[order[:n_seen]])
-    else:
-        n_seen = n if n <= N_CLUSTERED else min(N_CLUSTERED, N_CLUSTERED_A_COMPONENT * n_components)
-        first, second = order[:n_seen], order[n // 2 :][:n_seen]
-        found = _cluster(representation[first], representation[second], n_components, seed)
-    return _extended(found, representation, order)
+        return _extended(found, representation, order)
+    # From the other end: where images are enough, those of the samples do not judge.
+    judges = order[-N_JUDGES:]
+    graph = neighbour_graph(representation[judges], _few_neighbors(len(judges), n_components))
+    n_seen = n if n <= N_CLUSTERED else min(N_CLUSTERED, N_CLUSTERED_A_COMPONENT * n_components)
+    candidates: list[Indices] = []
+    for sample in range(N_SAMPLES if n_seen < n else 1):
+        first = np.roll(order, -sample * n_seen)
+        clusterings = _clusterings(representation[first[:n_seen]], n_components, seed + sample)
+        candidates += list(_extended(clusterings, representation, first).T)
+    return max(candidates, key=lambda components: modularity(graph, components[judges]))
 
 
 def _extended(found: Indices, representation: Array, order: Indices) -> Indices:
-    """The components (M,) of the first M points in this order, and the nearest ones' for the rest.
+    """The components of the first M points in this order, and the nearest ones' for the rest.
 
     Args:
-        found: components of the first M, (M,).
+        found: components of the first M, (M,), or of several clusterings of them, (M, P).
         representation: (N, W).
         order: a permutation of the N.
 
     Returns:
-        The component of every point, (N,).
+        The components of every point, (N,) or (N, P).
     """
     seen, rest = np.split(order, [len(found)])
-    components = np.empty(len(order), dtype=np.int64)
+    components = np.empty((len(order), *found.shape[1:]), dtype=np.int64)
     components[seen] = found
     if len(rest):
-        components[rest] = _carried(found, representation[seen], representation[rest])
+        points = representation[seen]
+        classifier = neighbors.KNeighborsClassifier(_n_neighbors(points)).fit(points, found)
+        components[rest] = classifier.predict(representation[rest])
     return components
-
-
-def _carried(found: Indices, seen: Array, points: Array) -> Indices:
-    """The components (M,) of seen points (M, W) carried to other points, (N, W) to (N,)."""
-    classifier = neighbors.KNeighborsClassifier(_n_neighbors(seen)).fit(seen, found)
-    return np.asarray(classifier.predict(points), dtype=np.int64)
 
 
 def principal_axes(pixels: Array) -> tuple[Array, Array]:
@@ -142,48 +148,20 @@ def _spread(representation: Array, known: Indices) -> Indices:
     return np.asarray(spreading.fit(smooth, known).transduction_, dtype=np.int64)
 
 
-def _cluster(representation: Array, others: Array, n_components: int, seed: int) -> Indices:
-    """Several clusterings, and of these the one whose clusters are the best communities.
+def _clusterings(representation: Array, n_components: int, seed: int) -> Indices:
+    """Several clusterings of points (M, W) in K components each, (M, P).
 
-    In the wide representation clusters are long and curved, and any one method now and then
-    merges two and cuts another. All of them are cheap, and the modularity of the graph of
-    neighbours, which needs no labels, tells a good clustering from a bad one: where each image
-    has so few neighbours that most are of its own cluster. So it has 15, or fewer, down to 5,
-    where they would be more than 4 % of the images of a cluster.
-
-    The clusterings are Ward's linkage of smoothed points, and linkage, k-means and Gaussian
-    mixtures on a two-dimensional embedding of the neighbourhoods, which opens gaps between
-    clusters (McConville et al., *N2D: (not too) deep clustering via clustering the local
-    manifold of an autoencoded embedding*, ICPR 2020). The embedding takes most of the time, and
-    is left out where the best linkage finds the same clusters, to an adjusted Rand index of 0.95,
-    among other images: linkages of the same images often agree on the same mistake.
-
-    Args:
-        representation: of the images to cluster, (M, W).
-        others: of other images, (L, W).
-        n_components: K.
-        seed: of the embedding and the mixtures.
-
-    Returns:
-        The component of each of the M, (M,).
+    Ward's linkage of smoothed points, and linkage, k-means and Gaussian mixtures on a
+    two-dimensional embedding of the neighbourhoods, which opens gaps between clusters (McConville
+    et al., *N2D: (not too) deep clustering via clustering the local manifold of an autoencoded
+    embedding*, ICPR 2020).
     """
     graph = neighbour_graph(representation)
-    few = len(representation) // (25 * n_components)
-    judge = neighbour_graph(representation, min(max(few, FEWEST_NEIGHBORS), N_NEIGHBORS))
-    quality = partial(modularity, judge)
     linked = AgglomerativeClustering(n_components, linkage="ward")
-    by_passes = {
-        passes: linked.fit_predict(smoothed(representation, graph, passes))
-        for passes in (0, 5, 10, 20)
-    }
-    found = list(by_passes.values())
-    passes = max(by_passes, key=lambda passes: quality(by_passes[passes]))
-    settled = False
-    if n_components <= len(others):
-        theirs = linked.fit_predict(smoothed(others, neighbour_graph(others), passes))
-        again = _carried(theirs, others, representation)
-        settled = adjusted_rand_score(by_passes[passes], again) >= SETTLED
-    if not settled and len(representation) > 3 * N_NEIGHBORS:
+    found = [
+        linked.fit_predict(smoothed(representation, graph, passes)) for passes in (0, 5, 10, 20)
+    ]
+    if len(representation) > 3 * N_NEIGHBORS:
         embedding = _embedded(representation, seed)
         found += [
             method.fit_predict(embedding)
@@ -194,7 +172,7 @@ def _cluster(representation: Array, others: Array, n_components: int, seed: int)
                 *(GaussianMixture(n_components, random_state=seed + i) for i in range(6)),
             )
         ]
-    return np.asarray(max(found, key=quality), dtype=np.int64)
+    return np.stack(found, axis=1)
 
 
 def refined(representation: Array, components: Indices, rng: np.random.Generator) -> Indices:
@@ -330,6 +308,14 @@ def _embedded(representation: Array, seed: int) -> Array:
         random_state=seed,
     )
     return np.asarray(embedding.fit_transform(representation.astype(np.float32)), dtype=np.float64)
+
+
+def _few_neighbors(n: int, n_components: int) -> int:
+    """So few neighbours of each of n points that most are of its own cluster.
+
+    15, or fewer, down to 5, where they would be more than 4 % of a cluster.
+    """
+    return min(max(n // (25 * n_components), FEWEST_NEIGHBORS), N_NEIGHBORS)
 
 
 def _n_neighbors(representation: Array, most: int = N_NEIGHBORS) -> int:

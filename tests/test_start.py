@@ -33,43 +33,56 @@ def test_clusters_that_lie_apart_are_found(rng, monkeypatch, sees):
     assert adjusted_rand_score(truth, find_clusters(data, 4, rng)) == 1
 
 
-@pytest.mark.parametrize(("n", "k", "clustered"), [(240, 3, 240), (241, 3, 150), (241, 8, 240)])
+@pytest.mark.parametrize(
+    ("n", "k", "clustered"), [(240, 3, [240]), (241, 3, [150, 150]), (241, 8, [240, 240])]
+)
 def test_of_many_images_so_many_a_component_are_clustered(rng, monkeypatch, n, k, clustered):
     monkeypatch.setattr(start, "N_CLUSTERED", 240)
     monkeypatch.setattr(start, "N_CLUSTERED_A_COMPONENT", 50)
     seen = []
 
-    def cluster(representation, others, n_components, seed):
+    def clusterings(representation, n_components, seed):
         seen.append(len(representation))
-        return np.arange(len(representation)) % n_components
+        return np.repeat(np.arange(len(representation))[:, None] % n_components, 2, axis=1)
 
-    monkeypatch.setattr(start, "_cluster", cluster)
+    monkeypatch.setattr(start, "_clusterings", clusterings)
     assert find_clusters(rng.normal(size=(n, 2)), k, rng).shape == (n,)
-    assert seen == [clustered]
+    assert seen == clustered
 
 
-def test_the_embedding_is_left_out_where_the_linkages_agree(rng, monkeypatch):
-    called = []
-    embedded = start._embedded
-    monkeypatch.setattr(start, "_embedded", lambda *args: called.append(1) or embedded(*args))
-    apart, _ = blobs(rng)
-    find_clusters(apart, 4, rng)
-    assert not called
-    find_clusters(rng.normal(size=(240, 6)), 4, rng)
-    assert called
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_sample_that_misleads_is_overruled(rng, monkeypatch, good):
+    """One sample's clusterings all merge two clusters and cut another; the other's one is right."""
+    monkeypatch.setattr(start, "N_CLUSTERED", 80)
+    data, truth = blobs(rng)
+    sampled = []
+
+    def clusterings(representation, n_components, seed):
+        right = representation[:, :4].argmax(axis=1)
+        wrong = np.where(
+            right == 3, 2, np.where((right == 0) & (representation[:, 5] > 0), 3, right)
+        )
+        sampled.append(representation)
+        return np.stack([wrong, right if len(sampled) - 1 == good else wrong], axis=1)
+
+    monkeypatch.setattr(start, "_clusterings", clusterings)
+    assert np.array_equal(find_clusters(data, 4, rng), truth)
+    assert len(np.unique(np.concatenate(sampled), axis=0)) == 160
 
 
-def test_linkages_settle_nothing_where_other_images_say_otherwise(rng, monkeypatch):
-    """All linkages of the clustered images agree; the other half of the images has other gaps."""
-    embedded = start._embedded
-    called = []
-    monkeypatch.setattr(start, "_embedded", lambda *args: called.append(1) or embedded(*args))
-    points, _ = blobs(rng, k=4)
-    one_blob = points[points[:, 0] > 5]
-    start._cluster(points, points, 4, seed=0)
-    assert not called
-    start._cluster(points, np.concatenate([one_blob, one_blob + 100 * np.eye(6)[5]]), 4, seed=0)
-    assert called
+def test_several_clusterings_are_carried_as_each_alone(rng):
+    data, _ = blobs(rng)
+    order = rng.permutation(240)
+    found = rng.integers(4, size=(80, 3))
+    together = start._extended(found, data, order)
+    for i in range(3):
+        assert np.array_equal(together[:, i], start._extended(found[:, i], data, order))
+
+
+@pytest.mark.parametrize(("n", "k", "neighbours"), [(4_000, 10, 15), (1_300, 10, 5), (270, 1, 10)])
+def test_few_neighbours(n, k, neighbours):
+    """At most 4 % of a cluster, 5 to 15."""
+    assert start._few_neighbors(n, k) == neighbours
 
 
 def test_the_same_generator_gives_the_same_clusters(rng):
