@@ -30,7 +30,8 @@ FILES = frozenset((VERDICT, DRAWS, NUTS_DRAWS, *(f"{name}.png" for name in PICTU
 CONSEQUENCES: "dict[Topic, str]" = {
     "guide": "The guide fails: do not take the spread of q(z | x) for error bars, nor log p(x) of "
     "a single image for exact. Predicted labels and reconstructions do not rest on either. For "
-    "error bars, take draws of NUTS (nuts.nc; --nuts-images).",
+    "error bars, take NUTS (nuts.nc; --nuts-images): its draws, or, of an image of several modes, "
+    "the weighted mean and sd in its sample_stats.",
     "model": "The model fails: its samples or its mixture are not the images'. Look at "
     "predictive.png; try another number of components, more latent dimensions or another "
     "likelihood.",

@@ -35,7 +35,7 @@ _HOMES = {
 }
 
 # Whole modules that messages and the README name.
-_MODULES = ("data", "diagnostics", "errors", "likelihood", "restarts", "selection")
+_MODULES = ("data", "diagnostics", "errors", "likelihood", "plots", "restarts", "selection")
 
 __all__ = [
     "GMVAE",

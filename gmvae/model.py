@@ -71,6 +71,9 @@ class Model(PyroModule):  # type: ignore[misc]
     ) -> None:
         super().__init__(f"gmvae_model_{next(_numbers)}" if name is None else name)
         checks.one_of("assignment", assignment, get_args(Assignment))
+        checks.instance("decoder", decoder, nn.Module, "a module from latents to images")
+        checks.instance("prior", prior, MixturePrior, "a gmvae.MixturePrior")
+        checks.instance("likelihood", likelihood, nn.Module, "a gmvae.likelihood.Likelihood")
         self.assignment = assignment
         self.decoder = decoder
         self.prior = prior

@@ -465,15 +465,23 @@ class _Run:
 
     def _worries(self) -> list[str]:
         """What a user should be told at the end."""
+        found = []
         effective = effective_number(self.gmvae.classify(self.images).mean(0).numpy())
         k = self.settings.n_components
         if k > 1 and effective < 0.5 * k:
-            return [
+            found.append(
                 f"collapse: only {effective:.1f} of {k} components are in use (exp of the entropy "
                 "of their mean responsibilities). Try another seed, a longer warm-up, or fewer "
                 "components."
-            ]
-        return []
+            )
+        nameless = sorted({*self.classes.tolist()} - {*(self.gmvae.component_classes or ())})
+        if nameless:
+            found.append(
+                f"labels: no component is named by class {', '.join(map(str, nameless))}, so none "
+                f"is predicted; {len(self.classes)} classes were observed, and there are {k} "
+                "components. Try as many as classes, or more."
+            )
+        return found
 
     def _config(self, **changes: object) -> Config:
         settings = self.settings

@@ -456,7 +456,7 @@ def bad_picture(path):
             ContentError,
             r"\(4, 6, 1\) as a.png; got \(6, 4, 1\) in b.png",
         ),
-        (bad_picture, ContentError, "`b.png` expected a picture"),
+        (bad_picture, ContentError, "/b.png` expected a picture"),
         (bad_bytes("notes.txt", b"x"), ArgumentError, "notes.txt', a file of another kind"),
         (lambda path: "absent.npz", FileNotFoundError, "expected a path that exists; got .*absent"),
         (lambda path: "no/such/folder", FileNotFoundError, "expected a path that exists"),

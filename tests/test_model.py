@@ -10,6 +10,7 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import Predictive
+from torch import nn
 from torch.nn import functional as F
 from toys import (
     ASSIGNMENTS,
@@ -234,3 +235,10 @@ def test_images_that_are_no_tensor_are_refused():
             ArgumentError, match=r"`x` expected a tensor \(B, C, H, W\); got ndarray"
         ):
             part(random_images(B).numpy())
+
+
+@pytest.mark.parametrize("wrong", ["decoder", "prior", "likelihood"])
+def test_parts_of_another_type_are_refused(wrong):
+    parts = {"decoder": nn.Linear(2, 2), "prior": MixturePrior(3, 2), "likelihood": Gaussian()}
+    with pytest.raises(ArgumentError, match=f"`{wrong}` expected a .*; got 3"):
+        Model(**{**parts, wrong: 3})

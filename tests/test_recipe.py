@@ -163,6 +163,13 @@ class TestAnyRun:
         (warning,) = fit(digits, QUICK).warnings
         assert "collapse: only 1.0 of 3 components are in use" in warning
 
+    def test_a_class_without_a_component_is_said_plainly(self, digits):
+        settings = dataclasses.replace(QUICK, n_components=2)
+        found = fit(digits, settings, observed=digits.labels)
+        (left,) = set(digits.classes) - set(found.gmvae.component_classes)
+        (warning,) = found.warnings
+        assert f"no component is named by class {left}, so none is predicted; 3 classes" in warning
+
 
 @pytest.mark.parametrize(
     ("settings", "fragment"),

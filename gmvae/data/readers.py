@@ -75,10 +75,8 @@ def _fault(path: Path, error: Exception) -> str:
     kind = path.suffix.lower()
     with path.open("rb") as file:
         if not file.read(6).startswith(NUMPY_MAGIC[kind]):
-            return (
-                f"a file that is no {kind}, whatever its name. Save it with "
-                "numpy.savez(path, data=..., labels=...)."
-            )
+            how = "save(path, pixels)" if kind == ".npy" else "savez(path, data=..., labels=...)"
+            return f"a file that is no {kind}, whatever its name. Save it with numpy.{how}."
     if re.search("allow_pickle|Python objects", str(error)):
         return "Python objects. Save the pixels as one array of uint8 or float32."
     return "a damaged or incomplete file. Copy it or save it again."
@@ -187,6 +185,6 @@ def _picture(path: Path) -> Array:
     # Pillow reports damage by any of these.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ContentError(
-            f"`{path.name}` expected a picture; got a file that Pillow cannot read. "
-            "Repair or remove it."
+            f"`{path.parent.name}/{path.name}` expected a picture; got a file that Pillow cannot "
+            "read. Repair or remove it."
         ) from error

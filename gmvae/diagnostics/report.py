@@ -22,7 +22,7 @@ from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.nuts import Reference
 from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import CONVENTION, Check, Threshold
-from gmvae.errors import ArgumentError
+from gmvae.errors import ArgumentError, ContentError
 from gmvae.guide import Guide
 from gmvae.likelihood import Bernoulli, Likelihood
 from gmvae.metrics import effective_number
@@ -117,11 +117,14 @@ def diagnose(
         callback: told what is done next.
 
     Raises:
-        ArgumentError: fewer than two images.
+        ArgumentError: more components asked for than there are images.
+        ContentError: fewer than two images.
     """
     options = Options() if options is None else options
     if len(images) < 2:
-        raise ArgumentError(f"`images` expected at least 2; got {len(images)}.")
+        raise ContentError(
+            f"`{images.name}` expected at least 2 images to diagnose; got {len(images)}. Add some."
+        )
     if options.mixture_components > len(images):
         raise ArgumentError(
             f"`mixture_components` expected at most the number of images, {len(images)}; got "
