@@ -26,7 +26,7 @@ from gmvae.diagnostics.model_checks import (
 from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_reliability
 from gmvae.diagnostics.report import _enough_components, _premise
 from gmvae.diagnostics.verdict import khat_threshold
-from gmvae.errors import ArgumentError
+from gmvae.errors import ArgumentError, ContentError
 from gmvae.likelihood import Bernoulli, Gaussian
 from gmvae.metrics import effective_number
 
@@ -350,7 +350,7 @@ def test_it_does_without_labels_and_without_nuts():
 
 def test_what_cannot_be_diagnosed_is_refused():
     gmvae = tiny()
-    with pytest.raises(ArgumentError, match="at least 2"):
+    with pytest.raises(ContentError, match="expected at least 2 images to diagnose; got 1"):
         diagnose(gmvae.model, gmvae.guide, grey_images(1))
     with pytest.raises(ArgumentError, match=r"`mixture_components` expected at most .* 5; got 6"):
         diagnose(gmvae.model, gmvae.guide, grey_images(5), Options(mixture_components=6))
