@@ -56,6 +56,9 @@ class Model(PyroModule):  # type: ignore[misc]
             for every instance, since two instances of one name would share their parameters
             under plain :class:`pyro.infer.SVI`.
 
+    Raises:
+        ArgumentError: a part of another type, or an unknown assignment.
+
     References:
         Jiang et al., *Variational deep embedding*, IJCAI 2017. Dilokthanakul et al., *Deep
         unsupervised clustering with Gaussian mixture variational autoencoders*, 2016.
