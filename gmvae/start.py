@@ -49,8 +49,8 @@ def find_clusters(
     In the wide representation clusters are long and curved, and any one method now and then
     merges two and cuts another. So there are several, and of all their clusterings the one is
     taken whose clusters are the best communities: the modularity of the graph of neighbours needs
-    no labels. That graph is of 12,000 other images: among those of the sample itself a wrong
-    clustering, fitted to them, may well have the larger one.
+    no labels. That graph is of up to 12,000 images, where there are enough none of the samples':
+    among a sample's own a wrong clustering, fitted to them, may well have the larger one.
 
     Args:
         representation: (N, W).
