@@ -125,6 +125,10 @@ def _source(error: Any) -> str:
 def _refused(error: Any) -> str:
     """What typer has to say of a value, and the value: newer versions of typer leave it out."""
     message = " ".join(error.format_message().split()).replace("Value error, ", "")
+    # As everywhere else: the argument and what was expected.
+    message = re.sub(
+        r"^Invalid value for '(-[^']+)'[^:]*: Input should be ", r"`\1` expected ", message
+    )
     found: list[Any] = getattr(error.__cause__, "errors", list)()
     typed = repr(found[0]["input"]) if found else ""
     return message if typed in message else f"{message.rstrip('.')}; got {typed}"
@@ -159,7 +163,4 @@ def _as_typed(message: str, names: dict[str, str]) -> str:
     if opening is None or opening[1] not in names:
         return message
     typed = names[opening[1]]
-    message = message.replace(f"`{opening[1]}`", f"`{typed}`")
-    # The library's shortest messages end with what came: it cannot know what a user may leave out.
-    ends_there = re.search(r"; got [^ ]+\.$", message)
-    return f"{message} Change or leave out {typed}." if ends_there else message
+    return message.replace(f"`{opening[1]}`", f"`{typed}`")

@@ -158,7 +158,7 @@ def describe(source: str, classes: tuple[int, ...] | None, part: str = "") -> st
     """``digits, test part, classes 1, 4, 8``."""
     parts = [source, f"{part} part" if part else ""]
     if classes is not None:
-        parts.append("classes " + ", ".join(map(str, classes)))
+        parts.append(f"class{'es' if len(classes) > 1 else ''} " + ", ".join(map(str, classes)))
     return ", ".join(filter(None, parts))
 
 

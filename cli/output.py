@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmvae.errors import ArgumentError
-from gmvae.files import beside_its_folder, replacing
+from gmvae.files import beside_its_folder, reason, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,9 +145,7 @@ def _check_writable(path: Path) -> None:
     try:
         tempfile.TemporaryDirectory(prefix=".gmvae-", dir=around).cleanup()
     except OSError as error:
-        # In /proc and its like nothing can be made, and what the system says of that misleads.
-        why = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
         raise PermissionError(
             f"`--output` expected to lie where one can write; got {path}, and {around} cannot be "
-            f"written{why}. Choose another --output."
+            f"written{reason(error)}. Choose another --output."
         ) from error

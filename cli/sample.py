@@ -60,7 +60,7 @@ def sample(
         figure = plots.samples(images, components, gmvae.component_classes)
         with replacing(output) as draft:
             figure.savefig(draft)
-    say(f"{number:,} samples of {whose}: {output}")
+    say(f"{number:,} sample{'s' if number > 1 else ''} of {whose}: {output}")
 
 
 def _checked(component: int | None, gmvae: "GMVAE") -> str:

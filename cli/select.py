@@ -61,14 +61,16 @@ def select(
 
     Each number is trained from several seeds. What speaks for one is that its runs find the same
     clusters, and the likelihood of images that were held out. The stability is the mean adjusted
-    Rand index of two runs: 1 for the same clusters, 0 for what chance would give.
+    Rand index of two runs: 1 for the same clusters, 0 for what chance would give. Of numbers that
+    are equally stable, to two decimals, the largest is named whose log-likelihood is within a
+    standard error of the best of theirs: it tells more apart, and as surely.
     """
     check_folder(output, force, FILES)
     numbers = number_list(components)
     experiment = prepare(Request(data, classes=class_list(classes), labels=0, data_root=data_root))
     from gmvae import Settings
     from gmvae.held_out import check_components
-    from gmvae.selection import compare_components, most_stable
+    from gmvae.selection import compare_components
 
     from .device import named_device
     from .progress import progress
@@ -110,8 +112,22 @@ def select(
     density = "" if normalised else ", of no normalised density"
     say(f"Log-likelihood: on held-out images, in nats an image{density}.")
     if max(numbers) > 1:
-        say(f"Most stable: {most_stable(found).n_components} components.")
+        say(_most_stable(found))
     say(f"Figures and picture: {output}")
+
+
+def _most_stable(found: "tuple[Candidate, ...]") -> str:
+    """The number that is named, and those that are as stable."""
+    from gmvae.selection import equally_stable, most_stable
+
+    named = most_stable(found).n_components
+    equals = [str(candidate.n_components) for candidate in equally_stable(found)]
+    if len(equals) == 1:
+        return f"Most stable: {named} components."
+    return (
+        f"Most stable: {', '.join(equals)} components, alike to two decimals. Of these {named} is "
+        "the largest number whose log-likelihood is within a standard error of the best."
+    )
 
 
 def _runs(numbers: Sequence[int], restarts: int) -> str:

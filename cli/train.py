@@ -114,14 +114,23 @@ def train(
     lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate (0.002).")] = None,
     information_weight: Annotated[
         float | None,
-        typer.Option(min=0, help="Of the mutual information of an image's y and its view's (20)."),
+        typer.Option(
+            min=0,
+            metavar="WEIGHT",
+            help="Of the mutual information of an image's y and its view's (20).",
+        ),
     ] = None,
     classification_weight: Annotated[
         float | None,
-        typer.Option(min=0, help="Of log q(y|x) on images whose label is observed (20)."),
+        typer.Option(
+            min=0,
+            metavar="WEIGHT",
+            help="Of log q(y|x) on images whose label is observed (20).",
+        ),
     ] = None,
     agreement_weight: Annotated[
-        float | None, typer.Option(min=0, help="Of what holds p(y|z) to q(y|x) (20).")
+        float | None,
+        typer.Option(min=0, metavar="WEIGHT", help="Of what holds p(y|z) to q(y|x) (20)."),
     ] = None,
     restarts: Annotated[
         int,

@@ -71,11 +71,16 @@ def psis(log_weights: ArrayLike) -> tuple[Array, Array]:
     given = np.asarray(log_weights, dtype=np.float64)
     n_draws = given.shape[-1] if given.ndim else 0
     if n_draws < FEWEST_DRAWS:
-        raise ArgumentError(f"`log_weights` expected at least {FEWEST_DRAWS} draws; got {n_draws}.")
+        raise ArgumentError(
+            f"`log_weights` expected at least {FEWEST_DRAWS} draws; got {n_draws}. Draw more."
+        )
     rows = given.reshape(-1, n_draws)
     highest = rows.max(-1, keepdims=True)
     if not np.isfinite(highest).all():
-        raise ArgumentError("`log_weights` expected finite numbers or -inf; got NaN, inf or none.")
+        raise ArgumentError(
+            "`log_weights` expected finite numbers or -inf, not all -inf; got NaN, inf or none. "
+            "Leave such rows out."
+        )
     rows = rows - highest
     khat = np.full(len(rows), -np.inf)
     for i in np.flatnonzero(-rows.min(-1) >= CONSTANT):
@@ -176,7 +181,7 @@ def read(path: str | Path) -> xr.DataTree:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
     except (OSError, ValueError) as error:
-        raise ContentError(f"{path} expected netCDF; got: {error}.") from error
+        raise ContentError(f"{path} expected netCDF; got: {error}. Diagnose again.") from error
 
 
 def plot_forest(
@@ -314,7 +319,8 @@ def _chains(draws: ArrayLike, fewest: int) -> Array:
     array = np.asarray(draws, dtype=np.float64)
     if array.ndim != 2 or array.shape[0] < fewest:
         raise ArgumentError(
-            f"`draws` expected (chain, draw) of at least {fewest} chains; got {array.shape}."
+            f"`draws` expected (chain, draw) of at least {fewest} chains; got {array.shape}. Draw "
+            "more, or reshape it."
         )
     return array
 

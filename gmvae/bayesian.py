@@ -163,7 +163,8 @@ class BayesianGuide(PyroModule):  # type: ignore[misc]
         prior = model.prior
         if not isinstance(prior, BayesianMixturePrior):
             raise ArgumentError(
-                f"`model` expected a BayesianMixturePrior; got {type(prior).__name__}."
+                f"`model` expected one with a BayesianMixturePrior; got {type(prior).__name__}. "
+                "Build the Model with that prior."
             )
         if start is not None:
             prior.set(*start)
@@ -285,7 +286,10 @@ def variational_start(z: Tensor, n_components: int, seed: int = 0) -> tuple[Tens
 
 def _check_enough(z: Tensor, n_components: int) -> None:
     if len(z) < n_components:
-        raise ArgumentError(f"`z` expected at least {n_components} latents; got {len(z)}.")
+        raise ArgumentError(
+            f"`z` expected at least {n_components} latents; got {len(z)}. Encode more images, or "
+            "take fewer components."
+        )
 
 
 def _site_values(prior: MixturePrior) -> dict[str, Tensor]:

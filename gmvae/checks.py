@@ -1,6 +1,6 @@
 """Arguments, looked at where they enter.
 
-Each refusal is one line: the argument, what was expected and what came.
+Each refusal is one line: the argument, what was expected, what came and what to do.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,11 +21,15 @@ def whole(name: str, value: object, least: int, most: int | None = None) -> int:
         ArgumentError: anything else, True and 2.0 among it.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
-        raise ArgumentError(f"`{name}` expected a whole number; got {shown(value)}.")
+        raise ArgumentError(
+            f"`{name}` expected a whole number; got {shown(value)}. Give one, as an int."
+        )
     found = int(value)
     if found < least or (most is not None and found > most):
         expected = f"at least {least}" if most is None else f"{least} to {most}"
-        raise ArgumentError(f"`{name}` expected {expected}; got {found}.")
+        raise ArgumentError(
+            f"`{name}` expected {expected}; got {found}. Choose a number in this range."
+        )
     return found
 
 
@@ -35,10 +39,12 @@ def sizes(name: str, value: object) -> tuple[int, ...]:
     Raises:
         ArgumentError: anything else.
     """
-    if not isinstance(value, tuple | list):
-        raise ArgumentError(f"`{name}` expected a tuple of whole numbers; got {shown(value)}.")
-    if not value:
-        raise ArgumentError(f"`{name}` expected one or more whole numbers; got none.")
+    if not isinstance(value, tuple | list) or not value:
+        came = "none" if isinstance(value, tuple | list) else shown(value)
+        raise ArgumentError(
+            f"`{name}` expected a tuple of whole numbers, at least one; got {came}. "
+            "Write it as (32, 64)."
+        )
     return tuple(whole(name, number, least=1) for number in value)
 
 
@@ -50,7 +56,9 @@ def number(name: str, value: object, expected: str, fits: Callable[[float], bool
     """
     right = isinstance(value, Real) and not isinstance(value, bool) and fits(float(value))
     if not right:
-        raise ArgumentError(f"`{name}` expected {expected}; got {shown(value)}.")
+        raise ArgumentError(
+            f"`{name}` expected {expected}; got {shown(value)}. Choose such a number."
+        )
     return float(value)  # type: ignore[arg-type]
 
 
@@ -62,7 +70,9 @@ def one_of(name: str, value: object, choices: Iterable[str]) -> None:
     """
     words = tuple(choices)
     if not isinstance(value, str) or value not in words:
-        raise ArgumentError(f"`{name}` expected one of {', '.join(words)}; got {shown(value)}.")
+        raise ArgumentError(
+            f"`{name}` expected one of {', '.join(words)}; got {shown(value)}. Choose among these."
+        )
 
 
 def instance(
@@ -70,7 +80,7 @@ def instance(
     value: T,
     kind: type[Any] | tuple[type[Any], ...],
     expected: str,
-    remedy: str = "",
+    remedy: str = "Give one.",
 ) -> T:
     """``value``, which has to be of that type, in words ``expected``.
 
@@ -78,8 +88,7 @@ def instance(
         ArgumentError: it is not; the message ends in ``remedy``.
     """
     if not isinstance(value, kind):
-        message = f"`{name}` expected {expected}; got {shown(value)}. {remedy}"
-        raise ArgumentError(message.rstrip())
+        raise ArgumentError(f"`{name}` expected {expected}; got {shown(value)}. {remedy}")
     return value
 
 
@@ -99,7 +108,7 @@ def device(value: object) -> torch.device:
         why = "" if reason.startswith("Expected one of") or not reason else f" ({reason})"
         raise ArgumentError(
             f"`device` expected a device that torch can compute on here, such as cpu or cuda{why}; "
-            f"got {shown(value)}."
+            f"got {shown(value)}. Name another, or leave it out."
         ) from error
     return found  # type: ignore[no-any-return]
 
@@ -113,7 +122,10 @@ def generator(value: object, device: torch.device) -> torch.Generator | None:
     expected = f"a torch.Generator on {device.type}, or None"
     found: Any = instance("generator", value, (torch.Generator, type(None)), expected)
     if found is not None and found.device.type != device.type:
-        raise ArgumentError(f"`generator` expected {expected}; got one on {found.device}.")
+        raise ArgumentError(
+            f"`generator` expected {expected}; got one on {found.device}. Make it with "
+            f"torch.Generator({device.type!r})."
+        )
     return found  # type: ignore[no-any-return]
 
 

@@ -73,7 +73,9 @@ class Config:
             number = checks.whole(name, getattr(self, name), least=1, most=most)
             object.__setattr__(self, name, number)
         if len(self.image_shape) != 3:
-            raise ArgumentError(f"`image_shape` expected (C, H, W); got {self.image_shape}.")
+            raise ArgumentError(
+                f"`image_shape` expected (C, H, W); got {self.image_shape}. Of grey images C is 1."
+            )
         for name, choices in CHOICES.items():
             checks.one_of(name, getattr(self, name), choices)
         checks.instance("grey", self.grey, bool, "True or False")
@@ -142,7 +144,7 @@ def read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
         if not right or not all(n is None or isinstance(n, int) for n in names):
             raise ContentError(
                 f"`component_classes` in {path} expected {config.n_components} integers or "
-                f"nulls; got {names!r}."
+                f"nulls; got {names!r}. Restore it, or train again."
             )
         names = tuple(names)
     return config, names

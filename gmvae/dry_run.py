@@ -34,13 +34,14 @@ def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
     given = _answer("encoder", guide.encoder, x)
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ArgumentError(
-            f"`encoder` expected to answer (location, scale); got {_described(given)}."
+            f"`encoder` expected to answer (location, scale); got {_described(given)}. Return both."
         )
     for part in given:
         _expect("encoder", f"location and scale, ({_N}, {d}) each,", part, (_N, d), x)
     if not (given[1] > 0).all():
         raise ArgumentError(
-            f"`encoder` expected to answer scales above 0; got {given[1].min().item():g}."
+            f"`encoder` expected to answer scales above 0; got {given[1].min().item():g}. Return "
+            "softplus or exp of its output."
         )
     if guide.assigner is not None:
         logits = _answer("assigner", guide.assigner, x)
@@ -71,7 +72,8 @@ def _answer(
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
         raise ArgumentError(
-            f"`{name}` expected to take a tensor {tuple(given.shape)}; got from it {why}."
+            f"`{name}` expected to take a tensor {tuple(given.shape)}; got from it {why}. Change "
+            "what it takes."
         ) from error
 
 
@@ -79,7 +81,7 @@ def _expect(name: str, what: str, answer: Any, shape: tuple[int, ...], given: Te
     if not isinstance(answer, Tensor) or tuple(answer.shape) != shape:
         raise ArgumentError(
             f"`{name}` expected to answer {what} of a tensor {tuple(given.shape)}; got "
-            f"{_described(answer)}."
+            f"{_described(answer)}. Change what it returns."
         )
 
 

@@ -13,6 +13,12 @@ def beside_its_folder(path: str | Path) -> Path:
     return path.parent.resolve() / path.name
 
 
+def reason(error: OSError) -> str:
+    """Why nothing can be made in a folder, in brackets, where the system says so."""
+    # In /proc and its like what it says misleads: that the folder does not exist.
+    return "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes ``path`` when the block ends well.
@@ -22,13 +28,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
     was and nothing beside it. A folder that exists at ``path`` is replaced whole.
 
     Raises:
-        NotADirectoryError, PermissionError: the folder around ``path`` cannot be written.
+        NotADirectoryError: what lies around ``path`` is a file.
+        PermissionError: nothing can be made there.
     """
     path = beside_its_folder(path)
     if path.parent.exists() and not path.parent.is_dir():
         raise NotADirectoryError(f"{path.parent} is not a folder. Name a path inside one.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except (FileNotFoundError, PermissionError) as error:
+        raise PermissionError(
+            f"{path.parent} cannot be written{reason(error)}. Choose another folder."
+        ) from error
     try:
         draft = workshop / path.name
         yield draft

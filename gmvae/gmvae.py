@@ -71,7 +71,7 @@ class GMVAE(nn.Module):
         if config.assignment == "exact" and assigner is not None:
             raise ArgumentError(
                 "`assigner` expected None with the exact assignment, where p(y | z) takes its "
-                "place; got a module."
+                "place; got a module. Leave it out."
             )
         if likelihood is None:
             likelihood = named_likelihood(config.likelihood, config.grey)
@@ -183,7 +183,7 @@ class GMVAE(nn.Module):
         if z.dim() == 0 or z.shape[-1] != like.shape[-1] or not z.is_floating_point():
             raise ArgumentError(
                 f"`z` expected floats (..., {like.shape[-1]}); got {tuple(z.shape)} of "
-                f"{checks.precision(z)}."
+                f"{checks.precision(z)}. Give latents of this model."
             )
         with self._asking():
             return self._decode(z.to(like)).cpu()
@@ -260,12 +260,14 @@ class GMVAE(nn.Module):
         """Write ``config.json`` and ``model.safetensors``, each whole or not at all.
 
         Args:
-            folder: made where it does not exist.
+            folder: made where it does not exist; of a model saved there before, the two files are
+                overwritten.
             extra: more for ``config.json``, ready for JSON, beside the keys used here.
 
         Raises:
             ArgumentError: ``extra`` has a key that is used here.
             NotADirectoryError: ``folder`` is a file.
+            PermissionError: ``folder`` cannot be written.
             TypeError: what JSON cannot hold; what the folder held stays.
         """
         folder = Path(checks.instance("folder", folder, (str, os.PathLike), "a path"))
@@ -278,7 +280,8 @@ class GMVAE(nn.Module):
         taken = sorted(config.keys() & extra.keys())
         if taken:
             raise ArgumentError(
-                f"`extra` expected other keys than {', '.join(config)}; got {', '.join(taken)}."
+                f"`extra` expected other keys than {', '.join(config)}; got {', '.join(taken)}. "
+                "Rename them."
             )
         config |= extra
         # Before anything is written: what JSON cannot hold must not cost the folder its model.

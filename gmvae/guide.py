@@ -58,7 +58,10 @@ class Guide(PyroModule):  # type: ignore[misc]
     ) -> None:
         super().__init__(f"gmvae_guide_{next(_numbers)}" if name is None else name)
         if (assigner is None) == (prior is None):
-            raise ArgumentError("`assigner` or `prior` expected, one of them; got both or neither.")
+            raise ArgumentError(
+                "`assigner` or `prior` expected, one of them; got both or neither. Give the "
+                "assigner for q(y | x), the prior for the exact assignment."
+            )
         self.encoder = encoder
         self.assigner = assigner
         # In a tuple, out of torch's sight: the mixture's parameters belong to the model, and

@@ -42,10 +42,15 @@ def _classes_or_unknown(observed: object, n: int) -> np.ndarray:
         return np.full(n, -1)
     values = np.asarray(observed)
     if values.shape != (n,):
-        raise ArgumentError(f"`observed` expected shape ({n},); got {values.shape}.")
+        raise ArgumentError(
+            f"`observed` expected shape ({n},); got {values.shape}. Give one class an image, -1 "
+            "where it is unknown."
+        )
     if values.dtype.kind not in "iu" or values.min() < -1:
         came = values.dtype if values.dtype.kind not in "iu" else values.min()
-        raise ArgumentError(f"`observed` expected whole numbers from 0, or -1; got {came}.")
+        raise ArgumentError(
+            f"`observed` expected whole numbers from 0, or -1; got {came}. Number the classes."
+        )
     return values
 
 
@@ -80,7 +85,7 @@ def check_components(
     if both["held_out"].shape != images.shape:
         raise ArgumentError(
             f"`held_out` expected images of shape {images.shape}, as `images`; got "
-            f"{both['held_out'].shape}."
+            f"{both['held_out'].shape}. Bring both to one size and one number of channels."
         )
     kept = images if held_out is not None else hold_out(images, settings, observed)[0]
     if len(kept) < 2:

@@ -128,7 +128,7 @@ def _check_event(x_dist: Any, x: Tensor | None) -> None:
     if x is not None and tuple(x_dist.event_shape) != tuple(x.shape[1:]):
         raise ArgumentError(
             f"`x` expected images of shape {tuple(x_dist.event_shape)}, the event shape of the "
-            f"likelihood; got {tuple(x.shape[1:])}."
+            f"likelihood; got {tuple(x.shape[1:])}. Give images of that shape, or another decoder."
         )
 
 
@@ -173,13 +173,16 @@ def images_plate(x: Tensor | None, size: int | None) -> pyro.plate:
         checks.instance("x", x, Tensor, "a tensor (B, C, H, W)", remedy)
         if x.dim() != 4 or not x.is_floating_point():
             raise ArgumentError(
-                f"`x` expected floats (B, C, H, W); got {tuple(x.shape)} of {checks.precision(x)}."
+                f"`x` expected floats (B, C, H, W); got {tuple(x.shape)} of {checks.precision(x)}. "
+                "Convert it; gmvae.data.from_arrays takes any array."
             )
     if size is not None:
         size = checks.whole("size", size, least=1)
     n = (1 if size is None else size) if x is None else len(x)
     if size is not None and size < n:
-        raise ArgumentError(f"`size` expected at least the batch, {n}; got {size}.")
+        raise ArgumentError(
+            f"`size` expected at least the batch, {n}; got {size}. Give the number of all images."
+        )
     return pyro.plate("images", n if size is None else size, subsample=torch.arange(n))
 
 
@@ -192,13 +195,19 @@ def check_labels(y: Tensor, n_images: int, n_components: int) -> None:
     """
     checks.instance("y", y, Tensor, "a tensor of component indices (B,)")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise ArgumentError(f"`y` expected whole numbers; got {checks.precision(y)}.")
+        raise ArgumentError(
+            f"`y` expected whole numbers; got {checks.precision(y)}. Convert it with y.long()."
+        )
     if tuple(y.shape) != (n_images,):
-        raise ArgumentError(f"`y` expected shape ({n_images},); got {tuple(y.shape)}.")
+        raise ArgumentError(
+            f"`y` expected shape ({n_images},); got {tuple(y.shape)}. Give one index an image, -1 "
+            "where it is unknown."
+        )
     wrong = y[(y < -1) | (y >= n_components)]
     if len(wrong):
         raise ArgumentError(
-            f"`y` expected components below {n_components}, or -1; got {int(wrong[0])}."
+            f"`y` expected components below {n_components}, or -1; got {int(wrong[0])}. Count them "
+            "from 0."
         )
 
 

@@ -138,7 +138,10 @@ class MixturePrior(nn.Module):
             ArgumentError: latents of another dimension.
         """
         if z.ndim == 0 or z.shape[-1] != self.latent_dim:
-            raise ArgumentError(f"`z` expected (..., {self.latent_dim}); got {tuple(z.shape)}.")
+            raise ArgumentError(
+                f"`z` expected (..., {self.latent_dim}); got {tuple(z.shape)}. Give latents of "
+                "this mixture."
+            )
         each = self._gaussians(slice(None)).log_prob(z.unsqueeze(-2))
         log_joint: Tensor = self.logits.log_softmax(-1) + each
         return log_joint
@@ -185,15 +188,18 @@ class MixturePrior(nn.Module):
         if given != ((k,), (k, d), (k, d, d)):
             raise ArgumentError(
                 f"`weights`, `means`, `covariances` expected shapes {(k,)}, {(k, d)}, {(k, d, d)};"
-                f" got {given[0]}, {given[1]}, {given[2]}."
+                f" got {given[0]}, {given[1]}, {given[2]}. Give one of each a component."
             )
         if not (weights > 0).all():
-            raise ArgumentError(f"`weights` expected values above 0; got {weights.tolist()}.")
+            raise ArgumentError(
+                f"`weights` expected values above 0; got {weights.tolist()}. Raise the others."
+            )
         scale_tril, failed = torch.linalg.cholesky_ex(covariances)
         if failed.any():
             which = failed.nonzero().flatten().tolist()
             raise ArgumentError(
-                f"`covariances` expected positive definite matrices; got others at {which}."
+                f"`covariances` expected positive definite matrices; got others at {which}. Add to "
+                "their diagonals."
             )
         if self.covariance == "full":
             scales = scale_tril.diagonal(dim1=-2, dim2=-1)

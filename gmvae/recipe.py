@@ -179,7 +179,10 @@ def fit(
     settings = given_settings(settings)
     device = checks.device(device)
     if callback is not None and not callable(callback):
-        raise ArgumentError(f"`callback` expected a function; got {checks.shown(callback)}.")
+        raise ArgumentError(
+            f"`callback` expected a function; got {checks.shown(callback)}. Give one that takes a "
+            "gmvae.training.Progress."
+        )
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         own = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}

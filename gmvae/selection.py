@@ -99,7 +99,9 @@ def compare_components(
     checks.instance("numbers", numbers, Sequence, "a sequence of whole numbers")
     numbers = [checks.whole("numbers", k, least=1) for k in numbers]
     if not numbers or len(set(numbers)) < len(numbers):
-        raise ArgumentError(f"`numbers` expected distinct numbers; got {list(numbers)}.")
+        raise ArgumentError(
+            f"`numbers` expected distinct numbers; got {list(numbers)}. Give each once, as (2, 5)."
+        )
     checks.whole("n_restarts", n_restarts, least=1)
     checks.whole("n_samples", n_samples, least=1)
     device = checks.device(device)
@@ -171,17 +173,29 @@ def most_stable(candidates: Sequence[Candidate]) -> Candidate:
     Raises:
         ArgumentError: no candidate with a stability and at least two components.
     """
+    equals = equally_stable(candidates)
+    likeliest = max(equals, key=lambda c: c.log_likelihood)
+    enough = likeliest.log_likelihood - likeliest.standard_error
+    return max((c for c in equals if c.log_likelihood >= enough), key=lambda c: c.n_components)
+
+
+def equally_stable(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those of the largest stability, to two decimals, of more than one component.
+
+    Raises:
+        ArgumentError: no candidate with a stability and at least two components.
+    """
     stability = {
         c: round(c.stability, 2)
         for c in candidates
         if c.n_components > 1 and c.stability is not None
     }
     if not stability:
-        raise ArgumentError("`candidates` expected two or more components, from two restarts.")
-    equals = [c for c in stability if stability[c] == max(stability.values())]
-    likeliest = max(equals, key=lambda c: c.log_likelihood)
-    enough = likeliest.log_likelihood - likeliest.standard_error
-    return max((c for c in equals if c.log_likelihood >= enough), key=lambda c: c.n_components)
+        raise ArgumentError(
+            "`candidates` expected one of two or more components with a stability; got none. "
+            "Compare larger numbers, from two restarts."
+        )
+    return [c for c in stability if stability[c] == max(stability.values())]
 
 
 @torch.no_grad()
@@ -206,7 +220,8 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
     checks.instance("gmvae", gmvae, GMVAE, "a gmvae.GMVAE")
     if gmvae.config.custom:
         raise ArgumentError(
-            f"`gmvae` expected modules of its own making; got the user's {gmvae.config.custom}."
+            f"`gmvae` expected modules of its own making; got the user's "
+            f"{', '.join(gmvae.config.custom)}. Prune those by hand."
         )
     shares = gmvae.classify(images).mean(0)
     kept = torch.nonzero((shares >= least_share) | (shares == shares.max())).squeeze(-1)

@@ -68,7 +68,8 @@ def find_clusters(
     n = len(representation)
     if n_components > n:
         raise ArgumentError(
-            f"`n_components` expected at most the number of images, {n}; got {n_components}."
+            f"`n_components` expected at most the number of images, {n}; got {n_components}. "
+            "Choose fewer."
         )
     if n_components == 1:
         return np.zeros(n, dtype=np.int64)

@@ -164,7 +164,7 @@ def _batches(n: int, n_batches: int, generator: Generator | None) -> list[Tensor
 def _diverged(phase: str, epoch: int) -> TrainingError:
     return TrainingError(
         f"the {phase} phase stopped in epoch {epoch + 1}: its objective is not finite "
-        "(NaN or infinite). Try a lower learning rate (lr), or another seed."
+        "(NaN or infinite). Try a lower learning rate, or another seed."
     )
 
 

@@ -54,7 +54,7 @@ REFUSED = {
     ),
     "one size for three": (
         lambda: Config(12, 3),
-        "`image_shape` expected a tuple of whole numbers; got 12",
+        "`image_shape` expected a tuple of whole numbers, at least one; got 12. Write it as",
     ),
     "custom as a list": (lambda: Config((1, 3, 4), 3, custom=["encoder"]), "`custom` expected"),
     "settings: a truth value": (
@@ -118,9 +118,12 @@ REFUSED = {
         "`held_out` expected images of shape (1, 3, 4), as `images`; got (1, 4, 4)",
     ),
     "a number for a callback": (lambda: fit(IMAGES, callback=3), "`callback` expected a function"),
-    "a number for classes": (lambda: IMAGES.only(1), "`classes` expected whole numbers, as [1,"),
-    "a word for classes": (lambda: IMAGES.only("14"), "as [1, 4]; got '14'"),
-    "no hidden layer": (lambda: Config((1, 3, 4), 3, hidden=()), "one or more whole numbers"),
+    "a number for classes": (
+        lambda: IMAGES.only(1),
+        "`classes` expected whole numbers; got 1. Write",
+    ),
+    "a word for classes": (lambda: IMAGES.only("14"), "; got '14'. Write them as [1, 4]."),
+    "no hidden layer": (lambda: Config((1, 3, 4), 3, hidden=()), "at least one; got none. Write"),
     "an encoder of negative scales": (
         lambda: GMVAE(CONFIG, encoder=Encoder(2, negative=True)),
         "`encoder` expected to answer scales above 0; got -",

@@ -13,12 +13,13 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from gmvae_cli import app, errors, experiment, options, output, progress, train
+from gmvae_cli import app, errors, experiment, options, output, progress, select, train
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gmvae import GMVAE, Config, Images, load
 from gmvae.errors import ArgumentError, ContentError
+from gmvae.selection import Candidate
 from gmvae.training import Progress
 
 COMMANDS = (
@@ -630,7 +631,7 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["train", "digits", "--epochs", "-7"], "-7"),
         (
             ["train", "digits", "--lr", "-1"],
-            "`--lr` expected above 0, and finite; got -1.0. Change or leave",
+            "`--lr` expected above 0, and finite; got -1.0. Choose such a number.",
         ),
         (["train", "emnist"], "`DATA` expected"),
         (["train", "absent.npz"], "`DATA` expected a path that exists"),
@@ -639,7 +640,7 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["train", "digits", "--labels", "9999"], "`--labels` expected 0 to "),
         (["train", "digits", "--classes", "77"], "`--classes` expected some of 0, 1"),
         (["train", "digits", "--covariance", "round"], "'--covariance': 'round' is not one of"),
-        (["train", "digits", "--device", "abacus"], "got 'abacus'. Change or leave out --device."),
+        (["train", "digits", "--device", "abacus"], "got 'abacus'. Name another, or leave it out."),
         (["train", "--output", "file/run"], "got file/run, where "),
         (["train", "--output", "file"], "got the file"),
         (["train", "--config", "absent.toml"], "got absent.toml, which does not exist. Check"),
@@ -725,8 +726,8 @@ def test_a_second_set_of_another_shape_is_refused_before_training(
     ("error", "words"),
     [
         (
-            ArgumentError("`n_components` expected 2; got 1."),
-            "`--components` expected 2; got 1. Change or leave out --components.",
+            ArgumentError("`n_components` expected 2; got 1. Leave `n_components` out."),
+            "`--components` expected 2; got 1. Leave `--components` out.",
         ),
         (
             ArgumentError("`classes` expected labels. Leave `classes` out."),
@@ -939,6 +940,16 @@ def test_bars_show_every_phase_and_the_newest_figures() -> None:
     assert "3/3" in last
     assert "joint" in last
     assert "ELBO -99.0, KL of z 1.50" in last
+
+
+def test_select_says_which_numbers_are_equally_stable() -> None:
+    found = [
+        Candidate(k, (log_likelihood,), True, 0.1, stability, float(k))
+        for k, log_likelihood, stability in ((2, -5.0, 0.7), (5, -4.0, 0.999), (6, -4.05, 1.0))
+    ]
+    assert select._most_stable(found[:2]) == "Most stable: 5 components."
+    tie = select._most_stable(found)
+    assert tie.startswith("Most stable: 5, 6 components, alike to two decimals. Of these 6 is")
 
 
 @pytest.mark.usefixtures("quick")

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import struct
 import sys
@@ -67,6 +68,23 @@ def test_tensor_reads_only_the_rows_asked_for(few, rows):
     assert tensor.is_contiguous()
     torch.testing.assert_close(tensor, torch.from_numpy(few.pixels[rows]).float() / 255)
     torch.testing.assert_close(tensor, few.tensor()[torch.arange(12).numpy()[rows]])
+
+
+@pytest.mark.parametrize(
+    ("rows", "came"),
+    [
+        ("cpu", "'cpu' ("),
+        ([99], "list (index 99 is out of bounds"),
+        (np.ones(2, dtype=bool), "ndarray (boolean index did not match"),
+        (2, "2. Write"),
+    ],
+)
+@pytest.mark.parametrize("ask", [Images.tensor, Images.subset])
+def test_rows_that_are_not_there_are_refused(few, ask, rows, came):
+    with pytest.raises(ArgumentError, match="`rows` expected a slice, numbers of rows"):
+        ask(few, rows)
+    with pytest.raises(ArgumentError, match=re.escape(f"; got {came}")):
+        ask(few, rows)
 
 
 def test_tensor_is_a_copy(few):

@@ -1,7 +1,10 @@
 """Files are whole or absent."""
 
+import re
+
 import pytest
 
+from gmvae import files
 from gmvae.files import replacing
 
 
@@ -53,6 +56,24 @@ def test_a_block_that_fails_leaves_everything_as_it_was(tmp_path, is_folder):
         fail()
     assert path.read_text() == "old"
     assert entries(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied"), r" \(Permission denied\)"),
+        (FileNotFoundError(), ""),
+    ],
+)
+def test_a_folder_where_nothing_can_be_made_is_named(tmp_path, monkeypatch, error, said):
+    def refuse(**_):
+        raise error
+
+    monkeypatch.setattr(files.tempfile, "mkdtemp", refuse)
+    where = re.escape(str(tmp_path))
+    expected = rf"^{where} cannot be written{said}. Choose another folder.$"
+    with pytest.raises(PermissionError, match=expected), replacing(tmp_path / "a"):
+        pass
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):

@@ -218,9 +218,9 @@ def test_samples_come_from_the_prior(covariance, component):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0,), "`n` expected at least 1; got 0."),
-        ((2, K), f"`component` expected 0 to {K - 1}; got {K}."),
-        ((2, -1), f"`component` expected 0 to {K - 1}; got -1."),
+        ((0,), "`n` expected at least 1; got 0. Choose a number in this range."),
+        ((2, K), f"`component` expected 0 to {K - 1}; got {K}. Choose a number in this range."),
+        ((2, -1), f"`component` expected 0 to {K - 1}; got -1. Choose a number in this range."),
     ],
 )
 def test_bad_samples(arguments, message):

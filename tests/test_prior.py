@@ -193,15 +193,22 @@ def test_every_parameter_has_a_gradient_and_survives_state_dict(covariance):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_components": 0}, "`n_components` expected at least 1; got 0."),
-        ({"latent_dim": 0}, "`latent_dim` expected 1 to 10000; got 0."),
+        (
+            {"n_components": 0},
+            "`n_components` expected at least 1; got 0. Choose a number in this range.",
+        ),
+        (
+            {"latent_dim": 0},
+            "`latent_dim` expected 1 to 10000; got 0. Choose a number in this range.",
+        ),
         (
             {"covariance": "tied"},
-            "`covariance` expected one of spherical, diagonal, full; got 'tied'.",
+            "`covariance` expected one of spherical, diagonal, full; got 'tied'. "
+            "Choose among these.",
         ),
-        ({"floor": 0.0}, "`floor` expected between 0 and 1; got 0.0."),
-        ({"floor": 1.0}, "`floor` expected between 0 and 1; got 1.0."),
-        ({"floor": math.nan}, "`floor` expected between 0 and 1; got nan."),
+        ({"floor": 0.0}, "`floor` expected between 0 and 1; got 0.0. Choose such a number."),
+        ({"floor": 1.0}, "`floor` expected between 0 and 1; got 1.0. Choose such a number."),
+        ({"floor": math.nan}, "`floor` expected between 0 and 1; got nan. Choose such a number."),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -14,7 +14,7 @@ from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.held_out import hold_out
 from gmvae.metrics import effective_number
 from gmvae.recipe import fit
-from gmvae.selection import Candidate, compare_components, most_stable, pruned
+from gmvae.selection import Candidate, compare_components, equally_stable, most_stable, pruned
 from gmvae.settings import Settings
 
 SETTINGS = Settings(augment="none", epochs=2, warmup_epochs=8, held_out=0.2)
@@ -93,8 +93,13 @@ def test_the_most_stable(candidates, k):
     assert most_stable(candidates).n_components == k
 
 
+def test_equally_stable_is_to_two_decimals_and_of_two_or_more():
+    candidates = [candidate(1, 1.0), candidate(2, 0.901), candidate(3, 0.89), candidate(4, 0.899)]
+    assert [c.n_components for c in equally_stable(candidates)] == [2, 4]
+
+
 def test_without_stability_there_is_no_most_stable():
-    with pytest.raises(ArgumentError, match="two or more components, from two restarts"):
+    with pytest.raises(ArgumentError, match="two or more components with a stability; got none"):
         most_stable([candidate(1, 1.0), candidate(3, None)])
 
 

@@ -40,7 +40,8 @@ def from_arrays(
         array = np.asanyarray(data)
     except ValueError as error:
         raise ContentError(
-            f"`{name}` expected images of one shape; got a sequence of different ones ({error})."
+            f"`{name}` expected images of one shape; got a sequence of different ones ({error}). "
+            "Bring them to one size."
         ) from error
     pixels = _scaled(_channels_first(array, name), name)
     return Images(pixels, None if labels is None else _classes(labels, len(pixels), name), name)

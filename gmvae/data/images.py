@@ -147,17 +147,25 @@ class Images:
 
         Arguments:
             rows: a slice, an array of row numbers or a mask ``(N,)``; only those are read.
+
+        Raises:
+            ArgumentError: anything else, or a row that is not there.
         """
         # A copy, always: the tensor may be written to and the stored pixels may not.
-        block = np.array(self.pixels[slice(None) if rows is None else rows], np.float32, order="C")
+        block = np.array(self._at(slice(None) if rows is None else rows), np.float32, order="C")
         if self.pixels.dtype == np.uint8:
             block /= 255
         return torch.from_numpy(block)
 
     def subset(self, rows: Rows) -> "Images":
-        """Return the given rows: a slice shares memory, an array of rows or a mask copies."""
+        """Return the given rows: a slice shares memory, an array of rows or a mask copies.
+
+        Raises:
+            ArgumentError: anything else, or a row that is not there.
+        """
+        pixels = self._at(rows)
         labels = None if self.labels is None else self.labels[rows]
-        return Images(self.pixels[rows], labels, self.name)
+        return Images(pixels, labels, self.name)
 
     def only(self, classes: Iterable[int]) -> "Images":
         """Return the images of the given classes, in their order in the set.
@@ -167,7 +175,8 @@ class Images:
         """
         if isinstance(classes, str) or not isinstance(classes, Iterable):
             raise ArgumentError(
-                f"`classes` expected whole numbers, as [1, 4]; got {checks.shown(classes)}."
+                f"`classes` expected whole numbers; got {checks.shown(classes)}. "
+                "Write them as [1, 4]."
             )
         labels, wanted = self._required_labels("classes"), sorted(set(classes))
         absent = [str(value) for value in wanted if value not in self.classes]
@@ -241,6 +250,20 @@ class Images:
         if self.labels is not None and other.labels is not None:
             labels = np.concatenate([self.labels, other.labels])
         return Images(pixels, labels, self.name)
+
+    def _at(self, rows: Rows) -> Array:
+        """Return the pixels of these rows, (n, C, H, W)."""
+        why, found = "", None
+        try:
+            found = self.pixels[rows]
+        except (IndexError, TypeError, ValueError) as error:
+            why = f" ({error})"
+        if found is None or found.ndim != 4:
+            raise ArgumentError(
+                f"`rows` expected a slice, numbers of rows below {len(self)} or a mask "
+                f"({len(self)},); got {checks.shown(rows)}{why}. Write a single row as [0]."
+            )
+        return found
 
     def _rows_by_class(self) -> list[NDArray[np.int64]]:
         """Return the rows of each class in turn; without labels all rows are one class."""

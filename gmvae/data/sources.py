@@ -54,7 +54,8 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
     # Path("") is the current folder.
     if not isinstance(source, str | Path) or not str(source):
         raise ArgumentError(
-            f"`source` expected {', '.join(NAMED)} or a path; got {checks.shown(source)}."
+            f"`source` expected {', '.join(NAMED)} or a path; got {checks.shown(source)}. "
+            "For an array there is gmvae.data.from_arrays."
         )
     path = Path(source)
     reader = reader_of(path)

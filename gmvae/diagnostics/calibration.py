@@ -53,7 +53,7 @@ def reliability(probabilities: Array, truth: Array, bins: int = BINS) -> Reliabi
     if probabilities.ndim != 2 or len(probabilities) != len(truth) or not len(truth):
         raise ArgumentError(
             f"`probabilities` expected (N, K) and `truth` (N,); got {probabilities.shape} and "
-            f"{truth.shape}."
+            f"{truth.shape}. Give both for the same images, at least one."
         )
     top = np.clip(probabilities.max(-1), 0, 1).astype(np.float64)
     correct = probabilities.argmax(-1) == truth

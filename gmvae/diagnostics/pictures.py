@@ -83,8 +83,14 @@ def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
     first = {"image": image, "latent": latents[:_MOST_IN_GRID]}
     forest = arviz_bridge.plot_forest(tree, ["z"], {"latent": latents[:_MOST_LATENTS]})
     some = _which(n, _MOST_IN_GRID)
+    # Of several modes an interval says only where some chains are.
+    several = posterior["image"].to_numpy()[tree["sample_stats"]["modes"].to_numpy() > 1]
+    doubt = f"\nNo interval of images {', '.join(map(str, several))}: they have several modes"
     found = {
-        "forest": (forest, f"z[image, latent] by NUTS{_which(n, _MOST_LATENTS)}"),
+        "forest": (
+            forest,
+            f"z[image, latent] by NUTS{_which(n, _MOST_LATENTS)}{doubt if len(several) else ''}",
+        ),
         "rank": (
             arviz_bridge.plot_rank(tree, ["z"], first),
             f"Ranks by chain, image {image}{some}",
@@ -198,6 +204,8 @@ def _house_style(figure: Figure) -> None:
         axes.tick_params(labelsize=9)
         for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
             text.set_fontsize(9)
+            # ArviZ breaks names such as z[0, 1] in two.
+            text.set_text(" ".join(text.get_text().split()))
 
 
 def _from_one(tree: xr.DataTree) -> xr.DataTree:

@@ -82,7 +82,9 @@ def calibrate(
         ArgumentError: fewer than 20 images.
     """
     if len(simulation.x) < 20:
-        raise ArgumentError(f"`simulation` expected at least 20 images; got {len(simulation.x)}.")
+        raise ArgumentError(
+            f"`simulation` expected at least 20 images; got {len(simulation.x)}. Simulate more."
+        )
     found = []
     with settled(model, guide, seed):
         latents = simulation.z.split(_BATCH)
