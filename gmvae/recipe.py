@@ -162,7 +162,7 @@ def fit(
         settings: how; the defaults for None.
         observed: class values of the images whose label may be used, -1 elsewhere, (N,). With
             as many classes as components each component is one class from the start; else they
-            only name components, by majority.
+            only name components, by majority; ``warnings`` of the fit says which class named none.
         held_out: images for early stopping; by default a part of ``images``.
         encoder: a network of your own in place of the one that the settings name, as
             :class:`~gmvae.gmvae.GMVAE` takes it; it is trained as it comes, and stays yours.

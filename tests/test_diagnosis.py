@@ -291,9 +291,7 @@ def test_latents_are_counted_from_one_in_pictures_alone(diagnosis):
 
 def test_of_many_latents_the_pictures_show_some_and_say_so():
     draws = np.random.default_rng(0).normal(size=(2, 20, 1, 7))
-    coords = {"chain": range(2), "draw": range(20), "image": [5], "latent": range(1, 8)}
-    posterior = xr.Dataset({"z": (tuple(coords), draws)}, coords)
-    drawn = _of_nuts(xr.DataTree.from_dict({"posterior": posterior}))
+    drawn = _of_nuts(nuts_draws(draws, modes=[1]))
     shown = {name: title.partition(": ")[2] for name, (_, title) in drawn.items()}
     assert shown == {
         "forest": "latents 1 to 6 of 7",
@@ -301,6 +299,25 @@ def test_of_many_latents_the_pictures_show_some_and_say_so():
         "pair": "latents 1 to 4 of 7",
     }
     assert len(drawn["rank"][0].axes) == 4
+
+
+def test_the_forest_says_which_images_have_several_modes():
+    draws = np.random.default_rng(0).normal(size=(2, 20, 3, 1))
+    _, title = _of_nuts(nuts_draws(draws, modes=[2, 1, 3]))["forest"]
+    assert title.endswith("\nNo error bars, since they have several modes: images 5, 7")
+    _, title = _of_nuts(nuts_draws(draws, modes=[1, 1, 1]))["forest"]
+    assert "modes" not in title
+
+
+def nuts_draws(z, modes):
+    """Draws (chain, draw, image, latent) of images 5, 6 and so on, of so many modes each."""
+    coords = dict(zip(("chain", "draw", "image", "latent"), map(range, z.shape), strict=True))
+    coords["image"] = range(5, 5 + z.shape[2])
+    groups = {
+        "posterior": xr.Dataset({"z": (tuple(coords), z)}, coords),
+        "sample_stats": xr.Dataset({"modes": ("image", modes)}, {"image": coords["image"]}),
+    }
+    return xr.DataTree.from_dict(groups)
 
 
 def test_no_line_leads_to_a_bin_of_few_predictions():

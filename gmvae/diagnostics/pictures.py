@@ -44,7 +44,7 @@ def pictures(diagnosis: Diagnosis) -> dict[str, Figure]:
     with rc_context({"figure.dpi": DPI}):
         titled = _of_guide(diagnosis)
         if diagnosis.nuts_tree is not None:
-            titled |= _of_nuts(_from_one(diagnosis.nuts_tree))
+            titled |= _of_nuts(diagnosis.nuts_tree)
     for figure, title in titled.values():
         _house_style(figure)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
@@ -75,6 +75,8 @@ def _of_guide(diagnosis: Diagnosis) -> dict[str, tuple[Figure, str]]:
 
 def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
     """Pictures and their titles: the chosen images, by NUTS."""
+    modes = tree["sample_stats"]["modes"]
+    tree = _from_one(tree)
     posterior = tree["posterior"]
     latents = posterior["latent"].to_numpy().tolist()
     n = len(latents)
@@ -84,12 +86,13 @@ def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
     forest = arviz_bridge.plot_forest(tree, ["z"], {"latent": latents[:_MOST_LATENTS]})
     some = _which(n, _MOST_IN_GRID)
     # Of several modes an interval says only where some chains are.
-    several = posterior["image"].to_numpy()[tree["sample_stats"]["modes"].to_numpy() > 1]
-    doubt = f"\nNo interval of images {', '.join(map(str, several))}: they have several modes"
+    several = modes["image"].to_numpy()[modes.to_numpy() > 1]
+    named = ", ".join(map(str, several))
+    doubt = f"\nNo error bars, since they have several modes: images {named}" if named else ""
     found = {
         "forest": (
             forest,
-            f"z[image, latent] by NUTS{_which(n, _MOST_LATENTS)}{doubt if len(several) else ''}",
+            f"z[image, latent] by NUTS{_which(n, _MOST_LATENTS)}{doubt}",
         ),
         "rank": (
             arviz_bridge.plot_rank(tree, ["z"], first),

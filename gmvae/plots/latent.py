@@ -117,7 +117,11 @@ def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
     picture = mosaic(decoded, side)
     shape = picture.shape[0] / picture.shape[1]
     figure, axes = latent_figure(
-        plane, "What the model decodes on a grid in the latent space", limits, shape=shape
+        plane,
+        "What the model decodes on a grid in the latent space",
+        limits,
+        "from the first to the last percentile of the encoded images, along each axis",
+        shape=shape,
     )
     width, height = limits[1] - limits[0]
     show(axes, picture, extent=tuple(limits.T.ravel()), aspect=width / height * shape)

@@ -126,7 +126,7 @@ def scatter(axes: Axes, points: Array, opacity: Any, i: int, size: float) -> Non
 
 def write(axes: Axes, place: Array, text: str) -> None:
     """Text that can be read on points of any colour."""
-    halo = [withStroke(linewidth=3, foreground="white")]
+    halo = [withStroke(linewidth=3, foreground="white", alpha=0.7)]
     x, y = place
     axes.text(
         x, y, text, size=13, weight="bold", ha="center", va="center", path_effects=halo, zorder=5
