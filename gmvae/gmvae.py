@@ -430,8 +430,7 @@ def build_assigner(config: Config) -> Assigner:
         config.assigner_channels,
         batch_norm=True,
     )
-    # Channels last: convolutions on a CPU are half as fast again.
-    return Assigner(features, config.n_components).to(memory_format=torch.channels_last)
+    return Assigner(features, config.n_components)
 
 
 def _sampled(site: dict[str, Any]) -> dict[str, Any]:

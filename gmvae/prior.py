@@ -131,8 +131,8 @@ class MixturePrior(nn.Module):
             return Mixture(self.y_dist(), components)
         return self._gaussians(y)
 
-    def log_joint(self, z: Tensor) -> Tensor:
-        """Log p(y) + log p(z | y) for every y: (..., D) to (..., K).
+    def log_densities(self, z: Tensor) -> Tensor:
+        """Log p(z | y) for every y: (..., D) to (..., K).
 
         Raises:
             ArgumentError: latents of another dimension.
@@ -142,9 +142,16 @@ class MixturePrior(nn.Module):
                 f"`z` expected (..., {self.latent_dim}); got {tuple(z.shape)}. Give latents of "
                 "this mixture."
             )
-        each = self._gaussians(slice(None)).log_prob(z.unsqueeze(-2))
-        log_joint: Tensor = self.logits.log_softmax(-1) + each
-        return log_joint
+        log_densities: Tensor = self._gaussians(slice(None)).log_prob(z.unsqueeze(-2))
+        return log_densities
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """Log p(y) + log p(z | y) for every y: (..., D) to (..., K).
+
+        Raises:
+            ArgumentError: latents of another dimension.
+        """
+        return self.logits.log_softmax(-1) + self.log_densities(z)
 
     def responsibilities(self, z: Tensor) -> Tensor:
         """p(y | z), by Bayes' rule: (..., D) to (..., K)."""

@@ -121,7 +121,8 @@ class Agreement:
     def __call__(self, guide: Guide, batch: Batch) -> Tensor:
         """A scalar, at most 0."""
         z = guide.z_dist(self.view(batch.x, self.generator)).rsample()
-        log_p = self.prior.log_joint(z).log_softmax(-1)
+        log_weights = self.prior.logits.log_softmax(-1).detach()
+        log_p = (log_weights + self.prior.log_densities(z)).log_softmax(-1)
         q = guide.y_dist(batch.x).probs.detach()
         agreement: Tensor = (q * log_p).sum(-1).mean()
         return self.weight * agreement

@@ -34,8 +34,10 @@ from toys import (
     K,
     LinearGaussian,
     exact_guide,
+    parameters_of,
     random_images,
     tiny,
+    unmoved,
 )
 
 from gmvae import objectives
@@ -69,19 +71,6 @@ def sampling_y(guide):
     return poutine.infer_config(
         guide, lambda site: {"enumerate": None} if site["name"] == "y" else {}
     )
-
-
-def parameters_of(gmvae):
-    parts = {"model": gmvae.model, "guide": gmvae.guide}
-    return {f"{a}.{b}": p for a, part in parts.items() for b, p in part.named_parameters()}
-
-
-def unmoved(gmvae, step):
-    parameters = parameters_of(gmvae)
-    before = {name: p.detach().clone() for name, p in parameters.items()}
-    step()
-    assert all(p.isfinite().all() for p in parameters.values())
-    return [name for name, p in parameters.items() if torch.equal(p, before[name])]
 
 
 def step_by_module(elbo, gmvae, x, y, optimiser=torch.optim.Adam):

@@ -3,9 +3,12 @@
 import dataclasses
 
 import numpy as np
+import pyro
 import pytest
 import torch
+from pyro.infer import SVI, TraceEnum_ELBO
 from torch import nn
+from toys import unmoved
 
 from gmvae import recipe
 from gmvae.data import Images, load
@@ -70,6 +73,12 @@ class TestAnyRun:
         assert torch.equal(torch.get_rng_state(), before)
         assert all(torch.equal(one[name], two[name]) for name in one)
         assert not torch.equal(one["model.prior.means"], other["model.prior.means"])
+
+    def test_a_fitted_model_can_be_trained_further_by_pyros_own_svi(self, digits):
+        gmvae = fit(digits, QUICK).gmvae
+        elbo = TraceEnum_ELBO(max_plate_nesting=1)
+        svi = SVI(gmvae.model, gmvae.guide, pyro.optim.Adam({"lr": 1e-2}), elbo)
+        assert unmoved(gmvae, lambda: svi.step(digits.tensor(slice(0, 64)))) == []
 
     def test_labels_that_are_not_observed_are_not_looked_at(self, digits):
         blind = Images(digits.pixels, None)

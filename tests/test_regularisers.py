@@ -135,3 +135,5 @@ class TestAgreement:
         assert any(name.startswith("guide.encoder") for name in moved)
         assert "model.prior.means" in moved
         assert not any(name.startswith(("guide.assigner", "model.decoder")) for name in moved)
+        # The weights are the shares of the components, which the bound alone knows.
+        assert "model.prior.logits" not in moved

@@ -31,7 +31,7 @@ def tiny(**changes):
         "assigner_network": "mlp",
         "assigner_hidden": (8,),
         "channels": (3, 4),
-        "assigner_channels": (3,),
+        "assigner_channels": (3, 4),
     }
     gmvae = GMVAE(Config(**(small | changes)))
     shake(gmvae.model.prior)
@@ -48,6 +48,19 @@ def shake(prior):
     for parameter in prior.parameters():
         parameter.copy_(parameter + 0.5 * torch.randn_like(parameter))
     return prior
+
+
+def parameters_of(gmvae):
+    parts = {"model": gmvae.model, "guide": gmvae.guide}
+    return {f"{a}.{b}": p for a, part in parts.items() for b, p in part.named_parameters()}
+
+
+def unmoved(gmvae, step):
+    parameters = parameters_of(gmvae)
+    before = {name: p.detach().clone() for name, p in parameters.items()}
+    step()
+    assert all(p.isfinite().all() for p in parameters.values())
+    return [name for name, p in parameters.items() if torch.equal(p, before[name])]
 
 
 def log_normal(z, mean, covariance):
