@@ -131,11 +131,18 @@ class GMVAE(nn.Module):
                 not enumerate. The default is that of :meth:`elbo_module`.
 
         Raises:
-            ArgumentError: an objective that would fail, or leave q(y | x) untrained in silence.
+            ArgumentError: an objective that would fail, or leave q(y | x) untrained in silence;
+                parameters that are not contiguous, of which Pyro would train a copy.
         """
         assignment = self.config.assignment
         elbo = default_objective(assignment) if elbo is None else elbo
         check_svi(elbo, assignment)
+        for name, parameter in self.named_parameters():
+            if not parameter.is_contiguous():
+                raise ArgumentError(
+                    f"`svi` expected contiguous parameters; got others in {name}, of which Pyro "
+                    "would train a copy. Call to(memory_format=torch.contiguous_format)."
+                )
         expected = "an optimiser of pyro.optim (torch's own go with elbo_module)"
         checks.instance("optimiser", optimiser, PyroOptim, expected)
         guide = self.guide

@@ -15,9 +15,10 @@ Pyro                                  y, amortised         y, exact            p
 ``TraceMeanField_ELBO``: SVI, module  refused [4]_         summed out          mean_field
 ``RenyiELBO``: SVI                    refused [5]_         summed out          renyi
 ``RenyiELBO``: module                 refused [3]_         refused [3]_        refused
-any but ``TraceEnum_ELBO``: own SVI   refused [6]_         summed out          pyros_own_svi
 ``ReweightedWakeSleep``: SVI          sampled [1]_         summed out          objective
 ``ReweightedWakeSleep``: module       refused [3]_         refused [3]_        refused
+any other of Pyro's: SVI, module      refused [11]_        refused [11]_       refused
+any but ``TraceEnum_ELBO``: own SVI   refused [6]_         summed out          pyros_own_svi
 ``Predictive``, without data          sampled              drawn from p(y|z)   predictive
 ``Predictive``, data and guide        sampled              no site y [8]_      predictive
 ``infer_discrete``, z conditioned on  p(y given z)         no site y           infer_discrete
@@ -40,13 +41,17 @@ Mini-batches, ``size``                enumerated           summed out          m
    :meth:`gmvae.gmvae.GMVAE.svi` refuses it.
 .. [6] ``pyro.infer.SVI(model, guide, ...)`` made by hand. Pyro runs model and guide alike under
    ``Trace_ELBO``, which trains a sampled y rightly, and ``RenyiELBO``, which does not. Only the
-   objective knows: :meth:`gmvae.gmvae.GMVAE.svi` looks at it, the guide refuses any other.
+   objective knows: :meth:`gmvae.gmvae.GMVAE.svi` looks at it, the guide refuses any other. It
+   cannot tell ``TraceTMC_ELBO``, which enumerates y too, and then leaves q(y | x) out of its
+   estimate: it is not trained.
 .. [7] Pyro's answer to enumeration in the guide.
 .. [8] The sum over y leaves none to draw; :meth:`gmvae.prior.MixturePrior.responsibilities` has
    p(y | z) at the z that are drawn.
 .. [9] It enumerates y, and would draw one z for each component and take them for the latent.
 .. [10] Of ``config_enumerate(model)`` with y hidden from the autoguide, under
    ``TraceEnum_ELBO``: ``AutoNormal(poutine.block(config_enumerate(model), hide=["y"]))``.
+.. [11] ``TraceTMC_ELBO`` does not train q(y | x); the ``Jit`` ones stop at parameters that
+   torch.jit cannot trace; ``TraceTailAdaptive_ELBO`` and ``Trace_MMD`` are not tried.
 """
 
 from pyro.infer import (
@@ -63,6 +68,14 @@ from gmvae import checks
 from gmvae.errors import ArgumentError
 from gmvae.model import Assignment
 
+_PROVED = (
+    RenyiELBO,
+    ReweightedWakeSleep,
+    Trace_ELBO,
+    TraceEnum_ELBO,
+    TraceGraph_ELBO,
+    TraceMeanField_ELBO,
+)
 _EXACT = "Build the model with assignment='exact', which sums y out"
 _SVI = "Take it through SVI: GMVAE.svi(optimiser, elbo)"
 
@@ -74,6 +87,10 @@ def check_svi(elbo: ELBO, assignment: Assignment) -> None:
         ArgumentError: it would fail, or leave q(y | x) untrained in silence.
     """
     checks.instance("elbo", elbo, ELBO, "an ELBO of pyro.infer, as TraceEnum_ELBO()")
+    # One of a user's own counts as what it is derived from.
+    pyros = next(kind for kind in type(elbo).__mro__ if kind.__module__.startswith("pyro."))
+    if pyros not in (*_PROVED, ELBO):
+        _refuse(elbo, "it is not known to train this pair. Take TraceEnum_ELBO")
     if assignment == "exact":
         return
     if isinstance(elbo, RenyiELBO):

@@ -15,6 +15,8 @@ from pyro.infer import (
     MCMC,
     NUTS,
     SVI,
+    JitTrace_ELBO,
+    JitTraceEnum_ELBO,
     Predictive,
     RenyiELBO,
     ReweightedWakeSleep,
@@ -22,6 +24,7 @@ from pyro.infer import (
     TraceEnum_ELBO,
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
+    TraceTMC_ELBO,
     config_enumerate,
     infer_discrete,
 )
@@ -139,8 +142,19 @@ def test_y_summed_out_works_through_the_module(objective):
     assert unmoved(gmvae, step) == []
 
 
+UNPROVED = {
+    "TraceTMC": TraceTMC_ELBO,
+    "JitTrace": JitTrace_ELBO,
+    "JitTraceEnum": JitTraceEnum_ELBO,
+}
 MODULE, AMORTISED = "no differentiable loss", "assignment='exact'"
 REFUSED = [
+    *(
+        (door, assignment, objective, f"{objective}_ELBO.* Take TraceEnum_ELBO")
+        for door in ("module", "svi")
+        for assignment in ASSIGNMENTS
+        for objective in UNPROVED
+    ),
     ("module", "amortised", "Trace", "samples y"),
     ("module", "amortised", "TraceGraph", MODULE),
     ("module", "amortised", "TraceMeanField", AMORTISED),
@@ -157,13 +171,37 @@ REFUSED = [
 
 @pytest.mark.parametrize(("door", "assignment", "objective", "words"), REFUSED)
 def test_what_pyro_cannot_do_is_refused_with_the_reason(door, assignment, objective, words):
-    gmvae, elbo = tiny(assignment=assignment), OBJECTIVES[objective]()
+    gmvae, elbo = tiny(assignment=assignment), (OBJECTIVES | UNPROVED)[objective]()
     doors = {
         "module": gmvae.elbo_module,
         "svi": partial(gmvae.svi, pyro.optim.Adam({"lr": 1e-2})),
     }
     with pytest.raises(ArgumentError, match=words):
         doors[door](elbo)
+
+
+def test_an_objective_of_ones_own_counts_as_what_it_is_derived_from():
+    class Own(TraceEnum_ELBO):
+        pass
+
+    gmvae = tiny()
+    svi = gmvae.svi(pyro.optim.Adam({"lr": 1e-2}), Own(max_plate_nesting=1))
+    assert unmoved(gmvae, lambda: svi.step(random_images(len(Y)))) == []
+
+
+def test_why_tensor_monte_carlo_is_refused():
+    """It sums y out of the model, whatever the guide says of it."""
+    gmvae, x = tiny().double(), random_images(5, dtype=torch.float64)
+    TraceTMC_ELBO(max_plate_nesting=1).differentiable_loss(gmvae.model, gmvae.guide, x).backward()
+    gradients = {name: p.grad.abs().max() for name, p in gmvae.guide.named_parameters()}
+    assert gradients["encoder.loc.weight"] > 1e-3
+    assert gradients["assigner.logits.weight"] < 1e-12
+
+
+def test_parameters_that_pyro_would_copy_are_refused():
+    gmvae = tiny(assigner_network="conv").to(memory_format=torch.channels_last)
+    with pytest.raises(ArgumentError, match=r"got others in guide\.assigner.*contiguous_format"):
+        gmvae.svi(pyro.optim.Adam({"lr": 1e-2}))
 
 
 @pytest.mark.parametrize("objective", ["TraceGraph", "Renyi", "ReweightedWakeSleep"])
@@ -204,7 +242,7 @@ def test_mini_batches_estimate_the_whole(assignment):
 
 def test_every_row_of_the_table_names_its_proof():
     rows = objectives.__doc__.split("=\n")[2].splitlines()[:-1]
-    assert len(rows) == 20
+    assert len(rows) == 21
     tests = [name for name in globals() if name.startswith("test_")]
     for row in rows:
         proof = row.split()[-1]
