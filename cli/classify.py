@@ -10,7 +10,7 @@ from gmvae.files import replacing
 
 from . import options
 from .output import check_file, say
-from .run_folder import images_for, open_run
+from .run_folder import images_for, listed, open_run
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Images
@@ -44,6 +44,8 @@ def classify(
     images, name = images_for(run, data, data_root)
     _write(output, run.gmvae, images, columns)
     say(_naming(run.gmvae.component_classes))
+    if images.class_names:
+        say(f"The classes are {listed(images.class_names)}.")
     say(f"Predicted labels of {len(images):,} images ({name}): {output}")
 
 

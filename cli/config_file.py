@@ -52,7 +52,10 @@ def _read(path: Path) -> dict[str, Any]:
             f"`--config` expected TOML; got {path}, which is no text. Check the path."
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise ContentError(f"`--config` expected TOML; got in {path}: {error}.") from error
+        raise ContentError(
+            f"`--config` expected TOML; got in {path}: {error}. Write a line an option, as in: "
+            'network = "conv".'
+        ) from error
 
 
 def _parameters(context: typer.Context) -> dict[str, Any]:

@@ -40,6 +40,10 @@ def evaluate(
     """Measure clusters, reconstructions and likelihood.
 
     Labels in DATA are compared with what the model says; it never learns from them here.
+
+    In the JSON, as in the metrics.json of a run, acc is the accuracy of q(y|x) with one component
+    matched to each class (Hungarian), acc_latent the same by p(y|z), acc_named that of
+    Predicted_Label.
     """
     if output is not None:
         check_file(output, force, [".json"])

@@ -7,7 +7,7 @@ from typing import Any
 from . import options
 from .experiment import describe
 from .output import as_json, say, table
-from .run_folder import Run, open_run
+from .run_folder import Run, listed, open_run
 
 EXAMPLES = (
     "gmvae info",
@@ -44,6 +44,8 @@ def _training(run: Run) -> Iterator[tuple[str, str]]:
     training: Any = run.training
     if "data" in training:
         yield "trained on", describe(training["data"], run.classes)
+        if training.get("class_names"):
+            yield "classes", listed(training["class_names"])
         yield "labels observed", str(training["labels_observed"])
         yield "seed", str(training["settings"]["seed"])
 

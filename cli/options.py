@@ -40,7 +40,9 @@ DataRoot = Annotated[
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto, cpu, cuda or any other device of torch.")
 ]
-Classes = Annotated[str | None, typer.Option(metavar="1,4,8", help="Only these classes.")]
+Classes = Annotated[
+    str | None, typer.Option(metavar="1,4,8", help="Only these classes, by their numbers.")
+]
 Epochs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Epochs of joint training (by the size of the data)."),

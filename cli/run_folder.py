@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmvae.errors import ArgumentError, ContentError
+from gmvae.files import CONFIG_FILE, WEIGHTS_FILE
 
 from .experiment import describe, is_named, load_part
 
@@ -16,14 +17,9 @@ if TYPE_CHECKING:
 
     from gmvae import GMVAE, Images
 
-CONFIG, WEIGHTS, HISTORY, METRICS = (
-    "config.json",
-    "model.safetensors",
-    "history.csv",
-    "metrics.json",
-)
+HISTORY, METRICS = "history.csv", "metrics.json"
 PICTURES = ("latent", "reconstructions", "manifold", "mixture", "ambiguous")
-FILES = (CONFIG, WEIGHTS, HISTORY, METRICS, *(f"{name}.png" for name in PICTURES))
+FILES = (CONFIG_FILE, WEIGHTS_FILE, HISTORY, METRICS, *(f"{name}.png" for name in PICTURES))
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ def open_run(folder: Path, device: str) -> Run:
         ContentError: the folder's files do not fit.
         FileNotFoundError: ``folder`` is no run folder.
     """
-    config = read_json(folder, CONFIG)
+    config = read_json(folder, CONFIG_FILE)
     training = training_of(config, folder)
     _refuse_own_modules(config, folder)
     from gmvae import GMVAE
@@ -69,7 +65,7 @@ def training_of(config: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     training = config.get("training", {})
     if not isinstance(training, dict) or (training and not _as_written(training)):
         raise ContentError(
-            f"{folder / CONFIG} expected the section `training` as gmvae train wrote it; got "
+            f"{folder / CONFIG_FILE} expected the section `training` as gmvae train wrote it; got "
             "another. Restore it, or remove it and name DATA."
         )
     return training
@@ -84,6 +80,7 @@ def _as_written(training: Mapping[str, Any]) -> bool:
         and isinstance(settings, dict)
         and isinstance(settings.get("seed"), int)
         and (classes is None or (isinstance(classes, list) and set(map(type, classes)) == {int}))
+        and isinstance(training.get("class_names", {}), dict)
     )
 
 
@@ -130,7 +127,8 @@ def images_for(run: Run, data: str | None, root: Path | None) -> tuple["Images",
     run was trained on.
 
     Raises:
-        ContentError: images of another shape than the model's.
+        ContentError: images of another shape than the model's, or whose classes have the names of
+            others.
     """
     source = run.training.get("data") if data is None else data
     if source is None:
@@ -142,6 +140,7 @@ def images_for(run: Run, data: str | None, root: Path | None) -> tuple["Images",
     else:
         images = load_part(source, "test", classes, root)
     check_shape(run.gmvae, images)
+    _check_names(run, images)
     return images, describe(source, classes, "test" if named else "")
 
 
@@ -149,7 +148,7 @@ def _trained_on(
     run: Run, source: str, classes: tuple[int, ...] | None, root: Path | None
 ) -> "Images":
     """The images that the run's configuration names; it is to blame if they cannot be had."""
-    config = run.folder / CONFIG
+    config = run.folder / CONFIG_FILE
     if not is_named(source) and not Path(source).exists():
         raise FileNotFoundError(
             f"`DATA` expected where {config} names data that are there; got {source}, which does "
@@ -169,6 +168,23 @@ def check_shape(gmvae: "GMVAE", images: "Images") -> None:
             f"`DATA` expected images of shape {expected}, as the model was trained on; got "
             f"{images.shape} in {images.name}. Use a model trained on such images."
         )
+
+
+def _check_names(run: Run, images: "Images") -> None:
+    """Refuse a class that has another name than in training: its number means something else."""
+    trained = run.training.get("class_names", {})
+    for value, name in images.class_names.items():
+        if trained and trained.get(str(value)) != name:
+            raise ContentError(
+                f"`DATA` expected the classes that the model was trained on, {listed(trained)}; "
+                f"got {listed(images.class_names)} in {images.name}. Give it a subfolder of each "
+                "name, or name the subfolders of both by numbers."
+            )
+
+
+def listed(class_names: Mapping[Any, str]) -> str:
+    """``0 (four), 1 (one)``."""
+    return ", ".join(f"{value} ({name})" for value, name in class_names.items())
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:

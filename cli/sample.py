@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # More names than these make an error unreadable; `gmvae info` lists them all.
 MOST_NAMED = 20
+# And more images than these a picture: of the embedded digits it is 30 pages long.
+MOST_DRAWN = 10_000
 EXAMPLES = (
     "gmvae sample --number 100",
     "gmvae sample --component 2 --output samples.npz",
@@ -47,6 +49,11 @@ def sample(
     An .npz file holds "data", as `reconstruct` writes it, and "components".
     """
     check_file(output, force, [".png", ".npz"])
+    if output.suffix.lower() == ".png" and number > MOST_DRAWN:
+        raise ArgumentError(
+            f"`--number` expected at most {MOST_DRAWN:,} for a picture; got {number:,}. Write them "
+            "to an .npz file: --output samples.npz"
+        )
     gmvae = open_run(model, device).gmvae
     whose = _checked(component, gmvae)
     import torch

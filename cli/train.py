@@ -203,6 +203,8 @@ def train(
     where = named_device(device)
     # Nothing is said before all that was asked for is known to fit.
     say(_observed(experiment))
+    if experiment.train.class_names:
+        say(f"The classes are {run_folder.listed(experiment.train.class_names)}.")
     began = time.monotonic()
     result, runs, last = _fit(experiment, settings, restarts, jobs, where)
     training = _training(request, experiment, settings, time.monotonic() - began)
@@ -290,6 +292,7 @@ def _training(
         "data": run_folder.lasting(request.source),
         "val": None if request.val is None else run_folder.lasting(request.val),
         "classes": request.classes,
+        "class_names": dict(experiment.train.class_names),
         "n_images": len(experiment.train),
         "labels_observed": experiment.n_observed,
         "settings": asdict(settings),

@@ -7,12 +7,12 @@ from typing import Any, get_args
 
 from gmvae import checks
 from gmvae.errors import ArgumentError, ContentError
+from gmvae.files import CONFIG_FILE
 from gmvae.likelihood import LikelihoodName
 from gmvae.model import Assignment
 from gmvae.networks import ImageShape, Network
 from gmvae.prior import MOST_DIMENSIONS, Covariance
 
-CONFIG_FILE = "config.json"
 FORMAT = 1
 
 # What may be the user's own in place of what the other fields name.
@@ -128,7 +128,9 @@ def read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ContentError(f"{path} is not JSON: {error}") from error
+        raise ContentError(
+            f"{path} expected JSON; got: {error}. Restore it, or train again."
+        ) from error
     if not isinstance(written, dict) or written.get("format") != FORMAT:
         found = written.get("format") if isinstance(written, dict) else None
         raise ContentError(
@@ -138,7 +140,7 @@ def read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
         config = Config.from_json(written.get("model"))
     except ContentError as error:
         raise ContentError(f"{path} cannot be used: {error} Restore it, or train again.") from error
-    names = written.get("component_classes")
+    names = written.get("component_classes", "none")
     if names is not None:
         right = isinstance(names, list) and len(names) == config.n_components
         if not right or not all(n is None or isinstance(n, int) for n in names):

@@ -38,6 +38,11 @@ def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
         )
     for part in given:
         _expect("encoder", f"location and scale, ({_N}, {d}) each,", part, (_N, d), x)
+    if not given[0].isfinite().all():
+        raise ArgumentError(
+            "`encoder` expected to answer finite locations; got NaN or infinity. Change what it "
+            "returns."
+        )
     if not (given[1] > 0).all():
         raise ArgumentError(
             f"`encoder` expected to answer scales above 0; got {given[1].min().item():g}. Return "

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# The two that a saved model is made of.
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
 
 def beside_its_folder(path: str | Path) -> Path:
     """The same place with its folder's name in full: ``missing/../run`` lies in this folder."""

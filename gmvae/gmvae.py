@@ -18,20 +18,18 @@ from safetensors.torch import load_file, save
 from torch import Generator, Tensor, nn
 
 from gmvae import checks
-from gmvae.config import CONFIG_FILE, FORMAT, MODULES, Config, read_config
+from gmvae.config import FORMAT, MODULES, Config, read_config
 from gmvae.data import Images
 from gmvae.dry_run import check_shapes
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.evidence import Parts, elbo_parts, log_evidence
-from gmvae.files import replacing
+from gmvae.files import CONFIG_FILE, WEIGHTS_FILE, replacing
 from gmvae.guide import SAMPLED_RIGHTLY, Guide
 from gmvae.likelihood import Bernoulli, Likelihood, named_likelihood
 from gmvae.model import Model
 from gmvae.networks import Assigner, Encoder, build_decoder, build_features
 from gmvae.objectives import check_module, check_svi, default_objective, samples_y
 from gmvae.prior import MixturePrior
-
-WEIGHTS_FILE = "model.safetensors"
 
 
 class GMVAE(nn.Module):
@@ -272,10 +270,10 @@ class GMVAE(nn.Module):
             extra: more for ``config.json``, ready for JSON, beside the keys used here.
 
         Raises:
-            ArgumentError: ``extra`` has a key that is used here.
+            ArgumentError: ``extra`` has a key that is used here, or what JSON cannot hold; what
+                the folder held stays.
             NotADirectoryError: ``folder`` is a file.
             PermissionError: ``folder`` cannot be written.
-            TypeError: what JSON cannot hold; what the folder held stays.
         """
         folder = Path(checks.instance("folder", folder, (str, os.PathLike), "a path"))
         config = {
@@ -292,7 +290,13 @@ class GMVAE(nn.Module):
             )
         config |= extra
         # Before anything is written: what JSON cannot hold must not cost the folder its model.
-        text = json.dumps(config, indent=2) + "\n"
+        try:
+            text = json.dumps(config, indent=2) + "\n"
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"`extra` expected what JSON can hold; got more ({error}). Convert it to numbers "
+                "and strings."
+            ) from error
         with replacing(folder / WEIGHTS_FILE) as path:
             weights = {name: t.contiguous() for name, t in self.state_dict().items()}
             path.write_bytes(save(weights))
@@ -408,10 +412,11 @@ class GMVAE(nn.Module):
             part = slice(start, start + rows)
             batch = x.tensor(part) if isinstance(x, Images) else x[part]
             if not (batch.is_floating_point() and batch.min() >= 0 and batch.max() <= 1):
+                finite = bool(batch.isfinite().all())
                 raise ContentError(
                     "`x` expected floats between 0 and 1; got "
-                    f"{checks.precision(batch)} between {batch.min().item():g} "
-                    f"and {batch.max().item():g}. Scale the pixels."
+                    f"{checks.precision(batch)} between {batch.min().item():g} and "
+                    f"{batch.max().item():g}. {'Scale' if finite else 'Repair'} the pixels."
                 )
             yield batch
 

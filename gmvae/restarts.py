@@ -181,6 +181,10 @@ def run_jobs(
     n_workers = min(len(jobs), n_jobs)
     if n_workers == 1:
         return [_run(job, callback) for job in jobs]
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A process of ours that reads again a script which calls us unguarded. What to do about
+        # it is said once, by the process that waits for this one.
+        raise SystemExit(1)
     # A forked process inherits the locks of the threads that torch has started.
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
@@ -194,7 +198,8 @@ def run_jobs(
         except BrokenProcessPool as error:
             raise TrainingError(
                 "the process of a restart was ended from outside, perhaps for want of memory. "
-                "Try fewer at a time: --jobs 1 (`n_jobs`)."
+                "Try fewer at a time: --jobs 1 (`n_jobs`). A script has to make this call under "
+                'if __name__ == "__main__":, since its processes read it again.'
             ) from error
 
 

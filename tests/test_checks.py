@@ -33,6 +33,12 @@ class Encoder(nn.Module):
         return loc if self.one else (loc, self.sign * loc.exp())
 
 
+class NoLocations(Encoder):
+    def forward(self, x):
+        loc, scale = super().forward(x)
+        return loc / 0, scale
+
+
 class OfPixels(Likelihood):
     def forward(self, output):
         return torch.distributions.Normal(output, 1.0)
@@ -127,6 +133,10 @@ REFUSED = {
     "an encoder of negative scales": (
         lambda: GMVAE(CONFIG, encoder=Encoder(2, negative=True)),
         "`encoder` expected to answer scales above 0; got -",
+    ),
+    "an encoder of no locations": (
+        lambda: GMVAE(CONFIG, encoder=NoLocations(2)),
+        "`encoder` expected to answer finite locations; got NaN",
     ),
     "a number for a fitted decoder": (
         lambda: fit(IMAGES, Settings(n_components=3), decoder=3),

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from gmvae_cli import app, errors, experiment, options, output, progress, select, train
+from PIL import Image as Picture
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -609,6 +610,26 @@ BAD_ARRAYS: dict[str, dict[str, Any]] = {
 }
 
 
+def test_words_for_classes_are_told_and_may_not_change(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"one": 1, "four": 4, "eight": 8}.items():
+        pictures = (digits.only([value]).pixels[:8, 0] * 255).astype(np.uint8)
+        for folder in ("pics", "others") if name != "eight" else ("pics",):
+            (tmp_path / folder / name).mkdir(parents=True)
+            for i, pixels in enumerate(pictures):
+                Picture.fromarray(pixels).save(tmp_path / folder / name / f"{i}.png")
+    assert app.run(["train", "pics", *QUICK]) == 0
+    assert "The classes are 0 (eight), 1 (four), 2 (one)." in capsys.readouterr().out
+    assert app.run(["classify", "pics"]) == 0
+    assert "The classes are 0 (eight), 1 (four), 2 (one)." in capsys.readouterr().out
+    assert app.run(["info"]) == 0
+    assert "0 (eight), 1 (four), 2 (one)" in capsys.readouterr().out
+    assert app.run(["evaluate", "others"]) == 1
+    words = "on, 0 (eight), 1 (four), 2 (one); got 0 (four), 1 (one) in others. Give it a subf"
+    assert words in one_line(capsys)
+
+
 @pytest.mark.parametrize("case", BAD_ARRAYS)
 def test_content_that_does_not_fit_is_one_line_and_exit_1(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -657,6 +678,7 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
         (["reconstruct", "--output", "vae.csv"], "expected a .npz file; got vae.csv"),
         (["evaluate", "--output", "figures"], "expected a .json file; got figures"),
         (["sample", "--output", "samples.gif"], ".png or .npz"),
+        (["sample", "-n", "10001"], "at most 10,000 for a picture; got 10,001. Write them to an"),
     ],
 )
 def test_options_and_paths_that_are_wrong_are_one_line_and_exit_2(
@@ -871,7 +893,7 @@ def test_a_configuration_gives_what_flags_do_not(monkeypatch: pytest.MonkeyPatch
         ("latent_dims = 3", 2, "Did you mean 'latent-dim'?"),
         ("latent_dim = 3\nlatent-dim = 4", 2, "each option once; got 'latent-dim'"),
         ("lr = nan", 2, "a finite number for lr; got nan in run.toml"),
-        ("epochs = ", 1, "expected TOML"),
+        ("epochs = ", 1, "Write a line an option, as in: network ="),
         ("\0", 1, "expected TOML"),
         ("[train]\nepochs = 2", 1, "the table [train]"),
         ("epochs = {joint = 2}", 1, "the table [epochs]"),

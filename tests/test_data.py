@@ -76,7 +76,7 @@ def test_tensor_reads_only_the_rows_asked_for(few, rows):
         ("cpu", "'cpu' ("),
         ([99], "list (index 99 is out of bounds"),
         (np.ones(2, dtype=bool), "ndarray (boolean index did not match"),
-        (2, "2. Write"),
+        (2, "2. Choose among those, a single one as [0]"),
     ],
 )
 @pytest.mark.parametrize("ask", [Images.tensor, Images.subset])
@@ -151,6 +151,12 @@ def test_joined_concatenates(few):
     assert few.joined(Images(few.pixels)).labels is None
 
 
+def test_joined_refuses_a_class_of_two_names(few):
+    one, other = (Images(few.pixels, few.labels, name, {1: name}) for name in ("one", "ace"))
+    with pytest.raises(ArgumentError, match=r"1 to be one, as in one; got ace in ace\. Name"):
+        one.joined(other)
+
+
 def test_joined_bytes_and_floats_agree_in_scale(few):
     both = few.joined(Images(few.tensor().numpy(), few.labels))
     torch.testing.assert_close(both.tensor(slice(0, 12)), both.tensor(slice(12, 24)))
@@ -165,6 +171,8 @@ def test_joined_bytes_and_floats_agree_in_scale(few):
         (lambda few: Images(few.pixels).per_class(1, None), "`n` expected images with labels"),
         (lambda few: few.per_class(3, None), "`n` expected 0 to 2 images a class; got 3. Class 8"),
         (lambda few: few.per_class(-1, None), "`n` expected at least 0; got -1"),
+        (lambda few: few.only(["1"]), r"`classes` expected some of 1, 4, 8; got '1'\."),
+        (lambda few: few.split(0.5, "a"), "`seed` expected a whole number; got 'a'"),
         (lambda few: few.split(0.0, 0), r"`fraction` expected .*; got 0.0"),
         (lambda few: few.split(1.5, 0), r"`fraction` expected .*; got 1.5"),
         (lambda few: few.split(0.01, 0), "leaves images in both parts; got 0.01 of 12"),
@@ -354,8 +362,11 @@ def test_folder_of_classes(tmp_path, names, labels):
     of = dict(zip(images.labels.tolist(), images.pixels[:, 0, 0, 0].tolist(), strict=True))
     if labels[-1] == 10:
         assert of == {8: 0, 1: 1, 10: 2}
+        assert images.class_names == {}
     else:
         assert of == {2: 0, 1: 1, 0: 2}
+        assert images.class_names == {0: "1", 1: "eight", 2: "four"}
+        assert images.only([1, 2]).joined(images).class_names == images.class_names
 
 
 @pytest.mark.parametrize(
@@ -433,6 +444,13 @@ def bad_folder(*pictures):
     return write
 
 
+def bad_model(path):
+    grey(path / "bad", "latent.png", 0)
+    for name in ("config.json", "model.safetensors"):
+        (path / "bad" / name).touch()
+    return "bad"
+
+
 def bad_picture(path):
     grey(path / "bad", "a.png", 0)
     (path / "bad" / "b.png").write_bytes((path / "bad" / "a.png").read_bytes()[:42])
@@ -475,6 +493,7 @@ def bad_picture(path):
             r"\(4, 6, 1\) as a.png; got \(6, 4, 1\) in b.png",
         ),
         (bad_picture, ContentError, "/b.png` expected a picture"),
+        (bad_model, ArgumentError, r"a model's folder. Read it with gmvae\.GMVAE\.load"),
         (bad_bytes("notes.txt", b"x"), ArgumentError, "notes.txt', a file of another kind"),
         (lambda path: "absent.npz", FileNotFoundError, "expected a path that exists; got .*absent"),
         (lambda path: "no/such/folder", FileNotFoundError, "expected a path that exists"),

@@ -241,7 +241,7 @@ def test_images_of_another_shape_are_refused(query, shape):
 def test_what_json_cannot_hold_costs_no_saved_model(tmp_path):
     saved = tiny()
     saved.save(tmp_path)
-    with pytest.raises(TypeError, match="not JSON serializable"):
+    with pytest.raises(ArgumentError, match="not JSON serializable"):
         tiny(n_components=K + 1).save(tmp_path, extra={"bad": {1}})
     loaded = GMVAE.load(tmp_path)
     assert loaded.state_dict().keys() == saved.state_dict().keys()
@@ -450,6 +450,7 @@ TAMPERINGS = {
     "another size": lambda c: c | {"model": c["model"] | {"latent_dim": 5}},
     "names of text": lambda c: c | {"component_classes": ["a", "b", "c"]},
     "too few names": lambda c: c | {"component_classes": [1]},
+    "no names": lambda c: {k: v for k, v in c.items() if k != "component_classes"},
 }
 
 
@@ -463,6 +464,7 @@ def test_a_tampered_configuration_is_refused_in_one_line(tmp_path, tampering):
         GMVAE.load(tmp_path)
     assert "\n" not in str(error.value)
     assert "config.json" in str(error.value)
+    assert str(error.value).endswith(", or train again.")
 
 
 class Bomb:

@@ -121,6 +121,21 @@ def test_processes_end_with_the_one_that_began_them():
     assert not _runs(worker)
 
 
+def test_an_unguarded_script_is_told_of_its_guard(tmp_path):
+    code = (
+        "from gmvae import Settings, load\n"
+        "from gmvae.restarts import fit_restarts\n"
+        "fit_restarts(load('digits'), Settings(n_components=2, epochs=1), 2, n_jobs=2)\n"
+    )
+    (tmp_path / "script.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, str(tmp_path / "script.py")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    last = found.stderr.splitlines()[-1]
+    assert 'A script has to make this call under if __name__ == "__main__":' in last
+    assert "bootstrapping" not in found.stderr
+
+
 def _runs(process):
     try:
         os.kill(process, 0)

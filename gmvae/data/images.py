@@ -1,8 +1,8 @@
 """The one type that holds images."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -62,6 +62,7 @@ class Images:
         pixels: ``(N, C, H, W)``, uint8 in 0-255 or float32 in [0, 1]; may be a memory map.
         labels: ``(N,)`` int64, the class values as in the file; None where there are none.
         name: what messages and pictures call the images.
+        class_names: what a class value stands for, where the classes came as words.
 
     Raises:
         ArgumentError: ``pixels`` or ``labels`` have another type or shape.
@@ -79,6 +80,7 @@ class Images:
     pixels: Array
     labels: NDArray[np.int64] | None = None
     name: str = "images"
+    class_names: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         remedy = "Convert it with gmvae.data.from_arrays."
@@ -165,7 +167,7 @@ class Images:
         """
         pixels = self._at(rows)
         labels = None if self.labels is None else self.labels[rows]
-        return Images(pixels, labels, self.name)
+        return replace(self, pixels=pixels, labels=labels)
 
     def only(self, classes: Iterable[int]) -> "Images":
         """Return the images of the given classes, in their order in the set.
@@ -179,7 +181,7 @@ class Images:
                 "Write them as [1, 4]."
             )
         labels, wanted = self._required_labels("classes"), sorted(set(classes))
-        absent = [str(value) for value in wanted if value not in self.classes]
+        absent = [checks.shown(value) for value in wanted if value not in self.classes]
         if absent or not wanted:
             raise ArgumentError(
                 f"`classes` expected some of {', '.join(map(str, self.classes))}; got "
@@ -195,9 +197,11 @@ class Images:
         ``Images(images.pixels)``.
 
         Raises:
-            ArgumentError: ``fraction`` is not inside (0, 1), or leaves a part without images.
+            ArgumentError: ``fraction`` is not inside (0, 1), or leaves a part without images;
+                ``seed`` is no whole number from 0.
         """
         checks.number("fraction", fraction, "a number inside (0, 1)", lambda part: 0 < part < 1)
+        seed = checks.whole("seed", seed, least=0)
         rng = np.random.default_rng(seed)
         first = np.zeros(len(self), dtype=bool)
         for rows in self._rows_by_class():
@@ -234,7 +238,7 @@ class Images:
         Bytes stay bytes where both are bytes.
 
         Raises:
-            ArgumentError: the shapes of the images differ.
+            ArgumentError: the shapes of the images differ, or what one class value stands for.
         """
         checks.instance("other", other, Images, "gmvae.Images")
         if self.shape != other.shape:
@@ -242,6 +246,13 @@ class Images:
                 f"`other` expected images of {self.shape}, as in {self.name}; got {other.shape} "
                 f"in {other.name}. Bring both to one size and one number of channels."
             )
+        for value in {*self.class_names} & {*other.class_names}:
+            if self.class_names[value] != other.class_names[value]:
+                raise ArgumentError(
+                    f"`other` expected class {value} to be {self.class_names[value]}, as in "
+                    f"{self.name}; got {other.class_names[value]} in {other.name}. Name the "
+                    "classes of both alike."
+                )
         if self.pixels.dtype == other.pixels.dtype:
             pixels = np.concatenate([self.pixels, other.pixels])
         else:
@@ -249,7 +260,7 @@ class Images:
         labels = None
         if self.labels is not None and other.labels is not None:
             labels = np.concatenate([self.labels, other.labels])
-        return Images(pixels, labels, self.name)
+        return Images(pixels, labels, self.name, {**self.class_names, **other.class_names})
 
     def _at(self, rows: Rows) -> Array:
         """Return the pixels of these rows, (n, C, H, W)."""
@@ -261,7 +272,8 @@ class Images:
         if found is None or found.ndim != 4:
             raise ArgumentError(
                 f"`rows` expected a slice, numbers of rows below {len(self)} or a mask "
-                f"({len(self)},); got {checks.shown(rows)}{why}. Write a single row as [0]."
+                f"({len(self)},); got {checks.shown(rows)}{why}. Choose among those, a single one "
+                "as [0]."
             )
         return found
 

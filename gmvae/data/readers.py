@@ -15,7 +15,8 @@ from numpy.lib.npyio import NpzFile
 
 from gmvae.data.arrays import from_arrays
 from gmvae.data.images import Array, Images
-from gmvae.errors import ContentError
+from gmvae.errors import ArgumentError, ContentError
+from gmvae.files import CONFIG_FILE, WEIGHTS_FILE
 
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -125,15 +126,22 @@ def read_folder(folder: Path) -> Images:
     """Read a folder of pictures of one size; its subfolders, if any, are the classes.
 
     A class is the number that the subfolder's name is, where all names are numbers, and
-    otherwise its place among the sorted names. Hidden files and other files are passed over.
+    otherwise its place among the sorted names, which `Images.class_names` keeps. Hidden files and
+    other files are passed over.
 
     Raises:
         ContentError: there are no pictures, there are pictures both beside and in subfolders,
             one cannot be read, or their sizes or modes differ.
+        ArgumentError: the folder holds a trained model.
     """
     name = folder.resolve().name  # also of "."
     subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     numeric = all(p.name.isdecimal() for p in subfolders)
+    if all((folder / file).is_file() for file in (CONFIG_FILE, WEIGHTS_FILE)):
+        raise ArgumentError(
+            f"`source` expected images; got {str(folder)!r}, a model's folder. Read it with "
+            "gmvae.GMVAE.load, or name it with --model."
+        )
     beside = _pictures(folder)
     within = [
         (path, int(subfolder.name) if numeric else place)
@@ -158,7 +166,8 @@ def read_folder(folder: Path) -> Images:
             )
         data[row] = picture
     labels = np.array([label for _, label in within], dtype=np.int64) if within else None
-    return Images(np.moveaxis(data, 3, 1), labels, name)
+    names = {} if numeric or not within else {i: p.name for i, p in enumerate(subfolders)}
+    return Images(np.moveaxis(data, 3, 1), labels, name, names)
 
 
 def _pictures(folder: Path) -> list[Path]:
