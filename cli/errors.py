@@ -28,6 +28,7 @@ MORE = "; run again with --debug for the traceback."
 TYPED = {
     "source": "DATA",
     "images": "DATA",
+    "other": "--val",
     "n": "--labels",
     "n_components": "--components",
     "n_draws": "--draws",

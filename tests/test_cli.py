@@ -628,6 +628,8 @@ def test_words_for_classes_are_told_and_may_not_change(
     assert app.run(["evaluate", "others"]) == 1
     words = "on, 0 (eight), 1 (four), 2 (one); got 0 (four), 1 (one) in others. Give it a subf"
     assert words in one_line(capsys)
+    assert app.run(["train", "pics", "--val", "others", "--output", "never"]) == 2
+    assert "`--val` expected class 0 to be eight, as in pics; got four" in one_line(capsys)
 
 
 @pytest.mark.parametrize("case", BAD_ARRAYS)
