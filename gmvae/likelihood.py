@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gmvae import checks
 from gmvae.errors import ContentError
@@ -78,6 +79,51 @@ class Bernoulli(Likelihood):
         return dist.Bernoulli(logits=output).to_event(3)
 
 
+class _Continuous(dist.ContinuousBernoulli):  # type: ignore[misc]
+    r"""A continuous Bernoulli of any logit :math:`\lambda`, also a sure decoder's.
+
+    torch goes by way of the probability, which single precision cannot tell from 0 or 1 beyond
+    logits of 16: there its density does not integrate to 1. Written in the logit, the normaliser
+    is :math:`C = \lambda / \tanh(\lambda / 2)` and the mean
+    :math:`1 / (1 - e^{-\lambda}) - 1 / \lambda`; near 0, where these are differences of large
+    numbers, their series is used.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log p(x), of x in [0, 1]."""
+        if self._validate_args:
+            self._validate_sample(value)
+        logits, x = torch.broadcast_tensors(self.logits, value)
+        a, small = _divisor(logits)
+        series = math.log(2) + logits.square() / 12 - 7 * logits.pow(4) / 1440
+        log_c = torch.where(small, series, (a / torch.tanh(a / 2)).log())
+        return log_c - binary_cross_entropy_with_logits(logits, x, reduction="none")
+
+    @property
+    def mean(self) -> Tensor:
+        """E(x), in (0, 1)."""
+        logits = self.logits
+        a, small = _divisor(logits)
+        above = -1 / torch.expm1(-a) - 1 / a
+        series = 0.5 + logits / 12 - logits.pow(3) / 720
+        return torch.where(small, series, torch.where(logits < 0, 1 - above, above))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """The quantile at ``value`` in [0, 1], by which samples are drawn."""
+        logits, u = torch.broadcast_tensors(self.logits, value)
+        a = logits.abs().clamp(min=1e-6)
+        beyond = torch.where(logits < 0, u, 1 - u)
+        x = (1 + torch.log1p(beyond * torch.expm1(-a)) / a).clamp(0, 1)
+        return torch.where(logits < 0, 1 - x, x)
+
+
+def _divisor(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The absolute logits, 1 in place of small ones, and where those are."""
+    small = logits.abs() < 0.1
+    # The branch that `where` does not take must have a finite gradient, too.
+    return torch.where(small, torch.ones_like(logits), logits.abs()), small
+
+
 class ContinuousBernoulli(Likelihood):
     """Independent continuous Bernoulli pixels: the normalised density on [0, 1] of that shape.
 
@@ -87,7 +133,7 @@ class ContinuousBernoulli(Likelihood):
 
     def forward(self, output: Tensor) -> Any:
         """p(x | z) of event shape (C, H, W), from logits (..., C, H, W)."""
-        return dist.ContinuousBernoulli(logits=output).to_event(3)
+        return _Continuous(logits=output).to_event(3)
 
 
 class Gaussian(Likelihood):

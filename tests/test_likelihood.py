@@ -72,6 +72,39 @@ def test_continuous_bernoulli_integrates_to_1(logit):
     assert ContinuousBernoulli().mean(output)[0].item() == pytest.approx(mean, abs=1e-4)
 
 
+@pytest.mark.parametrize("logit", [-300.0, -17.0, -1.0, 0.0, 0.09, 0.11, 5.0, 30.0, 300.0])
+def test_continuous_bernoulli_is_a_density_of_any_logit(logit):
+    """In single precision, by quadrature: of the density, the mean, and the distribution."""
+    output = torch.full((1, 1, 1), logit)
+    x = torch.linspace(0, 1, 400_001)
+    p_x = ContinuousBernoulli()(output)
+    p = p_x.log_prob(x.reshape(-1, 1, 1, 1)).exp().double()
+    x = x.double()
+    assert torch.trapezoid(p, x).item() == pytest.approx(1, abs=1e-4)
+    mean = ContinuousBernoulli().mean(output).item()
+    assert mean == pytest.approx(torch.trapezoid(x * p, x).item(), abs=1e-5)
+    torch.manual_seed(0)
+    drawn = p_x.sample((20_000,)).flatten().double()
+    assert drawn.mean().item() == pytest.approx(mean, abs=4 * drawn.std().item() / 20_000**0.5)
+
+
+def test_continuous_bernoulli_is_that_of_torch_where_that_is_right():
+    output = torch.linspace(-9, 9, 180, dtype=torch.float64).reshape(-1, 1, 1, 1)
+    x = torch.rand(180, 1, 1, 1, dtype=torch.float64)
+    expected = torch.distributions.ContinuousBernoulli(logits=output)
+    torch.testing.assert_close(
+        ContinuousBernoulli()(output).log_prob(x),
+        expected.log_prob(x).sum((1, 2, 3)),
+        atol=1e-6,
+        rtol=0,
+    )
+    torch.testing.assert_close(ContinuousBernoulli().mean(output), expected.mean, atol=1e-5, rtol=0)
+    assert torch.autograd.gradcheck(
+        lambda o: (ContinuousBernoulli()(o).log_prob(x), ContinuousBernoulli().mean(o)),
+        output.requires_grad_(),
+    )
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("logit", [-200.0, 200.0])
 def test_sure_decoders_have_finite_gradients(head, logit):
