@@ -106,7 +106,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContentError(
             f"{path} expected JSON; got: {error}. Restore it, or train again."
         ) from error

@@ -54,7 +54,10 @@ def number(name: str, value: object, expected: str, fits: Callable[[float], bool
     Raises:
         ArgumentError: anything else.
     """
-    right = isinstance(value, Real) and not isinstance(value, bool) and fits(float(value))
+    try:
+        right = isinstance(value, Real) and not isinstance(value, bool) and fits(float(value))
+    except OverflowError:
+        right = False
     if not right:
         raise ArgumentError(
             f"`{name}` expected {expected}; got {shown(value)}. Choose such a number."

@@ -127,7 +127,8 @@ def read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
         raise FileNotFoundError(f"{path} does not exist. Name the folder of a trained run.")
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    # RecursionError: brackets within brackets, thousands deep.
+    except (ValueError, RecursionError) as error:
         raise ContentError(
             f"{path} expected JSON; got: {error}. Restore it, or train again."
         ) from error
@@ -143,10 +144,10 @@ def read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
     names = written.get("component_classes", "none")
     if names is not None:
         right = isinstance(names, list) and len(names) == config.n_components
-        if not right or not all(n is None or isinstance(n, int) for n in names):
+        if not right or not all(n is None or (type(n) is int and 0 <= n < 2**63) for n in names):
             raise ContentError(
-                f"`component_classes` in {path} expected {config.n_components} integers or "
-                f"nulls; got {names!r}. Restore it, or train again."
+                f"`component_classes` in {path} expected {config.n_components} integers from 0 or "
+                f"nulls; got {checks.shown(names)}. Restore it, or train again."
             )
-        names = tuple(names)
+        names = None if set(names) == {None} else tuple(names)
     return config, names

@@ -47,8 +47,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         draft = workshop / path.name
         yield draft
+        old = workshop / f"{path.name}.replaced"
         if draft.is_dir() and path.is_dir():
-            path.rename(workshop / f"{path.name}.replaced")
-        draft.replace(path)
+            path.rename(old)
+        try:
+            draft.replace(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
     finally:
         shutil.rmtree(workshop)

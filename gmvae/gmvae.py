@@ -66,6 +66,11 @@ class GMVAE(nn.Module):
             if module is not None:
                 checks.instance(name, module, nn.Module, "a torch.nn.Module")
         custom = tuple(name for name, module in given.items() if module is not None)
+        if config.custom and set(config.custom) != set(custom):
+            raise ArgumentError(
+                f"`config` expected no module to be the user's but those given; got "
+                f"custom={config.custom}. Give them, or leave `custom` out."
+            )
         if config.assignment == "exact" and assigner is not None:
             raise ArgumentError(
                 "`assigner` expected None with the exact assignment, where p(y | z) takes its "
@@ -218,7 +223,7 @@ class GMVAE(nn.Module):
             y = torch.multinomial(prior.weights.cpu(), n, replacement=True, generator=generator)
         else:
             y = torch.full((n,), checks.whole("component", component, least=0, most=k - 1))
-        noise = torch.randn(n, d, 1, generator=generator)
+        noise = torch.randn(n, d, 1, generator=generator, dtype=prior.means.dtype)
         z = prior.means.cpu()[y] + (prior.scale_tril.cpu()[y] @ noise).squeeze(-1)
         return torch.cat([self.decode(part) for part in z.split(1024)]), y
 
@@ -298,7 +303,8 @@ class GMVAE(nn.Module):
                 "and strings."
             ) from error
         with replacing(folder / WEIGHTS_FILE) as path:
-            weights = {name: t.contiguous() for name, t in self.state_dict().items()}
+            # Copies: two modules of a user's may share what a file holds twice.
+            weights = {name: t.contiguous().clone() for name, t in self.state_dict().items()}
             path.write_bytes(save(weights))
         with replacing(folder / CONFIG_FILE) as path:
             path.write_text(text, encoding="utf-8")
@@ -346,7 +352,8 @@ class GMVAE(nn.Module):
             raise FileNotFoundError(
                 f"{weights} does not exist, though {CONFIG_FILE} does. Restore it, or train again."
             )
-        gmvae = cls(config, encoder, decoder, assigner, likelihood)
+        with torch.random.fork_rng(devices=[]):
+            gmvae = cls(config, encoder, decoder, assigner, likelihood)
         gmvae.component_classes = component_classes
         try:
             saved = load_file(weights)

@@ -13,7 +13,7 @@ from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from gmvae.errors import ArgumentError
-from gmvae.model import check_labels, images_plate
+from gmvae.model import check_labels, images_plate, renamed_copy
 from gmvae.prior import MixturePrior
 
 _numbers = count()
@@ -67,6 +67,9 @@ class Guide(PyroModule):  # type: ignore[misc]
         # In a tuple, out of torch's sight: the mixture's parameters belong to the model, and
         # registered here too they would have a second name in Pyro's parameter store.
         self._prior = (prior,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Guide":
+        return renamed_copy(self, memo)
 
     def forward(self, x: Tensor, y: Tensor | None = None, size: int | None = None) -> None:
         """Sample the sites ``y`` (with an assigner) and ``z`` in the plate ``images``.

@@ -1,7 +1,8 @@
 """The generative model."""
 
+import copy
 from itertools import count
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import pyro
 import torch
@@ -18,6 +19,7 @@ from gmvae.likelihood import Likelihood
 from gmvae.prior import MixturePrior
 
 Assignment = Literal["amortised", "exact"]
+Named = TypeVar("Named", bound=PyroModule)
 
 _numbers = count()
 
@@ -82,6 +84,9 @@ class Model(PyroModule):  # type: ignore[misc]
         self.prior = prior
         self.likelihood = likelihood
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
+        return renamed_copy(self, memo)
+
     def forward(
         self, x: Tensor | None = None, y: Tensor | None = None, size: int | None = None
     ) -> Tensor:
@@ -121,6 +126,22 @@ class Model(PyroModule):  # type: ignore[misc]
             _check_event(x_dist, x)
             image: Tensor = pyro.sample("x", x_dist, obs=x)
         return image
+
+
+def renamed_copy(module: Named, memo: dict[int, Any]) -> Named:
+    """What ``copy.deepcopy`` answers: the same module under a root name of its own.
+
+    Under one name Pyro's store would take the two for one, and train the parameters of the first
+    that it met.
+    """
+    copied: Named = module.__class__.__new__(module.__class__)
+    memo[id(module)] = copied
+    copied.__dict__.update(copy.deepcopy(module.__dict__, memo))
+    name = f"{module._pyro_name}_copy_{next(_numbers)}"
+    for part in copied.modules():
+        if isinstance(part, PyroModule):
+            part._pyro_name = name + part._pyro_name.removeprefix(module._pyro_name)
+    return copied
 
 
 def _check_event(x_dist: Any, x: Tensor | None) -> None:

@@ -50,8 +50,8 @@ Mini-batches, ``size``                enumerated           summed out          m
 .. [9] It enumerates y, and would draw one z for each component and take them for the latent.
 .. [10] Of ``config_enumerate(model)`` with y hidden from the autoguide, under
    ``TraceEnum_ELBO``: ``AutoNormal(poutine.block(config_enumerate(model), hide=["y"]))``.
-.. [11] ``TraceTMC_ELBO`` does not train q(y | x); the ``Jit`` ones stop at parameters that
-   torch.jit cannot trace; ``TraceTailAdaptive_ELBO`` and ``Trace_MMD`` are not tried.
+.. [11] Not proved here. ``TraceTMC_ELBO`` does not train q(y | x), and most of the ``Jit`` ones
+   stop at parameters that torch.jit cannot trace (``JitTraceEnum_ELBO`` may run by hand).
 """
 
 from pyro.infer import (

@@ -197,9 +197,16 @@ class MixturePrior(nn.Module):
                 f"`weights`, `means`, `covariances` expected shapes {(k,)}, {(k, d)}, {(k, d, d)};"
                 f" got {given[0]}, {given[1]}, {given[2]}. Give one of each a component."
             )
-        if not (weights > 0).all():
+        if not ((weights > 0) & weights.isfinite()).all():
             raise ArgumentError(
-                f"`weights` expected values above 0; got {weights.tolist()}. Raise the others."
+                f"`weights` expected finite values above 0; got {weights.tolist()}. Change the "
+                "others."
+            )
+        if not means.isfinite().all():
+            raise ArgumentError("`means` expected finite values; got others. Change them.")
+        if not torch.allclose(covariances, covariances.mT, rtol=1e-4, atol=1e-6):
+            raise ArgumentError(
+                "`covariances` expected symmetric matrices; got others. Give (S + S.mT) / 2."
             )
         scale_tril, failed = torch.linalg.cholesky_ex(covariances)
         if failed.any():

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
+import pyro
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Generator, Tensor, nn
@@ -82,9 +83,9 @@ class Fit:
         gmvae: the model.
         history: one row of figures an epoch.
         warnings: what should worry its user.
-        figures: of the model on the held-out images (on the training images where none are held
-            out), in nats an image: ``loss``, what is minimised; ``elbo`` and its parts
-            ``reconstruction``, ``kl_z`` and ``kl_y``; and ``effective_components``.
+        figures: of the model on the held-out images (where none are held out, on the training
+            images, or 2,000 of them), in nats an image: ``loss``, what is minimised; ``elbo`` and
+            its parts ``reconstruction``, ``kl_z`` and ``kl_y``; and ``effective_components``.
     """
 
     gmvae: GMVAE
@@ -178,15 +179,28 @@ def fit(
     """
     settings = given_settings(settings)
     device = checks.device(device)
+    check_callback(callback)
+    # Pyro's store would keep every parameter of every model for as long as the process lives.
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        pyro.get_param_store().scope(),
+    ):
+        torch.manual_seed(settings.seed)
+        own = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
+        return _Run(images, settings, observed, held_out, own, callback, device).fit()
+
+
+def check_callback(callback: object) -> None:
+    """Refuse what cannot be told of progress.
+
+    Raises:
+        ArgumentError: neither a function nor None.
+    """
     if callback is not None and not callable(callback):
         raise ArgumentError(
             f"`callback` expected a function; got {checks.shown(callback)}. Give one that takes a "
             "gmvae.training.Progress."
         )
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(settings.seed)
-        own = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
-        return _Run(images, settings, observed, held_out, own, callback, device).fit()
 
 
 class _Run:
@@ -244,7 +258,8 @@ class _Run:
         self.assigner.features = features
         self.assigner.to(memory_format=torch.contiguous_format)
         self._name_components()
-        self.gmvae.requires_grad_(True)
+        features.requires_grad_(True)
+        self.gmvae.zero_grad()
         self.gmvae.eval()
         return Fit(self.gmvae, self.history, tuple(self._worries()), self._figures())
 
@@ -451,7 +466,8 @@ class _Run:
         """The objective, the bound and its parts on the held-out images; the components in use."""
         images = self.images if self.held_out is None else self.held_out
         if self.held_out is None and len(images) > 2_000:
-            images = images.subset(slice(0, 2_000))
+            # From all over them: files often hold one class after the other.
+            images = images.subset(np.linspace(0, len(images) - 1, 2_000).astype(int))
         # The same draws each time, so that figures of two epochs differ by the model alone.
         seed = self.settings.seed
         views = self.view(images.tensor(), Generator().manual_seed(seed))
@@ -519,6 +535,8 @@ class _Run:
         with warnings.catch_warnings():
             # Pyro's; the loop ends there with an error that says what to do.
             warnings.filterwarnings("ignore", "Encountered (NaN|inf|-inf)")
+            # Layers that a user has frozen are not to be trained.
+            warnings.filterwarnings("ignore", ".* was not registered in the param store")
             train(
                 objective,
                 guide or self.gmvae.guide,

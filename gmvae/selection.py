@@ -22,6 +22,7 @@ from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.gmvae import GMVAE
 from gmvae.held_out import check_components, hold_out
 from gmvae.metrics import effective_number
+from gmvae.recipe import check_callback
 from gmvae.restarts import Job, jobs_at_a_time, run_jobs, seeds_from
 from gmvae.settings import Settings, given_settings
 from gmvae.training import Callback
@@ -96,6 +97,7 @@ def compare_components(
         structure in clustered data*, 2002. Adjusted Rand index: Hubert and Arabie, 1985.
     """
     settings = given_settings(settings)
+    check_callback(callback)
     checks.instance("numbers", numbers, Sequence, "a sequence of whole numbers")
     numbers = [checks.whole("numbers", k, least=1) for k in numbers]
     if not numbers or len(set(numbers)) < len(numbers):
@@ -107,6 +109,11 @@ def compare_components(
     device = checks.device(device)
     n_jobs = jobs_at_a_time(n_jobs, device)
     check_components(numbers, images, settings, held_out=held_out)
+    if held_out is None and settings.held_out == 0:
+        raise ArgumentError(
+            "`settings` expected a held-out part to compare on; got held_out=0. Raise it, or give "
+            "`held_out` images."
+        )
     if held_out is None:
         images, _, held_out = hold_out(images, settings)
     if held_out is None:
@@ -226,7 +233,8 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
     shares = gmvae.classify(images).mean(0)
     kept = torch.nonzero((shares >= least_share) | (shares == shares.max())).squeeze(-1)
     config = dataclasses.replace(gmvae.config, n_components=len(kept))
-    smaller = GMVAE(config).to(gmvae.device)
+    with torch.random.fork_rng(devices=[]):
+        smaller = GMVAE(config).to(gmvae.model.prior.means)
     names = smaller.state_dict()
     state = {
         name: value[kept.to(value.device)] if value.shape != names[name].shape else value
@@ -234,5 +242,6 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
     }
     smaller.load_state_dict(state)
     if gmvae.component_classes is not None:
-        smaller.component_classes = tuple(gmvae.component_classes[k] for k in kept.tolist())
+        left = tuple(gmvae.component_classes[k] for k in kept.tolist())
+        smaller.component_classes = left if any(name is not None for name in left) else None
     return smaller.eval()

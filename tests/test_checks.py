@@ -243,13 +243,15 @@ def test_refused_in_a_line_that_names_the_argument(case, monkeypatch, tmp_path):
 
 def test_contents_that_cannot_be_trained_on():
     with pytest.raises(ContentError, match=r"`grey` expected images that differ; got 9 that are"):
-        fit(from_arrays(np.full((9, 8, 8), 7, np.uint8), name="grey"))
+        fit(from_arrays(np.full((9, 8, 8), 70, np.uint8), name="grey"))
     with pytest.raises(ContentError, match=r"`images` expected float pixels between 0 and 1; got"):
         fit(Images(np.stack([np.full((1, 8, 8), v, np.float32) for v in (0, 99)])))
     with pytest.raises(ContentError, match=r"`one` expected at least 2 images to train on; got 1"):
         fit(from_arrays(np.zeros((1, 8, 8), np.uint8), name="one"))
     with pytest.raises(ContentError, match=r"labels below 2\*\*63; got 9223372036854775809"):
         from_arrays(np.zeros((2, 3, 3)), np.array([1, 2**63 + 1], np.uint64))
+    with pytest.raises(ContentError, match=r"got 0 to 16, of which 255 would make black\. Divide"):
+        from_arrays(np.arange(17.0).reshape(1, 1, 17))
     with pytest.raises(ContentError, match="expected images of one shape; got a sequence of diff"):
         from_arrays([[[1, 2]], [[1, 2], [3, 4]]])
 

@@ -1,6 +1,7 @@
 """Files are whole or absent."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,21 @@ def test_a_folder_is_replaced_whole(tmp_path, name):
         (draft / "fresh").write_text("")
         assert (path / "stale").exists()
     assert entries(tmp_path) == [name, f"{name}/fresh"]
+
+
+def test_a_move_that_fails_gives_the_old_folder_back(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "model").write_text("old")
+
+    def refuse(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="no space left"), replacing(path) as draft:
+        draft.mkdir()
+    assert (path / "model").read_text() == "old"
+    assert entries(tmp_path) == ["run", "run/model"]
 
 
 @pytest.mark.parametrize("is_folder", [False, True])

@@ -251,6 +251,45 @@ def test_what_json_cannot_hold_costs_no_saved_model(tmp_path):
     )
 
 
+def test_modules_that_share_a_part_are_saved(tmp_path):
+    class Scaled(nn.Module):
+        def __init__(self, features):
+            super().__init__()
+            self.features, self.loc = features, nn.Linear(4, D)
+
+        def forward(self, x):
+            loc = self.loc(self.features(x))
+            return loc, loc.exp()
+
+    def build():
+        features = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+        return Scaled(features), nn.Sequential(features, nn.Linear(4, K))
+
+    encoder, assigner = build()
+    gmvae, x = GMVAE(Config(SHAPE, K, D), encoder, assigner=assigner), torch.rand(3, *SHAPE)
+    gmvae.save(tmp_path)
+    encoder, assigner = build()
+    loaded = GMVAE.load(tmp_path, encoder, assigner=assigner)
+    torch.testing.assert_close(loaded.classify(x), gmvae.classify(x))
+
+
+def test_a_model_in_double_precision_draws_samples():
+    images, _ = tiny().double().sample(3, generator=torch.Generator().manual_seed(0))
+    assert images.dtype == torch.float64
+
+
+def test_loading_draws_nothing_from_torchs_generator(tmp_path):
+    tiny().save(tmp_path)
+    before = torch.get_rng_state()
+    GMVAE.load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_modules_that_a_configuration_asks_for_are_to_be_given():
+    with pytest.raises(ArgumentError, match=r"`config` expected no module .*custom=\('encoder',\)"):
+        GMVAE(replace(tiny().config, custom=("encoder",)))
+
+
 def test_images_of_any_precision_are_taken():
     gmvae, x = tiny(), torch.full((2, *SHAPE), 0.5)
     for dtype in (torch.float64, torch.float16):
@@ -450,6 +489,8 @@ TAMPERINGS = {
     "another size": lambda c: c | {"model": c["model"] | {"latent_dim": 5}},
     "names of text": lambda c: c | {"component_classes": ["a", "b", "c"]},
     "too few names": lambda c: c | {"component_classes": [1]},
+    "negative names": lambda c: c | {"component_classes": [1, -5, 2]},
+    "brackets, thousands deep": lambda c: "[" * 100_000,
     "no names": lambda c: {k: v for k, v in c.items() if k != "component_classes"},
 }
 

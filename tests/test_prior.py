@@ -217,12 +217,19 @@ def test_bad_arguments(arguments, message):
     assert str(error.value) == message
 
 
+EYES = torch.eye(2).expand(2, 2, 2)
+ASKEW = torch.tensor([[1.0, 0.9], [0.0, 1.0]]).expand(2, 2, 2)
+
+
 @pytest.mark.parametrize(
     ("weights", "means", "covariances", "message"),
     [
         (torch.ones(3) / 3, torch.zeros(2, 2), torch.eye(2).expand(2, 2, 2), "expected shapes"),
         (torch.ones(2) / 2, torch.zeros(2, 3), torch.eye(2).expand(2, 2, 2), "expected shapes"),
         (torch.ones(2) / 2, torch.zeros(2, 2), torch.ones(2, 2), "expected shapes"),
+        (torch.ones(2) / 2, torch.full((2, 2), torch.nan), EYES, "`means` expected finite values"),
+        (torch.tensor([0.5, torch.inf]), torch.zeros(2, 2), EYES, "expected finite values above 0"),
+        (torch.ones(2) / 2, torch.zeros(2, 2), ASKEW, "expected symmetric matrices"),
         (torch.tensor([1.0, 0.0]), torch.zeros(2, 2), torch.eye(2).expand(2, 2, 2), "`weights`"),
         (torch.ones(2) / 2, torch.zeros(2, 2), torch.zeros(2, 2, 2), "`covariances`"),
     ],

@@ -4,6 +4,7 @@
 posterior, where every bound is log p(x).
 """
 
+import copy
 import importlib.util
 from functools import partial
 
@@ -451,6 +452,25 @@ def test_the_prior_is_a_prior_in_any_other_model():
     before = {name: p.detach().clone() for name, p in prior.named_parameters()}
     assert svi.step(data) == pytest.approx(-prior.z_dist().log_prob(data).sum().item(), rel=0.2)
     assert not [n for n, p in prior.named_parameters() if torch.equal(p, before[n])]
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("first", ["original", "copy"])
+def test_a_copy_shares_nothing_with_its_original(first, assignment):
+    original, x = tiny(assignment=assignment), random_images(len(Y))
+    elbo = OBJECTIVES["TraceEnum" if assignment == "amortised" else "Trace"]()
+
+    def train(gmvae):
+        return unmoved(gmvae, lambda: gmvae.svi(pyro.optim.Adam({"lr": 1e-2}), elbo).step(x))
+
+    if first == "original":
+        assert train(original) == []
+    copied = copy.deepcopy(original)
+    assert copy.deepcopy(copied).guide._pyro_name != copied.guide._pyro_name
+    kept = {name: value.clone() for name, value in original.state_dict().items()}
+    assert train(copied) == []
+    assert all(torch.equal(kept[name], value) for name, value in original.state_dict().items())
+    assert train(original) == []
 
 
 def test_models_beside_each_other_share_nothing():

@@ -80,6 +80,20 @@ class TestAnyRun:
         svi = SVI(gmvae.model, gmvae.guide, pyro.optim.Adam({"lr": 1e-2}), elbo)
         assert unmoved(gmvae, lambda: svi.step(digits.tensor(slice(0, 64)))) == []
 
+    def test_a_fit_leaves_nothing_behind(self, digits):
+        gmvae = fit(digits, QUICK).gmvae
+        assert not list(pyro.get_param_store().keys())
+        assert all(parameter.grad is None for parameter in gmvae.parameters())
+
+    def test_layers_that_a_user_has_frozen_stay_frozen(self, digits):
+        encoder = Encoder(MLPFeatures(digits.shape, (16,)), 2)
+        encoder.features.requires_grad_(False)
+        before = [p.clone() for p in encoder.features.parameters()]
+        gmvae = fit(digits, QUICK, encoder=encoder).gmvae
+        frozen = [p for p in gmvae.parameters() if not p.requires_grad]
+        assert len(frozen) == len(before)
+        assert all(map(torch.equal, encoder.features.parameters(), before))
+
     def test_labels_that_are_not_observed_are_not_looked_at(self, digits):
         blind = Images(digits.pixels, None)
         seen, unseen = (fit(images, QUICK).gmvae.state_dict() for images in (digits, blind))

@@ -108,6 +108,11 @@ def test_without_stability_there_is_no_most_stable():
     [
         ({"numbers": []}, r"`numbers` expected distinct numbers; got \[\]"),
         ({"numbers": [2, 2]}, r"`numbers` expected distinct numbers; got \[2, 2\]"),
+        ({"callback": 3}, "`callback` expected a function; got 3"),
+        (
+            {"settings": dataclasses.replace(SETTINGS, held_out=0.0)},
+            "`settings` expected a held-out part to compare on; got held_out=0",
+        ),
         ({"n_restarts": 0}, "`n_restarts` expected at least 1; got 0"),
         ({"numbers": [2, 9999]}, "`n_components` expected at most the number of images to train"),
     ],
@@ -157,6 +162,17 @@ def test_nothing_is_pruned_where_all_components_are_in_use_and_the_largest_stays
     gmvae, images = tiny().eval(), Images(random_images(30).numpy())
     assert pruned(gmvae, images, 0.0).config.n_components == 3
     assert pruned(gmvae, images, 0.99).config.n_components == 1
+
+
+def test_a_pruned_model_keeps_its_precision_and_names_only_where_there_are_some():
+    gmvae, images = with_a_dead_component().double(), Images(random_images(30).numpy())
+    gmvae.component_classes = (None, 7, None)
+    before = torch.get_rng_state()
+    smaller = pruned(gmvae, images)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert smaller.model.prior.means.dtype == torch.float64
+    assert smaller.component_classes is None
+    assert set(smaller.predict(images)) <= {0, 1}
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])

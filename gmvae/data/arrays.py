@@ -10,6 +10,9 @@ from gmvae.data.images import Array, Images, pixel_range
 from gmvae.errors import ContentError
 
 CHANNELS = (1, 3, 4)
+# The largest pixel of 0-255 below which they are taken to be of another range: of 16 grey values,
+# as scikit-learn's digits, or 64. Divided by 255 all would be black, and nothing would say so.
+LEAST_WHITE = 64
 
 
 def from_arrays(
@@ -19,8 +22,8 @@ def from_arrays(
 
     ``data`` is ``(N, H, W)``, ``(N, C, H, W)`` with 1, 3 or 4 channels, or ``(N, H, W, C)`` where
     the second axis cannot be channels. Integers are 0-255, or 0 and 1 where 1 is the largest;
-    floats are in [0, 1], or in 0-255 where the largest is at least 2. Bytes stay bytes, and bytes
-    or float32 in [0, 1] stay the memory map they may be.
+    floats are in [0, 1], or in 0-255. Of 0-255 the largest has to be 64 or more. Bytes stay bytes,
+    and bytes or float32 in [0, 1] stay the memory map they may be.
 
     Arguments:
         data: pixels.
@@ -80,6 +83,11 @@ def _scaled(pixels: Array, name: str) -> Array:
         raise ContentError(
             f"`{name}` expected pixels in 0-255 or in [0, 1]; got {low:g} to {high:g}. "
             "Rescale them to one of the two."
+        )
+    if 2 <= high < LEAST_WHITE:
+        raise ContentError(
+            f"`{name}` expected pixels in 0-255 or in [0, 1]; got {low:g} to {high:g}, of which "
+            "255 would make black. Divide them by what is white."
         )
     if pixels.dtype.kind != "f":
         if high == 1:

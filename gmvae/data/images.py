@@ -17,6 +17,7 @@ Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]
 
 CHUNK_BYTES = 2**24
+_RNG = "Make it with numpy.random.default_rng(seed)."
 
 
 def chunks(pixels: Array) -> Iterator[tuple[int, Array]]:
@@ -217,7 +218,8 @@ class Images:
         """Draw ``n`` images of each class and return their rows, sorted.
 
         Raises:
-            ArgumentError: there are no labels, ``n`` is negative, or a class has fewer images.
+            ArgumentError: there are no labels, ``n`` is negative, a class has fewer images, or
+                ``rng`` is no generator.
         """
         labels = self._required_labels("n")
         n = checks.whole("n", n, least=0)
@@ -228,6 +230,7 @@ class Images:
                 f"`n` expected 0 to {counts[scarce]} images a class; got {n}. "
                 f"Class {scarce} of {self.name} has no more."
             )
+        checks.instance("rng", rng, np.random.Generator, "a NumPy generator", _RNG)
         drawn = [rng.choice(rows, n, replace=False) for rows in self._rows_by_class()]
         return np.sort(np.concatenate(drawn))
 

@@ -136,7 +136,12 @@ def read_folder(folder: Path) -> Images:
     """
     name = folder.resolve().name  # also of "."
     subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    numeric = all(p.name.isdecimal() for p in subfolders)
+    numeric = all(p.name.isdecimal() and len(p.name) < 19 for p in subfolders)
+    if numeric and len({int(p.name) for p in subfolders}) < len(subfolders):
+        raise ContentError(
+            f"`{name}` expected a subfolder a class; got two of the same number, as 1 and 01. "
+            "Join them."
+        )
     if all((folder / file).is_file() for file in (CONFIG_FILE, WEIGHTS_FILE)):
         raise ArgumentError(
             f"`source` expected images; got {str(folder)!r}, a model's folder. Read it with "
@@ -161,7 +166,8 @@ def read_folder(folder: Path) -> Images:
         if picture.shape != first.shape:
             raise ContentError(
                 f"`{name}` expected pictures of one size and mode, (H, W, C) "
-                f"{first.shape} as {paths[0].name}; got {picture.shape} in {path.name}. "
+                f"{first.shape} as {paths[0].relative_to(folder)}; got {picture.shape} in "
+                f"{path.relative_to(folder)}. "
                 "Convert them to one."
             )
         data[row] = picture
