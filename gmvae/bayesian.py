@@ -222,7 +222,7 @@ class BayesianGuide(PyroModule):  # type: ignore[misc]
 def wide_start(z: Tensor, n_components: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """A start from which components compete before they settle.
 
-    Each one is four times as wide as all latents together and centred on one of them: those that
+    Each one is twice as wide as all latents together and centred on one of them: those that
     are not needed lose their weight early, where narrow ones would share a cluster for long.
 
     Args:
@@ -273,7 +273,7 @@ def variational_start(z: Tensor, n_components: int, seed: int = 0) -> tuple[Tens
         mean_precision_prior=0.01,
         max_iter=500,
         n_init=5,
-        random_state=seed,
+        random_state=seed % 2**32,  # the most that NumPy's generator takes
     )
     with warnings.catch_warnings():
         # The gradients that follow go on from there.

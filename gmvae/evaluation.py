@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from gmvae import metrics
+from gmvae import checks, metrics
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
 
@@ -102,8 +102,10 @@ def evaluate(
         generator: the source of the draws, on the model's device; torch's own by default.
 
     Raises:
+        ArgumentError: anything but images.
         ContentError: images of another shape than the model's.
     """
+    checks.instance("images", images, Images, "gmvae.Images")
     prior = gmvae.model.prior
     responsibilities = gmvae.classify(images)
     bound = gmvae.elbo(images, generator=generator)

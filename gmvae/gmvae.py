@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,9 @@ from gmvae.errors import ArgumentError, ContentError
 from gmvae.evidence import Parts, elbo_parts, log_evidence
 from gmvae.files import CONFIG_FILE, WEIGHTS_FILE, replacing
 from gmvae.guide import SAMPLED_RIGHTLY, Guide
-from gmvae.likelihood import Bernoulli, Likelihood, named_likelihood
+from gmvae.likelihood import Likelihood, check_support, named_likelihood
 from gmvae.model import Model
-from gmvae.networks import Assigner, Encoder, build_decoder, build_features
+from gmvae.networks import Assigner, Encoder, build_decoder, build_features, in_eval_mode
 from gmvae.objectives import check_module, check_svi, default_objective, samples_y
 from gmvae.prior import MixturePrior
 
@@ -99,7 +98,7 @@ class GMVAE(nn.Module):
         self.model = Model(decoder, prior, likelihood, config.assignment)
         self.guide = Guide(encoder, assigner, prior if assigner is None else None)
         if custom:
-            with self._asking():
+            with torch.no_grad(), in_eval_mode(self):
                 check_shapes(self.model, self.guide, shape)
 
     @property
@@ -195,7 +194,7 @@ class GMVAE(nn.Module):
                 f"`z` expected floats (..., {like.shape[-1]}); got {tuple(z.shape)} of "
                 f"{checks.precision(z)}. Give latents of this model."
             )
-        with self._asking():
+        with torch.no_grad(), in_eval_mode(self):
             return self._decode(z.to(like)).cpu()
 
     @torch.no_grad()
@@ -376,30 +375,12 @@ class GMVAE(nn.Module):
 
     def _check_support(self, batch: Tensor) -> None:
         """Refuse grey pixels where the likelihood gives them no probability."""
-        likelihood = self.model.likelihood
-        binary = isinstance(likelihood, Bernoulli) and not likelihood.grey
-        if binary and ((batch > 0) & (batch < 1)).any():
-            raise ContentError(
-                "`x` expected pixels 0 or 1, as the model was trained on; got values between. "
-                "Binarise the images."
-            )
+        check_support(self.model.likelihood, bool(((batch == 0) | (batch == 1)).all()))
 
     def _in_chunks(self, x: Tensor | Images, query: Any, rows: int = 1024) -> Tensor:
         like = self.model.prior.means
-        with self._asking():
+        with torch.no_grad(), in_eval_mode(self):
             return torch.cat([query(batch.to(like)).cpu() for batch in self._chunks(x, rows)])
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """No gradients, and no network that normalises over the images which come together."""
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
 
     def _chunks(self, x: Tensor | Images, rows: int) -> Iterator[Tensor]:
         checks.instance(

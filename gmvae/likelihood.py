@@ -162,6 +162,23 @@ class Gaussian(Likelihood):
         return dist.Normal(output.sigmoid(), self.log_scale.exp()).to_event(3)
 
 
+def check_support(likelihood: Likelihood, binary: bool) -> None:
+    """Refuse grey pixels where the likelihood gives them no probability.
+
+    Args:
+        likelihood: of the pixels.
+        binary: whether all of them are 0 or 1.
+
+    Raises:
+        ContentError: they are not, and the likelihood is a Bernoulli of such pixels alone.
+    """
+    if isinstance(likelihood, Bernoulli) and not likelihood.grey and not binary:
+        raise ContentError(
+            "`x` expected pixels 0 or 1, as the model was trained on; got values between. "
+            "Binarise the images."
+        )
+
+
 def named_likelihood(name: LikelihoodName, grey: bool = True) -> Likelihood:
     """The likelihood of that name; ``grey`` concerns ``bernoulli`` alone.
 

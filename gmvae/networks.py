@@ -8,7 +8,8 @@ batch: for a network of x, which never carries an enumeration dimension.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 from torch import Tensor, nn
@@ -18,6 +19,19 @@ from gmvae.errors import ArgumentError
 
 ImageShape = tuple[int, int, int]
 Network = Literal["mlp", "conv"]
+
+
+@contextmanager
+def in_eval_mode(*modules: nn.Module) -> Iterator[None]:
+    """Modules that do not learn, each of their parts afterwards in the mode that it was in."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 class MLP(nn.Sequential):

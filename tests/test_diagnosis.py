@@ -371,7 +371,22 @@ def test_what_cannot_be_diagnosed_is_refused():
         diagnose(gmvae.model, gmvae.guide, grey_images(1))
     with pytest.raises(ArgumentError, match=r"`mixture_components` expected at most .* 5; got 6"):
         diagnose(gmvae.model, gmvae.guide, grey_images(5), Options(mixture_components=6))
+    with pytest.raises(ArgumentError, match=r"`images` expected gmvae\.Images; got Tensor"):
+        diagnose(gmvae.model, gmvae.guide, torch.rand(5, *SHAPE))
+    with pytest.raises(ArgumentError, match="`component_classes` expected one a component, 3; got"):
+        diagnose(gmvae.model, gmvae.guide, grey_images(5), component_classes=(1, 2))
+    of_ink = tiny(grey=False)
+    with pytest.raises(ContentError, match="expected pixels 0 or 1, as the model was trained on"):
+        diagnose(of_ink.model, of_ink.guide, grey_images(5))
     with pytest.raises(ArgumentError, match="n_draws"):
         Options(n_draws=3)
     with pytest.raises(ArgumentError, match="mixture_components"):
         Options(mixture_components=1)
+
+
+def test_no_image_is_left_without_a_neighbour():
+    gmvae, images = tiny().eval(), grey_images(257)
+    found = predictive_check(
+        gmvae.model, gmvae.guide, images, draw(gmvae.model, gmvae.guide, images, 25)
+    )
+    assert (found.observed["distance"] > 0).all()

@@ -100,10 +100,11 @@ def test_drawing_leaves_no_trace():
     gmvae = tiny()
     x = torch.rand(2, 1, 3, 4)
     before = torch.random.get_rng_state()
+    gmvae.guide.encoder.eval()
+    modes = [part.training for part in gmvae.modules()]
     draw(gmvae.model, gmvae.guide, x, 25)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert gmvae.model.training
-    assert gmvae.guide.training
+    assert [part.training for part in gmvae.modules()] == modes
 
 
 def test_few_draws_are_refused():
@@ -171,6 +172,14 @@ def test_components_are_named_or_matched_for_labels():
     plain = reliability(probabilities, truth).ece
     assert labelled_reliability(probabilities, labels, (8, 1, 4)).ece == pytest.approx(plain)
     assert labelled_reliability(probabilities, labels, None).ece == pytest.approx(plain)
+
+
+def test_an_error_sure_of_a_class_that_no_image_has_counts_as_sure():
+    probabilities = np.tile([0.01, 0.0, 0.99], (4, 1))
+    found = labelled_reliability(probabilities, np.array([1, 1, 4, 4]), (1, 4, 8))
+    assert found.confidence.tolist() == pytest.approx([0.99])
+    assert found.accuracy.tolist() == [0.0]
+    assert found.ece == pytest.approx(0.99)
 
 
 def test_components_of_one_class_are_added():

@@ -76,6 +76,12 @@ def test_colour_images_without_labels(picture: Picture, channels: int) -> None:
     figure.draw_without_rendering()
 
 
+def test_the_plane_of_one_image_has_two_axes_all_the_same() -> None:
+    plane = Plane.of(np.arange(5.0).reshape(1, 5))
+    np.testing.assert_allclose(plane.axes @ plane.axes.T, np.eye(2), atol=1e-12)
+    assert plane.names[1] == "principal axis 2 (0% of the variance)"
+
+
 def test_the_plane_of_two_dimensions_is_the_latent_itself() -> None:
     z = np.random.default_rng(0).normal(size=(20, 2))
     assert Plane.of(z).project(z) == pytest.approx(z)

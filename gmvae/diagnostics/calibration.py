@@ -91,7 +91,9 @@ def labelled_reliability(
     if names is None:
         matched = metrics.matching(labels, probabilities.argmax(-1))
         names = tuple(matched.get(k) for k in range(probabilities.shape[1]))
-    classes = tuple(np.unique(labels).tolist())
+    # Also those that no image here has: an error is often sure of one of them.
+    named = {name for name in names if name is not None}
+    classes = tuple(sorted({*np.unique(labels).tolist(), *named}))
     found = class_probabilities(probabilities, names, classes)
     return reliability(found, np.searchsorted(classes, labels))
 

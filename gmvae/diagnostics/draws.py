@@ -18,6 +18,7 @@ from gmvae import arviz_bridge, checks
 from gmvae.data import Images
 from gmvae.guide import Guide
 from gmvae.model import Model
+from gmvae.networks import in_eval_mode
 
 Array = NDArray[Any]
 
@@ -104,16 +105,13 @@ def draw(
 def settled(model: Model, guide: Guide, seed: int) -> Iterator[None]:
     """Draw by ``seed``, without gradients and with networks that do not learn; then as before."""
     device = device_of(model)
-    training = model.training, guide.training
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        torch.no_grad(),
+        in_eval_mode(model, guide),
+    ):
         torch.manual_seed(seed)
-        model.eval()
-        guide.eval()
-        try:
-            yield
-        finally:
-            model.train(training[0])
-            guide.train(training[1])
+        yield
 
 
 def device_of(model: Model) -> torch.device:

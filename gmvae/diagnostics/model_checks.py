@@ -99,7 +99,8 @@ def predictive_check(
     start = 0
     n_replicates = min(n_replicates, len(draws.z))
     with settled(model, guide, seed):
-        for batch in batches(model, x, 256):
+        # The distance is one between neighbours: an image must not be left alone.
+        for batch in batches(model, x, 257 if len(x) % 256 == 1 else 256):
             observed.append(statistics(binarised(model, batch)))
             z = torch.as_tensor(draws.z[:n_replicates, start : start + len(batch)])
             start += len(batch)

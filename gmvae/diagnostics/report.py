@@ -24,7 +24,7 @@ from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import CONVENTION, Check, Threshold
 from gmvae.errors import ArgumentError, ContentError
 from gmvae.guide import Guide
-from gmvae.likelihood import Bernoulli, Likelihood
+from gmvae.likelihood import Bernoulli, Likelihood, check_support
 from gmvae.metrics import effective_number
 from gmvae.model import Model
 
@@ -117,10 +117,19 @@ def diagnose(
         callback: told what is done next.
 
     Raises:
-        ArgumentError: more components asked for than there are images.
-        ContentError: fewer than two images.
+        ArgumentError: more components asked for than there are images; names of another number of
+            components; no images.
+        ContentError: fewer than two images, or pixels that the likelihood does not take.
     """
     options = Options() if options is None else options
+    checks.instance("images", images, Images, "gmvae.Images")
+    check_support(model.likelihood, images.binary)
+    k = model.prior.n_components
+    if component_classes is not None and len(component_classes) != k:
+        raise ArgumentError(
+            f"`component_classes` expected one a component, {k}; got {len(component_classes)}. "
+            "Give None for those without a name."
+        )
     if len(images) < 2:
         raise ContentError(
             f"`{images.name}` expected at least 2 images to diagnose; got {len(images)}. Add some."

@@ -39,8 +39,10 @@ class Plane:
         if d <= 2:
             return cls(np.zeros(d), np.eye(2, d), ("latent 1", "latent 2" if d == 2 else ""))
         origin = z.mean(0)
-        _, singular, axes = np.linalg.svd(z - origin, full_matrices=False)
-        shares = singular**2 / max(np.sum(singular**2), np.finfo(float).tiny)
+        # Of fewer images than dimensions the axes along which they do not vary are there, too.
+        _, singular, axes = np.linalg.svd(z - origin, full_matrices=len(z) < d)
+        variances = np.pad(singular**2, (0, d - len(singular)))
+        shares = variances / max(variances.sum(), np.finfo(float).tiny)
         first, second = (
             f"principal axis {i + 1} ({shares[i]:.0%} of the variance)" for i in range(2)
         )
