@@ -7,9 +7,10 @@ import dataclasses
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -23,7 +24,7 @@ from gmvae.data import Images
 from gmvae.errors import TrainingError
 from gmvae.gmvae import GMVAE
 from gmvae.held_out import check_components, hold_out
-from gmvae.recipe import Fit, check_callback, fit
+from gmvae.recipe import Fit, fit
 from gmvae.settings import Settings, given_settings
 from gmvae.training import Callback, Progress
 
@@ -93,7 +94,6 @@ def fit_restarts(
         TrainingError: every run diverged.
     """
     settings = given_settings(settings)
-    check_callback(callback)
     checks.whole("n_restarts", n_restarts, least=1)
     device = checks.device(device)
     n_jobs = jobs_at_a_time(n_jobs, device)
@@ -189,36 +189,18 @@ def run_jobs(
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     threads = max(1, torch.get_num_threads() // n_workers)
-    others = set(multiprocessing.active_children())
-
-    def end_all() -> None:
-        for process in set(multiprocessing.active_children()) - others:
-            process.kill()
-
-    failures: list[BaseException] = []
-    listener = Thread(target=_listen, args=(queue, callback, failures, end_all), daemon=True)
-    listener.start()
-    with ProcessPoolExecutor(n_workers, context, _begin, (queue, threads)) as pool:
+    with (
+        _listening(queue, callback),
+        ProcessPoolExecutor(n_workers, context, _begin, (queue, threads)) as pool,
+    ):
         try:
-            found = list(pool.map(_work, jobs))
-        except BaseException as error:
-            # Left alone, the pool would wait for every run that has begun, and begin the next. The
-            # listener is left: who is killed while writing may hold the lock of the queue.
-            end_all()
-            if failures:
-                raise failures[0] from None
-            if not isinstance(error, BrokenProcessPool):
-                raise
+            return list(pool.map(_work, jobs))
+        except BrokenProcessPool as error:
             raise TrainingError(
                 "the process of a restart was ended from outside, perhaps for want of memory. "
                 "Try fewer at a time: --jobs 1 (`n_jobs`). A script has to make this call under "
                 'if __name__ == "__main__":, since its processes read it again.'
             ) from error
-    queue.put(None)
-    listener.join()
-    if failures:
-        raise failures[0]
-    return found
 
 
 def _run(job: Job, callback: Callback | None) -> dict[str, Any] | None:
@@ -266,18 +248,19 @@ def _work(job: Job) -> dict[str, Any] | None:
     return _run(job, _queue.put)
 
 
-def _listen(
-    queue: Any,
-    callback: Callback | None,
-    failures: list[BaseException],
-    end_all: Callable[[], None],
-) -> None:
-    """Pass on what the worker processes put into the queue, until it is None or that fails."""
-    for progress in iter(queue.get, None):
-        if callback is not None:
-            try:
+@contextmanager
+def _listening(queue: Any, callback: Callback | None) -> Iterator[None]:
+    """Pass on what the worker processes put into the queue."""
+
+    def listen() -> None:
+        for progress in iter(queue.get, None):
+            if callback is not None:
                 callback(progress)
-            except BaseException as error:
-                failures.append(error)
-                end_all()
-                return
+
+    listener = Thread(target=listen)
+    listener.start()
+    try:
+        yield
+    finally:
+        queue.put(None)
+        listener.join()

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -96,42 +95,6 @@ def test_processes_find_what_one_process_finds(digits):
         assert one.objective == pytest.approx(other.objective, rel=1e-3)
     assert {progress.restart for progress in told} == {1, 2}
     assert {"warm-up", "joint"} <= {progress.phase for progress in told}
-
-
-class Interrupted(Exception):
-    pass
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_callback_that_fails_ends_all_runs(digits):
-    def fail(progress):
-        raise Interrupted
-
-    with pytest.raises(Interrupted):
-        fit_restarts(digits, dataclasses.replace(QUICK, epochs=2_000), 3, callback=fail, n_jobs=2)
-
-
-def test_an_interruption_ends_all_runs(tmp_path):
-    code = (
-        "from gmvae import Settings, load\n"
-        "from gmvae.restarts import fit_restarts\n"
-        "if __name__ == '__main__':\n"
-        "    tell = lambda now: print(now.restart, flush=True)\n"
-        "    settings = Settings(n_components=2, epochs=100_000)\n"
-        "    fit_restarts(load('digits'), settings, 4, callback=tell, n_jobs=2)\n"
-    )
-    (tmp_path / "script.py").write_text(code, encoding="utf-8")
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "script.py")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as parent:
-        parent.stdout.readline()
-        parent.send_signal(signal.SIGINT)
-        said, error = parent.communicate(timeout=60)
-    assert error.splitlines()[-1] == "KeyboardInterrupt"
-    assert {*said.split()} <= {"1", "2"}
 
 
 def test_processes_end_with_the_one_that_began_them():
