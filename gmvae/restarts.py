@@ -4,16 +4,9 @@ The runs hold out the same images, so that their objectives can be compared.
 """
 
 import dataclasses
-import multiprocessing
-import os
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -24,9 +17,10 @@ from gmvae.data import Images
 from gmvae.errors import TrainingError
 from gmvae.gmvae import GMVAE
 from gmvae.held_out import check_components, hold_out
-from gmvae.recipe import Fit, fit
+from gmvae.jobs import Job, jobs_at_a_time, run_jobs
+from gmvae.recipe import Fit, check_callback, fit
 from gmvae.settings import Settings, given_settings
-from gmvae.training import Callback, Progress
+from gmvae.training import Callback
 
 
 @dataclass(frozen=True)
@@ -43,19 +37,6 @@ class Restart:
     seed: int
     objective: float | None
     elbo: float | None
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a process needs to know to do one run."""
-
-    images: Images
-    settings: Settings
-    observed: np.ndarray | None
-    held_out: Images | None
-    device: str
-    folder: Path
-    number: int
 
 
 def fit_restarts(
@@ -94,6 +75,7 @@ def fit_restarts(
         TrainingError: every run diverged.
     """
     settings = given_settings(settings)
+    check_callback(callback)
     checks.whole("n_restarts", n_restarts, least=1)
     device = checks.device(device)
     n_jobs = jobs_at_a_time(n_jobs, device)
@@ -147,120 +129,3 @@ def _diverged(job: Job) -> Restart:
 
 def _objectives(found: dict[str, Any]) -> tuple[float, float]:
     return -found["figures"]["loss"], found["figures"]["elbo"]
-
-
-def jobs_at_a_time(n_jobs: int | None, device: torch.device) -> int:
-    """``n_jobs``; by default the cores that this process may use, and one on other devices.
-
-    Raises:
-        ArgumentError: fewer than one.
-    """
-    if n_jobs is not None:
-        return checks.whole("n_jobs", n_jobs, least=1)
-    if device.type != "cpu":
-        return 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def run_jobs(
-    jobs: list[Job], callback: Callback | None, n_jobs: int
-) -> list[dict[str, Any] | None]:
-    """The runs, ``n_jobs`` at a time: what each found, its model in its folder.
-
-    Args:
-        jobs: at least one.
-        callback: told of every epoch, ``restart`` the number of the job.
-        n_jobs: above one, they run in processes of their own.
-
-    Returns:
-        For each job ``history``, ``warnings`` and ``figures`` as in
-        :class:`~gmvae.recipe.Fit`; None for one that diverged.
-    """
-    n_workers = min(len(jobs), n_jobs)
-    if n_workers == 1:
-        return [_run(job, callback) for job in jobs]
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A process of ours that reads again a script which calls us unguarded. What to do about
-        # it is said once, by the process that waits for this one.
-        raise SystemExit(1)
-    # A forked process inherits the locks of the threads that torch has started.
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    threads = max(1, torch.get_num_threads() // n_workers)
-    with (
-        _listening(queue, callback),
-        ProcessPoolExecutor(n_workers, context, _begin, (queue, threads)) as pool,
-    ):
-        try:
-            return list(pool.map(_work, jobs))
-        except BrokenProcessPool as error:
-            raise TrainingError(
-                "the process of a restart was ended from outside, perhaps for want of memory. "
-                "Try fewer at a time: --jobs 1 (`n_jobs`). A script has to make this call under "
-                'if __name__ == "__main__":, since its processes read it again.'
-            ) from error
-
-
-def _run(job: Job, callback: Callback | None) -> dict[str, Any] | None:
-    """One run; its model lies in the job's folder."""
-
-    def tell(progress: Progress) -> None:
-        if callback is not None:
-            callback(dataclasses.replace(progress, restart=job.number))
-
-    try:
-        found = fit(
-            job.images,
-            job.settings,
-            observed=job.observed,
-            held_out=job.held_out,
-            callback=tell,
-            device=job.device,
-        )
-    except TrainingError:
-        return None
-    found.gmvae.save(job.folder)
-    return {"history": found.history, "warnings": found.warnings, "figures": found.figures}
-
-
-# What a worker process was given when it began.
-_queue: Any = None
-
-
-def _begin(queue: Any, threads: int) -> None:
-    global _queue
-    _queue = queue
-    torch.set_num_threads(threads)
-    Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    """End this process where the one that began it is ended from outside."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(job: Job) -> dict[str, Any] | None:
-    return _run(job, _queue.put)
-
-
-@contextmanager
-def _listening(queue: Any, callback: Callback | None) -> Iterator[None]:
-    """Pass on what the worker processes put into the queue."""
-
-    def listen() -> None:
-        for progress in iter(queue.get, None):
-            if callback is not None:
-                callback(progress)
-
-    listener = Thread(target=listen)
-    listener.start()
-    try:
-        yield
-    finally:
-        queue.put(None)
-        listener.join()

@@ -21,9 +21,10 @@ from gmvae.data import Images
 from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.gmvae import GMVAE
 from gmvae.held_out import check_components, hold_out
+from gmvae.jobs import Job, jobs_at_a_time, run_jobs
 from gmvae.metrics import effective_number
 from gmvae.recipe import check_callback
-from gmvae.restarts import Job, jobs_at_a_time, run_jobs, seeds_from
+from gmvae.restarts import seeds_from
 from gmvae.settings import Settings, given_settings
 from gmvae.training import Callback
 

@@ -39,8 +39,9 @@ FLOORS = {
     "held_out": 6,
     "diagnostics": 7,
     "recipe": 8,
-    "restarts": 9,
-    "selection": 10,
+    "jobs": 9,
+    "restarts": 10,
+    "selection": 11,
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
 FOREIGN = {"typer", "rich", "gmvae_cli", "cli"}

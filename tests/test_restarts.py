@@ -1,10 +1,11 @@
 """Restarts: the best held-out objective is kept, and nothing else about a run changes."""
 
 import dataclasses
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gmvae import restarts
+from gmvae import jobs
 from gmvae.data import load
 from gmvae.errors import ArgumentError, TrainingError
 from gmvae.held_out import hold_out
@@ -68,7 +69,7 @@ class TestRestarts:
                 raise TrainingError("not finite")
             return fit(images, settings, **more)
 
-        monkeypatch.setattr(restarts, "fit", diverging)
+        monkeypatch.setattr(jobs, "fit", diverging)
         found, runs = fit_restarts(digits, QUICK, 2, n_jobs=1)
         assert [run.objective is None for run in runs] == [True, False]
         assert -found.figures["loss"] == runs[1].objective
@@ -97,28 +98,70 @@ def test_processes_find_what_one_process_finds(digits):
     assert {"warm-up", "joint"} <= {progress.phase for progress in told}
 
 
-def test_processes_end_with_the_one_that_began_them():
-    code = (
-        "import multiprocessing, os, time\n"
-        "from concurrent.futures import ProcessPoolExecutor\n"
-        "from gmvae import restarts\n"
-        "if __name__ == '__main__':\n"
-        "    context = multiprocessing.get_context('spawn')\n"
-        "    pool = ProcessPoolExecutor(1, context, restarts._begin, (None, 1))\n"
-        "    print(pool.submit(os.getpid).result(), flush=True)\n"
-        "    pool.submit(time.sleep, 600).result()\n"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "parent.py").write_text(code, encoding="utf-8")
-        with subprocess.Popen(
-            [sys.executable, f"{folder}/parent.py"], stdout=subprocess.PIPE
-        ) as parent:
-            worker = int(parent.stdout.readline())
-            parent.kill()
+LONG = (
+    "import multiprocessing, os, sys\n"
+    "from gmvae import Settings, load\n"
+    "from gmvae.restarts import fit_restarts\n"
+    "def tell(progress):\n"
+    "    if progress.restart == 2:\n"
+    "        print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
+    "if __name__ == '__main__':\n"
+    "    settings = Settings(n_components=2, epochs=100_000)\n"
+    "    fit_restarts(load('digits'), settings, 4, callback=tell, n_jobs=2)\n"
+)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+@pytest.mark.parametrize("whom", [os.kill, os.killpg], ids=["alone", "group"])
+def test_processes_end_with_the_one_that_began_them(how, whom, tmp_path):
+    """Four runs of which two have begun; Ctrl-C in a terminal reaches the whole group."""
+    (tmp_path / "script.py").write_text(LONG, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        children = [int(child) for child in parent.stdout.readline().split()]
+        whom(parent.pid, how)
+        _, said = parent.communicate(timeout=60)
+    assert len(children) == 2
+    assert parent.returncode == -how
+    assert said.count("Traceback") == (1 if how == signal.SIGINT else 0)
     until = time.monotonic() + 30
-    while _runs(worker) and time.monotonic() < until:
+    while any(_runs(child) for child in children) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not _runs(worker)
+    assert not any(_runs(child) for child in children)
+
+
+class Enough(Exception):
+    pass
+
+
+def test_a_callback_that_fails_ends_all_runs(digits):
+    def fail(progress):
+        raise Enough
+
+    with pytest.raises(Enough):
+        fit_restarts(digits, dataclasses.replace(QUICK, epochs=100_000), 3, callback=fail, n_jobs=2)
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_is_ended_from_outside_is_told(digits):
+    def end(progress):
+        multiprocessing.active_children()[0].kill()
+
+    with pytest.raises(TrainingError, match=r"ended from outside.*--jobs 1"):
+        fit_restarts(digits, dataclasses.replace(QUICK, epochs=100_000), 2, callback=end, n_jobs=2)
+    assert not multiprocessing.active_children()
+
+
+def test_an_error_in_a_process_is_raised_here(digits):
+    with pytest.raises(ArgumentError, match="`observed`") as caught:
+        fit_restarts(digits, QUICK, 2, observed=np.zeros(3), held_out=digits, n_jobs=2)
+    assert not multiprocessing.active_children()
+    assert caught.value
 
 
 def test_an_unguarded_script_is_told_of_its_guard(tmp_path):

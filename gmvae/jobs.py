@@ -1,0 +1,224 @@
+"""Runs in processes of their own, several at a time.
+
+Each process has a pipe of its own to the one that began it, which alone reads them all, in the
+thread that called: what is killed can leave no lock held and no thread waiting.
+"""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from threading import Thread
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from gmvae import checks
+from gmvae.data import Images
+from gmvae.errors import TrainingError
+from gmvae.recipe import fit
+from gmvae.settings import Settings
+from gmvae.training import Callback, Progress
+
+Found: TypeAlias = dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process needs to know to do one run."""
+
+    images: Images
+    settings: Settings
+    observed: np.ndarray | None
+    held_out: Images | None
+    device: str
+    folder: Path
+    number: int
+
+
+def jobs_at_a_time(n_jobs: int | None, device: torch.device) -> int:
+    """``n_jobs``; by default the cores that this process may use, and one on other devices.
+
+    Raises:
+        ArgumentError: fewer than one.
+    """
+    if n_jobs is not None:
+        return checks.whole("n_jobs", n_jobs, least=1)
+    if device.type != "cpu":
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Found]:
+    """The runs, ``n_jobs`` at a time: what each found, its model in its folder.
+
+    An exception, of the callback or an interruption, ends all runs at once.
+
+    Args:
+        jobs: at least one, each with a number of its own.
+        callback: told of every epoch, ``restart`` the number of the job.
+        n_jobs: above one, they run in processes of their own.
+
+    Returns:
+        For each job ``history``, ``warnings`` and ``figures`` as in
+        :class:`~gmvae.recipe.Fit`; None for one that diverged.
+
+    Raises:
+        TrainingError: a process was ended from outside.
+    """
+
+    def tell(progress: Progress) -> None:
+        if callback is not None:
+            callback(progress)
+
+    n_workers = min(len(jobs), n_jobs)
+    if n_workers == 1:
+        return [_run(job, tell) for job in jobs]
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A process of ours that reads again a script which calls us unguarded. What to do about
+        # it is said once, by the process that waits for this one.
+        raise SystemExit(1)
+    found: dict[int, Found] = {}
+    waiting = iter(jobs)
+    with _workers(n_workers) as connections:
+        while len(found) < len(jobs):
+            ready: list[Any] = wait(connections)
+            for connection in ready:
+                with _living():
+                    message = connection.recv()
+                if isinstance(message, Progress):
+                    tell(message)
+                    continue
+                if isinstance(message, Exception):
+                    raise message
+                if isinstance(message, Done):
+                    found[message.number] = message.found
+                if (job := next(waiting, None)) is not None:
+                    with _living():
+                        connection.send(job)
+    return [found[job.number] for job in jobs]
+
+
+def _run(job: Job, callback: Callback) -> Found:
+    """One run; its model lies in the job's folder."""
+
+    def tell(progress: Progress) -> None:
+        callback(dataclasses.replace(progress, restart=job.number))
+
+    try:
+        found = fit(
+            job.images,
+            job.settings,
+            observed=job.observed,
+            held_out=job.held_out,
+            callback=tell,
+            device=job.device,
+        )
+    except TrainingError:
+        return None
+    found.gmvae.save(job.folder)
+    return {"history": found.history, "warnings": found.warnings, "figures": found.figures}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Says that a process has begun, and asks for its first job."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the job of this number found; asks for the next."""
+
+    number: int
+    found: Found
+
+
+def _work(connection: Connection, threads: int) -> None:
+    """The life of a process: jobs in, every epoch and what was found out."""
+    torch.set_num_threads(threads)
+    Thread(target=_end_with_the_parent, daemon=True).start()
+    connection.send(Ready())
+    while True:
+        job = connection.recv()
+        try:
+            found = _run(job, connection.send)
+        except Exception as error:
+            error.add_note(f"In the process of the run:\n{traceback.format_exc()}")
+            connection.send(error)
+        else:
+            connection.send(Done(job.number, found))
+
+
+def _end_with_the_parent() -> None:
+    """End this process where the one that began it is ended from outside."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _workers(n: int) -> Iterator[list[Connection]]:
+    """The pipes of ``n`` processes that wait for jobs; all end with the block."""
+    # A forked process inherits the locks of the threads that torch has started.
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, torch.get_num_threads() // n)
+    connections: list[Connection] = []
+    processes: list[SpawnProcess] = []
+    try:
+        for _ in range(n):
+            ours, theirs = context.Pipe()
+            connections.append(ours)
+            process = context.Process(target=_work, args=(theirs, threads), daemon=True)
+            processes.append(process)
+            with _deaf():
+                process.start()
+            # A pipe tells of the end of a process once nobody else holds the other end.
+            theirs.close()
+        yield connections
+    finally:
+        begun = [process for process in processes if process.pid is not None]
+        for process in begun:
+            process.kill()
+        for process in begun:
+            process.join()
+        for connection in connections:
+            connection.close()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes begun in this block do not hear Ctrl-C, which the one that began them answers."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # which Process.start would do, and lift the mask with it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _living() -> Iterator[None]:
+    """Say what it means that the other end of a pipe is gone."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise TrainingError(
+            "the process of a restart was ended from outside, perhaps for want of memory. "
+            "Try fewer at a time: --jobs 1 (`n_jobs`). A script has to make this call under "
+            'if __name__ == "__main__":, since its processes read it again.'
+        ) from error
