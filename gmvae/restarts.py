@@ -72,7 +72,7 @@ def fit_restarts(
 
     Raises:
         ArgumentError: as ``fit``, or no run asked for.
-        TrainingError: every run diverged.
+        TrainingError: every run diverged, or the process of one was ended from outside.
     """
     settings = given_settings(settings)
     check_callback(callback)

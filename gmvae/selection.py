@@ -91,7 +91,8 @@ def compare_components(
     Raises:
         ArgumentError: no number, a repeated one, or one above the number of images.
         ContentError: too few images to hold some out.
-        TrainingError: every run of some K diverged.
+        TrainingError: every run of some K diverged, or the process of a run was ended from
+            outside.
 
     References:
         Stability: Ben-Hur, Elisseeff and Guyon, *A stability based method for discovering

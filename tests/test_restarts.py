@@ -17,6 +17,7 @@ from gmvae import jobs
 from gmvae.data import load
 from gmvae.errors import ArgumentError, TrainingError
 from gmvae.held_out import hold_out
+from gmvae.jobs import Job, run_jobs
 from gmvae.recipe import fit
 from gmvae.restarts import fit_restarts
 from gmvae.settings import Settings
@@ -99,7 +100,7 @@ def test_processes_find_what_one_process_finds(digits):
 
 
 LONG = (
-    "import multiprocessing, os, sys\n"
+    "import multiprocessing\n"
     "from gmvae import Settings, load\n"
     "from gmvae.restarts import fit_restarts\n"
     "def tell(progress):\n"
@@ -122,6 +123,7 @@ def test_processes_end_with_the_one_that_began_them(how, whom, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     ) as parent:
         children = [int(child) for child in parent.stdout.readline().split()]
         whom(parent.pid, how)
@@ -157,11 +159,15 @@ def test_a_process_that_is_ended_from_outside_is_told(digits):
     assert not multiprocessing.active_children()
 
 
-def test_an_error_in_a_process_is_raised_here(digits):
+def test_an_error_in_a_process_is_raised_here(digits, tmp_path):
+    wrong = [
+        Job(digits, QUICK, np.zeros(3), None, "cpu", tmp_path / str(number), number)
+        for number in (1, 2)
+    ]
     with pytest.raises(ArgumentError, match="`observed`") as caught:
-        fit_restarts(digits, QUICK, 2, observed=np.zeros(3), held_out=digits, n_jobs=2)
+        run_jobs(wrong, None, 2)
+    assert "In the process of the run" in caught.value.__notes__[0]
     assert not multiprocessing.active_children()
-    assert caught.value
 
 
 def test_an_unguarded_script_is_told_of_its_guard(tmp_path):
