@@ -100,13 +100,15 @@ def test_processes_find_what_one_process_finds(digits):
 
 
 LONG = (
-    "import multiprocessing\n"
+    "import multiprocessing, signal\n"
     "from gmvae import Settings, load\n"
     "from gmvae.restarts import fit_restarts\n"
     "def tell(progress):\n"
     "    if progress.restart == 2:\n"
     "        print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
     "if __name__ == '__main__':\n"
+    # A suite that a shell began in the background hands down a deaf ear to Ctrl-C.
+    "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "    settings = Settings(n_components=2, epochs=100_000)\n"
     "    fit_restarts(load('digits'), settings, 4, callback=tell, n_jobs=2)\n"
 )
