@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from gmvae import GMVAE
 from gmvae.config import Config
 from gmvae.data import Images
-from gmvae.training import Schedule, train
+from gmvae.training.loop import Schedule, train
 
 Clusters = NDArray[np.int64]
 LATENT_DIM = 10

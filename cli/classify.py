@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gmvae.files import replacing
+from gmvae.support.files import replacing
 
 from . import options
 from .output import check_file, say

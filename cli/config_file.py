@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from gmvae.errors import ArgumentError, ContentError
+from gmvae.support.errors import ArgumentError, ContentError
 
 
 def take_defaults(context: typer.Context, path: Path | None) -> Path | None:

@@ -9,7 +9,7 @@ def named_device(name: str) -> str:
     """
     import torch
 
-    from gmvae import checks
+    from gmvae.support import checks
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

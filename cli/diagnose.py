@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmvae.errors import ArgumentError
-from gmvae.files import replacing
+from gmvae.support.errors import ArgumentError
+from gmvae.support.files import replacing
 
 from . import options
 from .output import as_json, check_folder, say, write_json
@@ -139,10 +139,10 @@ def _verdict(found: "Diagnosis", name: str, n_images: int) -> dict[str, Any]:
 
 def _write(output: Path, found: "Diagnosis", verdict: dict[str, Any]) -> None:
     """Write the folder, whole or not at all."""
-    from gmvae import arviz_bridge
-    from gmvae.diagnostics import pictures
+    from gmvae.diagnostics import arviz_bridge
+    from gmvae.diagnostics.pictures import plot_diagnosis
 
-    drawn = pictures(found)
+    drawn = plot_diagnosis(found)
     with replacing(output) as draft:
         draft.mkdir()
         write_json(draft / VERDICT, verdict)

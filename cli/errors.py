@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from gmvae.errors import ArgumentError, ContentError, GMVAEError
+from gmvae.support.errors import ArgumentError, ContentError, GMVAEError
 
 # The first row that fits counts.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (

@@ -11,7 +11,7 @@ from .output import as_json, check_file, say, table, write_json
 from .run_folder import images_for, open_run
 
 if TYPE_CHECKING:
-    from gmvae.evaluation import Evaluation
+    from gmvae.diagnostics.evaluation import Evaluation
 
 EXAMPLES = (
     "gmvae evaluate",
@@ -51,7 +51,7 @@ def evaluate(
     images, name = images_for(run, data, data_root)
     import torch
 
-    from gmvae import evaluation
+    from gmvae.diagnostics import evaluation
 
     generator = torch.Generator(run.gmvae.device).manual_seed(seed)
     found = evaluation.evaluate(run.gmvae, images, n_samples=samples, generator=generator)

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gmvae.errors import ArgumentError, ContentError
+from gmvae.support.errors import ArgumentError, ContentError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from gmvae import Images
-    from gmvae.likelihood import LikelihoodName
+    from gmvae.support.choices import LikelihoodName
 
 # The original's experiment, on the embedded digits.
 ORIGINAL_DATA = "digits"
@@ -77,7 +77,7 @@ class Experiment:
 
     def is_density(self, likelihood: "LikelihoodName") -> bool:
         """Whether the likelihood of that name is a normalised density of the training pixels."""
-        from gmvae.likelihood import named_likelihood
+        from gmvae.probability.likelihood import named_likelihood
 
         return named_likelihood(likelihood, grey=not self.train.binary).normalised
 

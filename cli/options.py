@@ -5,13 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-# The same choices as gmvae.prior, gmvae.settings and so on, which cannot be imported here: they
-# import torch. A test holds the two together.
-Covariance = Literal["spherical", "diagonal", "full"]
-Network = Literal["mlp", "conv"]
-Likelihood = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
-Assignment = Literal["amortised", "exact"]
-Augment = Literal["affine", "none"]
 Columns = Literal["all", "label"]
 
 DEFAULT_RUN = Path("gmvae-run")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmvae.errors import ArgumentError
-from gmvae.files import beside_its_folder, reason, replacing
+from gmvae.support.errors import ArgumentError
+from gmvae.support.files import beside_its_folder, reason, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor

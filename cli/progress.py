@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gmvae.training import Progress
+    from gmvae.training.loop import Progress
 
 # Off a terminal a phase prints about this many lines at most.
 LINES_A_PHASE = 5

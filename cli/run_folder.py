@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.files import CONFIG_FILE, WEIGHTS_FILE
+from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE
 
 from .experiment import describe, is_named, load_part
 

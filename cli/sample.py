@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gmvae.errors import ArgumentError
-from gmvae.files import replacing
+from gmvae.support.errors import ArgumentError
+from gmvae.support.files import replacing
 
 from . import options
 from .output import check_file, say, write_images

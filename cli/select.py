@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmvae.errors import ArgumentError
-from gmvae.files import replacing
+from gmvae.support.choices import Augmentation
+from gmvae.support.errors import ArgumentError
+from gmvae.support.files import replacing
 
 from . import options
 from .experiment import Request, class_list, prepare
 from .output import check_folder, say, table, write_json
 
 if TYPE_CHECKING:
-    from gmvae.selection import Candidate
+    from gmvae.training.selection import Candidate
 
 EXAMPLES = (
     "gmvae select digits --components 8-12",
@@ -44,7 +45,7 @@ def select(
     classes: options.Classes = None,
     latent_dim: Annotated[int, typer.Option(min=1, metavar="D", help="Latent dimensions.")] = 10,
     augment: Annotated[
-        options.Augment, typer.Option(help="Transformed views of the images in training.")
+        Augmentation, typer.Option(help="Transformed views of the images in training.")
     ] = "affine",
     epochs: options.Epochs = None,
     warmup_epochs: options.WarmupEpochs = None,
@@ -69,8 +70,8 @@ def select(
     numbers = number_list(components)
     experiment = prepare(Request(data, classes=class_list(classes), labels=0, data_root=data_root))
     from gmvae import Settings
-    from gmvae.held_out import check_components
-    from gmvae.selection import compare_components
+    from gmvae.training.held_out import check_components
+    from gmvae.training.selection import compare_components
 
     from .device import named_device
     from .progress import progress
@@ -118,7 +119,7 @@ def select(
 
 def _most_stable(found: "tuple[Candidate, ...]") -> str:
     """The number that is named, and those that are as stable."""
-    from gmvae.selection import equally_stable, most_stable
+    from gmvae.training.selection import equally_stable, most_stable
 
     named = most_stable(found).n_components
     equals = [str(candidate.n_components) for candidate in equally_stable(found)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmvae.files import replacing
+from gmvae.support import choices
+from gmvae.support.files import replacing
 
 from . import config_file, options, run_folder
 from .device import named_device
@@ -17,9 +18,9 @@ from .output import check_folder, say, write_json
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
-    from gmvae.recipe import Fit
-    from gmvae.restarts import Restart
-    from gmvae.training import Progress
+    from gmvae.training.loop import Progress
+    from gmvae.training.recipe import Fit
+    from gmvae.training.restarts import Restart
 
 EXAMPLES = (
     "gmvae train",
@@ -61,20 +62,20 @@ def train(
         ),
     ] = None,
     covariance: Annotated[
-        options.Covariance | None, typer.Option(help="Of each Gaussian (full).")
+        choices.Covariance | None, typer.Option(help="Of each Gaussian (full).")
     ] = None,
     network: Annotated[
-        options.Network | None, typer.Option(help="Encoder and decoder (mlp).")
+        choices.Network | None, typer.Option(help="Encoder and decoder (mlp).")
     ] = None,
     likelihood: Annotated[
-        options.Likelihood | None, typer.Option(help="Of the pixels (bernoulli).")
+        choices.LikelihoodName | None, typer.Option(help="Of the pixels (bernoulli).")
     ] = None,
     assignment: Annotated[
-        options.Assignment | None,
+        choices.Assignment | None,
         typer.Option(help="q(y|x) by a network, or p(y|z) itself (amortised)."),
     ] = None,
     augment: Annotated[
-        options.Augment | None,
+        choices.Augmentation | None,
         typer.Option(
             help="Transformed views of the images in training; with none, the warm-up learns from "
             "each image's nearest neighbours (affine)."
@@ -239,7 +240,7 @@ def _settings(experiment: Experiment, **given: Any) -> "Settings":
         ArgumentError: a setting out of its range, or more components than images.
     """
     from gmvae import Settings
-    from gmvae.held_out import check_components
+    from gmvae.training.held_out import check_components
 
     if given["n_components"] is None:
         given["n_components"] = experiment.n_components
@@ -258,7 +259,7 @@ def _fit(
     experiment: Experiment, settings: "Settings", restarts: int, jobs: int | None, device: str
 ) -> tuple["Fit", tuple["Restart", ...], "Progress"]:
     """The kept run, what became of each, and the last epoch of the kept one."""
-    from gmvae.restarts import fit_restarts
+    from gmvae.training.restarts import fit_restarts
 
     from .progress import progress
 
@@ -304,7 +305,7 @@ def _measure(gmvae: "GMVAE", experiment: Experiment, seed: int) -> dict[str, Any
     """The figures of the scored images, and the ELBO of the training images beside them."""
     import torch
 
-    from gmvae.evaluation import evaluate
+    from gmvae.diagnostics.evaluation import evaluate
 
     generator = torch.Generator(gmvae.device).manual_seed(seed)
     figures = evaluate(gmvae, experiment.scored, generator=generator)

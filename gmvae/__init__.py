@@ -4,61 +4,85 @@ The names below are imported when first used: torch and Pyro take seconds to imp
 ``import gmvae`` should not.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gmvae.support.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from gmvae import data, diagnostics, metrics, networks, plots, probability, training
     from gmvae.config import Config
     from gmvae.data import Images, load
-    from gmvae.evidence import elbo_parts, log_evidence
     from gmvae.gmvae import GMVAE
-    from gmvae.guide import Guide
-    from gmvae.model import Model
-    from gmvae.prior import MixturePrior
-    from gmvae.recipe import fit
+    from gmvae.probability.evidence import elbo_parts, log_evidence
+    from gmvae.probability.guide import Guide
+    from gmvae.probability.likelihood import Likelihood
+    from gmvae.probability.model import Model
+    from gmvae.probability.prior import MixturePrior
     from gmvae.settings import Settings
+    from gmvae.support.errors import ArgumentError, ContentError, GMVAEError, TrainingError
+    from gmvae.training.recipe import Fit, fit
+    from gmvae.training.restarts import fit_restarts
+    from gmvae.training.selection import compare_components
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Config": "gmvae.config",
-    "GMVAE": "gmvae.gmvae",
-    "Guide": "gmvae.guide",
-    "Images": "gmvae.data",
-    "MixturePrior": "gmvae.prior",
-    "Model": "gmvae.model",
-    "Settings": "gmvae.settings",
-    "elbo_parts": "gmvae.evidence",
-    "fit": "gmvae.recipe",
-    "load": "gmvae.data",
-    "log_evidence": "gmvae.evidence",
-}
-
-# Whole modules that messages and the README name.
-_MODULES = ("data", "diagnostics", "errors", "likelihood", "plots", "restarts", "selection")
-
 __all__ = [
     "GMVAE",
+    "ArgumentError",
     "Config",
+    "ContentError",
+    "Fit",
+    "GMVAEError",
     "Guide",
     "Images",
+    "Likelihood",
     "MixturePrior",
     "Model",
     "Settings",
+    "TrainingError",
+    "compare_components",
+    "data",
+    "diagnostics",
     "elbo_parts",
     "fit",
+    "fit_restarts",
     "load",
     "log_evidence",
+    "metrics",
+    "networks",
+    "plots",
+    "probability",
+    "training",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
-        return import_module(f"gmvae.{name}")
-    raise AttributeError(f"module 'gmvae' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "GMVAE": "gmvae",
+        "ArgumentError": "support.errors",
+        "Config": "config",
+        "ContentError": "support.errors",
+        "Fit": "training.recipe",
+        "GMVAEError": "support.errors",
+        "Guide": "probability.guide",
+        "Images": "data",
+        "Likelihood": "probability.likelihood",
+        "MixturePrior": "probability.prior",
+        "Model": "probability.model",
+        "Settings": "settings",
+        "TrainingError": "support.errors",
+        "compare_components": "training.selection",
+        "data": "data",
+        "diagnostics": "diagnostics",
+        "elbo_parts": "probability.evidence",
+        "fit": "training.recipe",
+        "fit_restarts": "training.restarts",
+        "load": "data",
+        "log_evidence": "probability.evidence",
+        "metrics": "metrics",
+        "networks": "networks",
+        "plots": "plots",
+        "probability": "probability",
+        "training": "training",
+    },
+)

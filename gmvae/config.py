@@ -5,13 +5,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from gmvae import checks
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.files import CONFIG_FILE
-from gmvae.likelihood import LikelihoodName
-from gmvae.model import Assignment
-from gmvae.networks import ImageShape, Network
-from gmvae.prior import MOST_DIMENSIONS, Covariance
+from gmvae.networks import ImageShape
+from gmvae.support import checks
+from gmvae.support.choices import MOST_DIMENSIONS, Assignment, Covariance, LikelihoodName, Network
+from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.support.files import CONFIG_FILE
 
 FORMAT = 1
 
@@ -28,7 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """What a :class:`~gmvae.gmvae.GMVAE` is built from.
+    """What a :class:`~gmvae.GMVAE` is built from.
 
     Attributes:
         image_shape: (C, H, W).

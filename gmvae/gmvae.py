@@ -16,23 +16,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Generator, Tensor, nn
 
-from gmvae import checks
 from gmvae.config import FORMAT, MODULES, Config, read_config
 from gmvae.data import Images
-from gmvae.dry_run import check_shapes
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.evidence import Parts, elbo_parts, log_evidence
-from gmvae.files import CONFIG_FILE, WEIGHTS_FILE, replacing
-from gmvae.guide import SAMPLED_RIGHTLY, Guide
-from gmvae.likelihood import Likelihood, check_support, named_likelihood
-from gmvae.model import Model
 from gmvae.networks import Assigner, Encoder, build_decoder, build_features, in_eval_mode
-from gmvae.objectives import check_module, check_svi, default_objective, samples_y
-from gmvae.prior import MixturePrior
+from gmvae.probability.dry_run import check_shapes
+from gmvae.probability.evidence import Parts, elbo_parts, log_evidence
+from gmvae.probability.guide import SAMPLED_RIGHTLY, Guide
+from gmvae.probability.likelihood import Likelihood, check_support, named_likelihood
+from gmvae.probability.model import Model
+from gmvae.probability.objectives import check_module, check_svi, default_objective, samples_y
+from gmvae.probability.prior import MixturePrior
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, replacing
 
 
 class GMVAE(nn.Module):
-    """A :class:`~gmvae.model.Model` and its :class:`~gmvae.guide.Guide`.
+    """A :class:`~gmvae.Model` and its :class:`~gmvae.Guide`.
 
     Every query takes images as a tensor (N, C, H, W) in [0, 1] or as
     :class:`~gmvae.data.Images`, works in chunks (memory flat in N), needs no gradients and
@@ -81,7 +81,7 @@ class GMVAE(nn.Module):
             "likelihood",
             likelihood,
             Likelihood,
-            "a gmvae.likelihood.Likelihood",
+            "a gmvae.probability.Likelihood",
             "Derive it from that class.",
         )
         self.config = replace(config, custom=custom)
@@ -113,7 +113,8 @@ class GMVAE(nn.Module):
 
         Args:
             elbo: one with a differentiable loss; by default ``TraceEnum_ELBO``, or
-                ``Trace_ELBO`` with the exact assignment. :mod:`gmvae.objectives` has a table.
+                ``Trace_ELBO`` with the exact assignment. :mod:`gmvae.probability.objectives` has a
+                table.
 
         Raises:
             ArgumentError: an objective that would fail, or not train all of the guide.
@@ -129,8 +130,8 @@ class GMVAE(nn.Module):
 
         Args:
             optimiser: of ``pyro.optim``.
-            elbo: any that the table in :mod:`gmvae.objectives` has; y is sampled where it does
-                not enumerate. The default is that of :meth:`elbo_module`.
+            elbo: any that the table in :mod:`gmvae.probability.objectives` has; y is sampled where
+                it does not enumerate. The default is that of :meth:`elbo_module`.
 
         Raises:
             ArgumentError: an objective that would fail, or leave q(y | x) untrained in silence;

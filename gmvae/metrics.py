@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gmvae import checks
-from gmvae.errors import ArgumentError
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError
 
 Array: TypeAlias = NDArray[Any]
 

@@ -2,14 +2,18 @@
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
-from gmvae import checks
 from gmvae.config import CHOICES
-from gmvae.likelihood import LikelihoodName
-from gmvae.model import Assignment
-from gmvae.networks import Network
-from gmvae.prior import MOST_DIMENSIONS, Covariance
-from gmvae.views import AUGMENTATIONS, Augmentation
+from gmvae.support import checks
+from gmvae.support.choices import (
+    MOST_DIMENSIONS,
+    Assignment,
+    Augmentation,
+    Covariance,
+    LikelihoodName,
+    Network,
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Settings:
         checks.number("held_out", self.held_out, "0 to below 1", lambda part: 0 <= part < 1)
         for name in ("covariance", "network", "likelihood", "assignment"):
             checks.one_of(name, getattr(self, name), CHOICES[name])
-        checks.one_of("augment", self.augment, AUGMENTATIONS)
+        checks.one_of("augment", self.augment, get_args(Augmentation))
 
 
 def given_settings(settings: Settings | None) -> Settings:

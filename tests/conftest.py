@@ -6,7 +6,7 @@ import pyro
 import pytest
 import torch
 
-from gmvae import recipe
+from gmvae.training import recipe
 
 pyro.enable_validation(True)
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats
 
-from gmvae import arviz_bridge as bridge
-from gmvae.errors import ArgumentError, ContentError
+from gmvae.diagnostics import arviz_bridge as bridge
+from gmvae.support.errors import ArgumentError, ContentError
 
 EXCHANGE = pytest.mark.skipif(
     "GMVAE_EXCHANGE" not in os.environ, reason="GMVAE_EXCHANGE names no folder"

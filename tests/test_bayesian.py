@@ -9,18 +9,18 @@ from pyro.infer import SVI, Predictive, Trace_ELBO, TraceEnum_ELBO
 from toys import SMALL as SHAPE
 from toys import SmallLinear, small_pair, three_clusters
 
-from gmvae.bayesian import (
+from gmvae.metrics import effective_number
+from gmvae.probability.bayesian import (
     BayesianGuide,
     BayesianMixturePrior,
     DrawnMixture,
     variational_start,
     wide_start,
 )
-from gmvae.errors import ArgumentError
-from gmvae.likelihood import Gaussian
-from gmvae.metrics import effective_number
-from gmvae.model import Model
-from gmvae.prior import MixturePrior
+from gmvae.probability.likelihood import Gaussian
+from gmvae.probability.model import Model
+from gmvae.probability.prior import MixturePrior
+from gmvae.support.errors import ArgumentError
 
 
 def learn(model, guide, x, steps, lr=0.1):

@@ -10,13 +10,14 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 import gmvae
-from gmvae import GMVAE, Config, Images, Settings, checks, fit
+from gmvae import GMVAE, Config, Images, Settings, fit
 from gmvae.data import from_arrays
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.likelihood import Gaussian, Likelihood
-from gmvae.prior import MixturePrior
-from gmvae.restarts import fit_restarts
-from gmvae.selection import compare_components, pruned
+from gmvae.probability.likelihood import Gaussian, Likelihood
+from gmvae.probability.prior import MixturePrior
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.training.restarts import fit_restarts
+from gmvae.training.selection import compare_components, pruned
 
 CONFIG = Config(image_shape=(1, 3, 4), n_components=3, hidden=(4,), channels=(2,))
 X = torch.rand(4, 1, 3, 4)

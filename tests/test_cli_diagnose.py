@@ -8,7 +8,7 @@ import pytest
 from gmvae_cli import app, diagnose
 from toys import SHAPE, tiny
 
-from gmvae import arviz_bridge
+from gmvae.diagnostics import arviz_bridge
 from gmvae.diagnostics.verdict import QUESTIONS, Check, Threshold
 
 

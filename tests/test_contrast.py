@@ -7,9 +7,9 @@ import pytest
 import torch
 from toys import random_images
 
-from gmvae.contrast import contrastive_loss, pairs_of_neighbours, pairs_of_views
 from gmvae.data import Images
-from gmvae.views import Affine
+from gmvae.data.views import Affine
+from gmvae.training.contrast import contrastive_loss, pairs_of_neighbours, pairs_of_views
 
 
 def test_the_loss_is_the_sum_by_hand():

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from gmvae.data import NAMED, Images, from_arrays, load
 from gmvae.data import images as images_module
 from gmvae.data.named import data_root
-from gmvae.errors import ArgumentError, ContentError
+from gmvae.support.errors import ArgumentError, ContentError
 
 BYTES = np.arange(5 * 4 * 6, dtype=np.uint8).reshape(5, 4, 6) * 2
 LABELS = np.array([1, 4, 8, 4, 1])

@@ -12,9 +12,16 @@ import xarray as xr
 from torch import nn
 from toys import tiny
 
-from gmvae import arviz_bridge
 from gmvae.data import Images
-from gmvae.diagnostics import Check, Options, Threshold, diagnose, draw, pictures, predictive_check
+from gmvae.diagnostics import (
+    Check,
+    Options,
+    Threshold,
+    arviz_bridge,
+    diagnose,
+    draw,
+    predictive_check,
+)
 from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.model_checks import (
     active_units,
@@ -23,12 +30,12 @@ from gmvae.diagnostics.model_checks import (
     statistics,
     weight_mismatch,
 )
-from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_reliability
+from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_diagnosis, plot_reliability
 from gmvae.diagnostics.report import _enough_components, _premise
 from gmvae.diagnostics.verdict import khat_threshold
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.likelihood import Bernoulli, Gaussian
 from gmvae.metrics import effective_number
+from gmvae.probability.likelihood import Bernoulli, Gaussian
+from gmvae.support.errors import ArgumentError, ContentError
 
 SHAPE = (1, 3, 4)
 
@@ -260,7 +267,7 @@ def test_every_check_has_a_verdict_and_is_json(diagnosis):
 
 
 def test_pictures_are_drawn(diagnosis, tmp_path):
-    drawn = pictures(diagnosis)
+    drawn = plot_diagnosis(diagnosis)
     assert set(drawn) == {
         "khat",
         "predictive",
@@ -362,7 +369,7 @@ def test_it_does_without_labels_and_without_nuts():
     assert found.reference is None
     assert set(found.reliability) == {"simulated"}
     assert "label" not in found.tree["observed_data"]
-    assert "forest" not in pictures(found)
+    assert "forest" not in plot_diagnosis(found)
 
 
 def test_what_cannot_be_diagnosed_is_refused():

@@ -14,10 +14,10 @@ from gmvae.diagnostics.draws import draw
 from gmvae.diagnostics.nuts import _factors, chosen_images, sample_posterior
 from gmvae.diagnostics.report import _sureness
 from gmvae.diagnostics.simulation import calibrate, simulate
-from gmvae.errors import ArgumentError
-from gmvae.guide import Guide
-from gmvae.model import Model
-from gmvae.prior import MixturePrior
+from gmvae.probability.guide import Guide
+from gmvae.probability.model import Model
+from gmvae.probability.prior import MixturePrior
+from gmvae.support.errors import ArgumentError
 
 SHAPE = (1, 2, 3)
 

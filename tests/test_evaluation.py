@@ -9,8 +9,8 @@ import torch
 
 from gmvae import GMVAE, Images, load, metrics
 from gmvae.config import Config
-from gmvae.errors import ContentError
-from gmvae.evaluation import evaluate
+from gmvae.diagnostics.evaluation import evaluate
+from gmvae.support.errors import ContentError
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_reconstructions_are_compared_with_the_images(
     gmvae: GMVAE, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = images.tensor().numpy(), gmvae.reconstruct(images).numpy()
-    monkeypatch.setattr("gmvae.evaluation.CHUNK", 7)  # the last chunk is smaller
+    monkeypatch.setattr("gmvae.diagnostics.evaluation.CHUNK", 7)  # the last chunk is smaller
     found = evaluate(gmvae, images, n_samples=1)
     assert found["ssim"] == pytest.approx(metrics.ssim(*pair), abs=1e-5)
     assert found["one_minus_mse"] == pytest.approx(metrics.one_minus_mse(*pair), abs=1e-6)

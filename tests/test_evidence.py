@@ -16,9 +16,9 @@ from toys import (
     tiny,
 )
 
-from gmvae.errors import ArgumentError
-from gmvae.evidence import elbo_parts, log_evidence
-from gmvae.guide import Guide
+from gmvae.probability.evidence import elbo_parts, log_evidence
+from gmvae.probability.guide import Guide
+from gmvae.support.errors import ArgumentError
 
 LABELS = {"none": None, "some": torch.tensor([-1, 0, 2, -1, 1]), "all": torch.arange(5) % K}
 

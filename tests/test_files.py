@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gmvae import files
-from gmvae.files import replacing
+from gmvae.support import files
+from gmvae.support.files import replacing
 
 
 def entries(folder):

@@ -15,11 +15,11 @@ from toys import ASSIGNMENTS, COVARIANCES, SHAPE, D, K, random_images, tiny
 
 from gmvae.config import Config
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.evaluation import evaluate
-from gmvae.evidence import elbo_parts
+from gmvae.diagnostics.evaluation import evaluate
 from gmvae.gmvae import GMVAE
-from gmvae.likelihood import Bernoulli, Likelihood
+from gmvae.probability.evidence import elbo_parts
+from gmvae.probability.likelihood import Bernoulli, Likelihood
+from gmvae.support.errors import ArgumentError, ContentError
 
 QUERIES = ["encode", "classify", "responsibilities", "predict", "reconstruct"]
 KINDS = [

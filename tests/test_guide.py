@@ -8,8 +8,8 @@ import torch
 from pyro import poutine
 from toys import ASSIGNMENTS, COVARIANCES, D, K, LinearGaussian, exact_guide, random_images, tiny
 
-from gmvae.errors import ArgumentError
-from gmvae.guide import Guide, held_to
+from gmvae.probability.guide import Guide, held_to
+from gmvae.support.errors import ArgumentError
 
 Y = torch.tensor([-1, 0, 2, -1, 1])
 

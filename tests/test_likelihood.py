@@ -6,14 +6,14 @@ from torch import nn
 from torch.nn import functional as F
 from toys import SHAPE
 
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.likelihood import (
+from gmvae.probability.likelihood import (
     Bernoulli,
     ContinuousBernoulli,
     Gaussian,
     Likelihood,
     named_likelihood,
 )
+from gmvae.support.errors import ArgumentError, ContentError
 
 HEADS = [
     Bernoulli(),

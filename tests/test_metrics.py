@@ -6,7 +6,7 @@ from skimage.metrics import structural_similarity
 from sklearn import metrics as reference
 
 from gmvae import metrics
-from gmvae.errors import ArgumentError
+from gmvae.support.errors import ArgumentError
 
 LABELS = np.array([1, 1, 4, 4, 8, 8, 8, 1])
 

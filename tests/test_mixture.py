@@ -7,9 +7,9 @@ import pytest
 import torch
 from toys import LinearGaussian, exact_guide, small_pair, three_clusters
 
-from gmvae.bayesian import DrawnMixture
 from gmvae.diagnostics import MixturePosterior, draw, fit_mixture, leave_one_out, log_likelihood
-from gmvae.errors import ArgumentError
+from gmvae.probability.bayesian import DrawnMixture
+from gmvae.support.errors import ArgumentError
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])

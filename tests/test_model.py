@@ -1,6 +1,6 @@
 """The bound that Pyro computes, against a sum over components written by hand.
 
-Nothing of :mod:`gmvae.evidence` is used: formulas and torch alone.
+Nothing of :mod:`gmvae.probability.evidence` is used: formulas and torch alone.
 """
 
 import math
@@ -25,11 +25,11 @@ from toys import (
     tiny,
 )
 
-from gmvae.errors import ArgumentError
-from gmvae.guide import Guide
-from gmvae.likelihood import Gaussian
-from gmvae.model import Model
-from gmvae.prior import MixturePrior
+from gmvae.probability.guide import Guide
+from gmvae.probability.likelihood import Gaussian
+from gmvae.probability.model import Model
+from gmvae.probability.prior import MixturePrior
+from gmvae.support.errors import ArgumentError
 
 B = 6
 LABELS = {

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from gmvae.errors import ArgumentError
 from gmvae.networks import (
     MLP,
     Assigner,
@@ -12,8 +11,9 @@ from gmvae.networks import (
     Frozen,
     build_decoder,
     build_features,
-    halvings,
 )
+from gmvae.networks.features import halvings
+from gmvae.support.errors import ArgumentError
 
 SIZES = [(1, 28, 28), (3, 8, 8), (1, 5, 7), (4, 1, 1), (1, 2, 19), (3, 33, 16)]
 NETWORKS = ["mlp", "conv"]

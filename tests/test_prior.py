@@ -11,8 +11,8 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from torch.distributions import constraints
 from toys import COVARIANCES, shake
 
-from gmvae.errors import ArgumentError
-from gmvae.prior import MixturePrior
+from gmvae.probability.prior import MixturePrior
+from gmvae.support.errors import ArgumentError
 
 
 @pytest.fixture(params=COVARIANCES)

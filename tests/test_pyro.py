@@ -44,10 +44,10 @@ from toys import (
     unmoved,
 )
 
-from gmvae import objectives
-from gmvae.errors import ArgumentError
-from gmvae.evidence import elbo_parts
-from gmvae.guide import SAMPLED_RIGHTLY
+from gmvae.probability import objectives
+from gmvae.probability.evidence import elbo_parts
+from gmvae.probability.guide import SAMPLED_RIGHTLY
+from gmvae.support.errors import ArgumentError
 
 Y = torch.tensor([-1, 0, 1, -1, 2, -1, -1])
 VECTORISED = {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 1}

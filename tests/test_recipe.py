@@ -10,14 +10,14 @@ from pyro.infer import SVI, TraceEnum_ELBO
 from torch import nn
 from toys import unmoved
 
-from gmvae import recipe
 from gmvae.data import Images, load
-from gmvae.errors import ArgumentError, ContentError, TrainingError
-from gmvae.likelihood import Gaussian
 from gmvae.metrics import clustering_accuracy
 from gmvae.networks import Encoder, MLPFeatures
-from gmvae.recipe import fit
+from gmvae.probability.likelihood import Gaussian
 from gmvae.settings import Settings
+from gmvae.support.errors import ArgumentError, ContentError, TrainingError
+from gmvae.training import recipe
+from gmvae.training.recipe import fit
 
 PHASES = ["warm-up", "start", "assignment", "sharpening", "placing", "joint"]
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=3)

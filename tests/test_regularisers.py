@@ -10,7 +10,7 @@ from sklearn.metrics import mutual_info_score
 from torch.nn import functional as F
 from toys import ASSIGNMENTS, K, log_normal, random_images, tiny
 
-from gmvae.regularisers import (
+from gmvae.training.regularisers import (
     Agreement,
     Batch,
     Classification,

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from gmvae import jobs
 from gmvae.data import load
-from gmvae.errors import ArgumentError, TrainingError
-from gmvae.held_out import hold_out
-from gmvae.jobs import Job, run_jobs
-from gmvae.recipe import fit
-from gmvae.restarts import fit_restarts
 from gmvae.settings import Settings
+from gmvae.support.errors import ArgumentError, TrainingError
+from gmvae.training import jobs
+from gmvae.training.held_out import hold_out
+from gmvae.training.jobs import Job, run_jobs
+from gmvae.training.recipe import fit
+from gmvae.training.restarts import fit_restarts
 
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)
 
@@ -102,7 +102,7 @@ def test_processes_find_what_one_process_finds(digits):
 LONG = (
     "import multiprocessing, signal\n"
     "from gmvae import Settings, load\n"
-    "from gmvae.restarts import fit_restarts\n"
+    "from gmvae.training.restarts import fit_restarts\n"
     "def tell(progress):\n"
     "    if progress.restart == 2:\n"
     "        print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
@@ -175,7 +175,7 @@ def test_an_error_in_a_process_is_raised_here(digits, tmp_path):
 def test_an_unguarded_script_is_told_of_its_guard(tmp_path):
     code = (
         "from gmvae import Settings, load\n"
-        "from gmvae.restarts import fit_restarts\n"
+        "from gmvae.training.restarts import fit_restarts\n"
         "fit_restarts(load('digits'), Settings(n_components=2, epochs=1), 2, n_jobs=2)\n"
     )
     (tmp_path / "script.py").write_text(code, encoding="utf-8")

@@ -8,14 +8,20 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 from toys import random_images, tiny
 
-from gmvae import recipe
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, ContentError, TrainingError
-from gmvae.held_out import hold_out
 from gmvae.metrics import effective_number
-from gmvae.recipe import fit
-from gmvae.selection import Candidate, compare_components, equally_stable, most_stable, pruned
 from gmvae.settings import Settings
+from gmvae.support.errors import ArgumentError, ContentError, TrainingError
+from gmvae.training import recipe
+from gmvae.training.held_out import hold_out
+from gmvae.training.recipe import fit
+from gmvae.training.selection import (
+    Candidate,
+    compare_components,
+    equally_stable,
+    most_stable,
+    pruned,
+)
 
 SETTINGS = Settings(augment="none", epochs=2, warmup_epochs=8, held_out=0.2)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from gmvae import start
-from gmvae.errors import ArgumentError
-from gmvae.start import centres, find_clusters, place
+from gmvae.support.errors import ArgumentError
+from gmvae.training import start
+from gmvae.training.start import centres, find_clusters, place
 
 
 @pytest.fixture

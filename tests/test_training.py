@@ -10,10 +10,10 @@ from torch import nn
 from toys import ASSIGNMENTS, SHAPE, random_images, tiny
 
 from gmvae.data import Images
-from gmvae.errors import TrainingError
-from gmvae.evidence import elbo_parts
-from gmvae.regularisers import Batch
-from gmvae.training import Progress, Schedule, _batches, scaled_latents, train
+from gmvae.probability.evidence import elbo_parts
+from gmvae.support.errors import TrainingError
+from gmvae.training.loop import Progress, Schedule, _batches, scaled_latents, train
+from gmvae.training.regularisers import Batch
 
 TARGET = torch.tensor([1.0, -2.0])
 

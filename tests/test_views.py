@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gmvae.views import AUGMENTATIONS, Affine, unchanged
+from gmvae.data.views import AUGMENTATIONS, Affine, unchanged
 
 STILL = Affine(rotation=0, shear=0, scaling=0, shift=0)
 

@@ -6,13 +6,13 @@ import torch
 from pyro import distributions as dist
 from torch import nn
 
-from gmvae.bayesian import BayesianMixturePrior
 from gmvae.config import Config
 from gmvae.gmvae import GMVAE
-from gmvae.guide import Guide
-from gmvae.likelihood import Likelihood
-from gmvae.model import Model
-from gmvae.prior import MixturePrior
+from gmvae.probability.bayesian import BayesianMixturePrior
+from gmvae.probability.guide import Guide
+from gmvae.probability.likelihood import Likelihood
+from gmvae.probability.model import Model
+from gmvae.probability.prior import MixturePrior
 
 COVARIANCES = ["spherical", "diagonal", "full"]
 ASSIGNMENTS = ["amortised", "exact"]

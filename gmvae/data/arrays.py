@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gmvae.data.images import Array, Images, pixel_range
-from gmvae.errors import ContentError
+from gmvae.support.errors import ContentError
 
 CHANNELS = (1, 3, 4)
 # The largest pixel of 0-255 below which they are taken to be of another range: of 16 grey values,

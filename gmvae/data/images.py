@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gmvae import checks
-from gmvae.errors import ArgumentError, ContentError
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError, ContentError
 
 Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]

@@ -15,8 +15,8 @@ from numpy.lib.npyio import NpzFile
 
 from gmvae.data.arrays import from_arrays
 from gmvae.data.images import Array, Images
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.files import CONFIG_FILE, WEIGHTS_FILE
+from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE
 
 PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 

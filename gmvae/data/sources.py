@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import get_args
 
-from gmvae import checks
 from gmvae.data.images import Images
 from gmvae.data.named import NAMED, TORCHVISION, Part, load_digits, load_torchvision
 from gmvae.data.readers import reader_of
-from gmvae.errors import ArgumentError
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError
 
 
 def load(source: str | Path, *, part: Part = "train", root: Path | None = None) -> Images:

@@ -10,9 +10,9 @@ import numpy as np
 from gmvae import metrics
 from gmvae.diagnostics.draws import Array, batches, settled
 from gmvae.diagnostics.simulation import Simulation
-from gmvae.errors import ArgumentError
-from gmvae.guide import Guide
-from gmvae.model import Model
+from gmvae.probability.guide import Guide
+from gmvae.probability.model import Model
+from gmvae.support.errors import ArgumentError
 
 BINS = 15
 

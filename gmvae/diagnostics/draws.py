@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gmvae import arviz_bridge, checks
 from gmvae.data import Images
-from gmvae.guide import Guide
-from gmvae.model import Model
+from gmvae.diagnostics import arviz_bridge
 from gmvae.networks import in_eval_mode
+from gmvae.probability.guide import Guide
+from gmvae.probability.model import Model
+from gmvae.support import checks
 
 Array = NDArray[Any]
 

@@ -12,14 +12,20 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor
 
-from gmvae import arviz_bridge, checks
-from gmvae.bayesian import BayesianGuide, BayesianMixturePrior, DrawnMixture, variational_start
 from gmvae.data import Images
+from gmvae.diagnostics import arviz_bridge
 from gmvae.diagnostics.draws import Array, Draws, batches, settled
-from gmvae.errors import ArgumentError
-from gmvae.guide import Guide
 from gmvae.metrics import effective_number
-from gmvae.model import Model
+from gmvae.probability.bayesian import (
+    BayesianGuide,
+    BayesianMixturePrior,
+    DrawnMixture,
+    variational_start,
+)
+from gmvae.probability.guide import Guide
+from gmvae.probability.model import Model
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError
 
 # Steps of Adam from a start near the end.
 _STEPS = 300
@@ -85,9 +91,9 @@ def fit_mixture(
         - KL(q(\pi, \mu, \Sigma) \| p(\pi, \mu, \Sigma))
 
     alone, so the decoder need not run: latents are drawn anew at every step, and Pyro's SVI
-    fits the autoguide of :class:`~gmvae.bayesian.BayesianGuide` to them, from
-    :func:`~gmvae.bayesian.variational_start`. The prior is that of
-    :class:`~gmvae.bayesian.BayesianMixturePrior`, in the scale of the latents: means have twice
+    fits the autoguide of :class:`~gmvae.probability.BayesianGuide` to them, from
+    :func:`~gmvae.probability.bayesian.variational_start`. The prior is that of
+    :class:`~gmvae.probability.BayesianMixturePrior`, in the scale of the latents: means have twice
     their standard deviation, components the same (a convention of gmvae). The autoguide takes
     the parameters as independent, so that spreads are too small rather than too large.
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from gmvae.data import Images
 from gmvae.diagnostics.draws import Array, Draws, batches, settled
-from gmvae.guide import Guide
-from gmvae.likelihood import Bernoulli
-from gmvae.model import Model
+from gmvae.probability.guide import Guide
+from gmvae.probability.likelihood import Bernoulli
+from gmvae.probability.model import Model
 
 # A latent dimension is in use where the variance of its posterior means is above this.
 ACTIVE = 1e-2

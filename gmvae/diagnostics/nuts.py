@@ -14,10 +14,11 @@ import torch
 from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
-from gmvae import arviz_bridge, checks
+from gmvae.diagnostics import arviz_bridge
 from gmvae.diagnostics.draws import Array, settled
-from gmvae.guide import Guide
-from gmvae.model import Model
+from gmvae.probability.guide import Guide
+from gmvae.probability.model import Model
+from gmvae.support import checks
 
 # Trajectories of at most 63 steps: a ridge takes no more in the units of the guide.
 _DEEPEST = 6

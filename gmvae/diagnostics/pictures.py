@@ -6,7 +6,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gmvae import arviz_bridge
+from gmvae.diagnostics import arviz_bridge
 from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.report import Diagnosis
@@ -34,7 +34,7 @@ _STATISTICS = {
 _NAMES = {"simulated": "simulated images", "labels": "labels"}
 
 
-def pictures(diagnosis: Diagnosis) -> dict[str, Figure]:
+def plot_diagnosis(diagnosis: Diagnosis) -> dict[str, Figure]:
     """Every picture that the diagnosis has the figures for, by name.
 
     ``khat``, ``predictive``, ``ranks_simulated``, ``reliability``; with NUTS also ``forest``,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from gmvae import checks
 from gmvae.data import Images
 from gmvae.diagnostics import calibration, model_checks, nuts, simulation, tree, verdict
 from gmvae.diagnostics.calibration import Reliability
@@ -22,11 +21,12 @@ from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.nuts import Reference
 from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import CONVENTION, Check, Threshold
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.guide import Guide
-from gmvae.likelihood import Bernoulli, Likelihood, check_support
 from gmvae.metrics import effective_number
-from gmvae.model import Model
+from gmvae.probability.guide import Guide
+from gmvae.probability.likelihood import Bernoulli, Likelihood, check_support
+from gmvae.probability.model import Model
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError, ContentError
 
 # Replicates of each image whose pixels are kept in the tree.
 KEPT_REPLICATES = 100
@@ -111,7 +111,7 @@ def diagnose(
         images: at least two; labels, where there are some, only score.
         options: how much to do; the defaults for None.
         component_classes: the class that names each component, as in
-            :class:`gmvae.gmvae.GMVAE`; None to match components to labels.
+            :class:`gmvae.GMVAE`; None to match components to labels.
         mixture: ``n_draws`` draws of a posterior over the mixture given these images, in place
             of the one that ``mixture_components`` asks for.
         callback: told what is done next.

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmvae import checks
 from gmvae.diagnostics.draws import Array, batches, settled
-from gmvae.errors import ArgumentError
-from gmvae.guide import Guide
-from gmvae.model import Model
+from gmvae.probability.guide import Guide
+from gmvae.probability.model import Model
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError
 
 _BATCH = 1_024
 

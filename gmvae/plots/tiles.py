@@ -101,7 +101,7 @@ def samples(
     """Images drawn from the model, in rows by component.
 
     Args:
-        images: (N, C, H, W) in [0, 1], as :meth:`~gmvae.gmvae.GMVAE.sample` draws them.
+        images: (N, C, H, W) in [0, 1], as :meth:`~gmvae.GMVAE.sample` draws them.
         components: (N,), their components.
         component_classes: the classes that name the components; None where they have no names.
     """

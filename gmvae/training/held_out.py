@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gmvae import checks
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, ContentError
 from gmvae.settings import Settings
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError, ContentError
 
 
 def hold_out(

@@ -2,7 +2,7 @@
 
 import copy
 from itertools import count
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import pyro
 import torch
@@ -13,12 +13,12 @@ from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
-from gmvae import checks
-from gmvae.errors import ArgumentError
-from gmvae.likelihood import Likelihood
-from gmvae.prior import MixturePrior
+from gmvae.probability.likelihood import Likelihood
+from gmvae.probability.prior import MixturePrior
+from gmvae.support import checks
+from gmvae.support.choices import Assignment
+from gmvae.support.errors import ArgumentError
 
-Assignment = Literal["amortised", "exact"]
 Named = TypeVar("Named", bound=PyroModule)
 
 _numbers = count()
@@ -78,7 +78,7 @@ class Model(PyroModule):  # type: ignore[misc]
         checks.one_of("assignment", assignment, get_args(Assignment))
         checks.instance("decoder", decoder, nn.Module, "a module from latents to images")
         checks.instance("prior", prior, MixturePrior, "a gmvae.MixturePrior")
-        checks.instance("likelihood", likelihood, nn.Module, "a gmvae.likelihood.Likelihood")
+        checks.instance("likelihood", likelihood, nn.Module, "a gmvae.probability.Likelihood")
         self.assignment = assignment
         self.decoder = decoder
         self.prior = prior

@@ -14,7 +14,7 @@ from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 
-from gmvae.errors import ArgumentError
+from gmvae.support.errors import ArgumentError
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]

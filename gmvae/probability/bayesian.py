@@ -17,11 +17,11 @@ from pyro.infer.autoguide import AutoGuide, AutoNormal, init_to_value
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from gmvae import checks
-from gmvae.errors import ArgumentError
-from gmvae.guide import Guide
-from gmvae.model import Model
-from gmvae.prior import MixturePrior
+from gmvae.probability.guide import Guide
+from gmvae.probability.model import Model
+from gmvae.probability.prior import MixturePrior
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError
 
 # The sites of the mixture, in the order in which they are drawn.
 SITES = ("mixture_weights", "mixture_means", "mixture_scales", "mixture_factors")
@@ -33,7 +33,7 @@ _numbers = count()
 
 
 class BayesianMixturePrior(MixturePrior):
-    r"""A mixture with a prior of its own, in place of a :class:`~gmvae.prior.MixturePrior`.
+    r"""A mixture with a prior of its own, in place of a :class:`~gmvae.MixturePrior`.
 
     .. code-block:: text
 
@@ -49,7 +49,7 @@ class BayesianMixturePrior(MixturePrior):
     one dimension) ``mixture_factors`` are drawn once a batch, outside the plate.
 
     Outside of inference the object stands for one mixture, a point estimate kept in buffers: the
-    one given to :meth:`~gmvae.prior.MixturePrior.set`, as :meth:`BayesianGuide.settle` does.
+    one given to :meth:`~gmvae.MixturePrior.set`, as :meth:`BayesianGuide.settle` does.
 
     Args:
         n_components: K, as many as there might be.
@@ -180,7 +180,7 @@ class BayesianGuide(PyroModule):  # type: ignore[misc]
         self.mixture = (autoguide or normal)(poutine.block(model, hide=list(_LOCAL)))
 
     def forward(self, x: Tensor, y: Tensor | None = None, size: int | None = None) -> None:
-        """Sample the mixture's sites, then those of :class:`~gmvae.guide.Guide`."""
+        """Sample the mixture's sites, then those of :class:`~gmvae.Guide`."""
         self.mixture(x, y, size)
         self.guide(x, y, size)
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from gmvae.data import Images
-from gmvae.views import View
+from gmvae.data.views import View
 
 # From a batch of images (B, C, H, W) and their rows (B,) to a pair of batches, row by row.
 Pairs = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

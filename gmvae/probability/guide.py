@@ -12,9 +12,9 @@ from pyro.poutine.runtime import _PYRO_STACK
 from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
-from gmvae.errors import ArgumentError
-from gmvae.model import check_labels, images_plate, renamed_copy
-from gmvae.prior import MixturePrior
+from gmvae.probability.model import check_labels, images_plate, renamed_copy
+from gmvae.probability.prior import MixturePrior
+from gmvae.support.errors import ArgumentError
 
 _numbers = count()
 
@@ -43,7 +43,7 @@ class Guide(PyroModule):  # type: ignore[misc]
         encoder: any module from images (B, C, H, W) to the location and the scale, (B, D) each.
         assigner: any module from images (B, C, H, W) to logits of y, (B, K).
         prior: the model's mixture, in place of an assigner.
-        name: the root of the parameters' names, as in :class:`gmvae.model.Model`.
+        name: the root of the parameters' names, as in :class:`gmvae.Model`.
 
     Raises:
         ArgumentError: both or neither of ``assigner`` and ``prior``.
@@ -107,8 +107,9 @@ class Guide(PyroModule):  # type: ignore[misc]
 class _NoBlindSampling(Messenger):  # type: ignore[misc]
     """Refuse a y that is sampled in a step of Pyro's SVI, unless ``GMVAE.svi`` made it.
 
-    Under some objectives q(y | x) would not move, with plausible losses (:mod:`gmvae.objectives`);
-    a guide cannot see under which it runs, ``GMVAE.svi`` can.
+    Under some objectives q(y | x) would not move, with plausible losses
+    (:mod:`gmvae.probability.objectives`); a guide cannot see under which it runs, ``GMVAE.svi``
+    can.
     """
 
     def _pyro_post_sample(self, msg: Any) -> None:

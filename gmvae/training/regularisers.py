@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Generator, Tensor
 
-from gmvae.guide import Guide
-from gmvae.prior import MixturePrior
-from gmvae.views import View, unchanged
+from gmvae.data.views import View, unchanged
+from gmvae.probability.guide import Guide
+from gmvae.probability.prior import MixturePrior
 
 
 class Batch(NamedTuple):

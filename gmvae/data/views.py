@@ -3,14 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 View = Callable[[Tensor, Generator | None], Tensor]
-Augmentation = Literal["affine", "none"]
 
 
 @dataclass(frozen=True)

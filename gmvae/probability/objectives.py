@@ -30,7 +30,7 @@ Mini-batches, ``size``                enumerated           summed out          m
 ``compute_marginals``                 refused [7]_         no site y           marginals
 ====================================  ===================  ==================  ===================
 
-.. [1] By :meth:`gmvae.gmvae.GMVAE.svi`, which marks the guide's site.
+.. [1] By :meth:`gmvae.GMVAE.svi`, which marks the guide's site.
 .. [2] A guide whose site is marked otherwise is no module any more, and its parameters would be
    left out in silence.
 .. [3] These compute gradients without a differentiable loss, which is what the module returns.
@@ -38,14 +38,14 @@ Mini-batches, ``size``                enumerated           summed out          m
 .. [5] The gradient of a sampled y has the factor alpha / (1 - alpha) in place of its score
    function: q(y | x) does not move at alpha = 0, and wrongly elsewhere, under plausible losses.
    ``RenyiELBO(alpha=0)`` is the importance-weighted bound, for the exact assignment alone.
-   :meth:`gmvae.gmvae.GMVAE.svi` refuses it.
+   :meth:`gmvae.GMVAE.svi` refuses it.
 .. [6] ``pyro.infer.SVI(model, guide, ...)`` made by hand. Pyro runs model and guide alike under
    ``Trace_ELBO``, which trains a sampled y rightly, and ``RenyiELBO``, which does not. Only the
-   objective knows: :meth:`gmvae.gmvae.GMVAE.svi` looks at it, the guide refuses any other. It
+   objective knows: :meth:`gmvae.GMVAE.svi` looks at it, the guide refuses any other. It
    cannot tell ``TraceTMC_ELBO``, which enumerates y too, and then leaves q(y | x) out of its
    estimate: it is not trained.
 .. [7] Pyro's answer to enumeration in the guide.
-.. [8] The sum over y leaves none to draw; :meth:`gmvae.prior.MixturePrior.responsibilities` has
+.. [8] The sum over y leaves none to draw; :meth:`gmvae.MixturePrior.responsibilities` has
    p(y | z) at the z that are drawn.
 .. [9] It enumerates y, and would draw one z for each component and take them for the latent.
 .. [10] Of ``config_enumerate(model)`` with y hidden from the autoguide, under
@@ -64,9 +64,9 @@ from pyro.infer import (
     TraceMeanField_ELBO,
 )
 
-from gmvae import checks
-from gmvae.errors import ArgumentError
-from gmvae.model import Assignment
+from gmvae.support import checks
+from gmvae.support.choices import Assignment
+from gmvae.support.errors import ArgumentError
 
 _PROVED = (
     RenyiELBO,

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from gmvae import checks
 from gmvae.data import Images
-from gmvae.errors import TrainingError
 from gmvae.gmvae import GMVAE
-from gmvae.held_out import check_components, hold_out
-from gmvae.jobs import Job, jobs_at_a_time, run_jobs
-from gmvae.recipe import Fit, check_callback, fit
 from gmvae.settings import Settings, given_settings
-from gmvae.training import Callback
+from gmvae.support import checks
+from gmvae.support.errors import TrainingError
+from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
+from gmvae.training.loop import Callback
+from gmvae.training.recipe import Fit, check_callback, fit
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def fit_restarts(
     device: str | torch.device = "cpu",
     n_jobs: int | None = None,
 ) -> tuple[Fit, tuple[Restart, ...]]:
-    """Call :func:`~gmvae.recipe.fit` from several seeds; keep the best held-out objective.
+    """Call :func:`~gmvae.fit` from several seeds; keep the best held-out objective.
 
     The first run has the seed of ``settings``, the others seeds that follow from it. On the CPU
     they run in parallel processes; a script should therefore call this under

@@ -18,8 +18,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from gmvae.errors import ArgumentError, ContentError
-from gmvae.files import replacing
+from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.support.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

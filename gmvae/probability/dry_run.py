@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gmvae.errors import ArgumentError
-from gmvae.guide import Guide
-from gmvae.likelihood import Bernoulli, ContinuousBernoulli, Gaussian
-from gmvae.model import Model
 from gmvae.networks import ImageShape
+from gmvae.probability.guide import Guide
+from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian
+from gmvae.probability.model import Model
+from gmvae.support.errors import ArgumentError
 
 # One alone could be taken for a dimension to broadcast.
 _N = 2

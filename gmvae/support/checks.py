@@ -5,11 +5,12 @@ Each refusal is one line: the argument, what was expected, what came and what to
 
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
+from gmvae.support.errors import ArgumentError
 
-from gmvae.errors import ArgumentError
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -95,12 +96,15 @@ def instance(
     return value
 
 
-def device(value: object) -> torch.device:
+def device(value: object) -> "torch.device":
     """The device of that name, or the device itself.
 
     Raises:
         ArgumentError: torch knows no such device, or cannot compute on it here.
     """
+    # Here, not above: who checks a number need not wait for torch.
+    import torch
+
     try:
         found = torch.device(value)  # type: ignore[call-overload]
         # Of a device that is not there torch only complains when it is used.
@@ -116,12 +120,14 @@ def device(value: object) -> torch.device:
     return found  # type: ignore[no-any-return]
 
 
-def generator(value: object, device: torch.device) -> torch.Generator | None:
+def generator(value: object, device: "torch.device") -> "torch.Generator | None":
     """The source of random draws on that kind of device, or None for torch's own.
 
     Raises:
         ArgumentError: anything else, a generator of another device among it.
     """
+    import torch
+
     expected = f"a torch.Generator on {device.type}, or None"
     found: Any = instance("generator", value, (torch.Generator, type(None)), expected)
     if found is not None and found.device.type != device.type:
@@ -132,7 +138,7 @@ def generator(value: object, device: torch.device) -> torch.Generator | None:
     return found  # type: ignore[no-any-return]
 
 
-def precision(tensor: torch.Tensor) -> str:
+def precision(tensor: "torch.Tensor") -> str:
     """What a tensor is made of, in a word: ``float32``."""
     return str(tensor.dtype).removeprefix("torch.")
 

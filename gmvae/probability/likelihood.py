@@ -6,17 +6,16 @@ mean, so that every decoded image lies in [0, 1].
 """
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from gmvae import checks
-from gmvae.errors import ContentError
-
-LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
+from gmvae.support import checks
+from gmvae.support.choices import LikelihoodName
+from gmvae.support.errors import ContentError
 
 
 class Likelihood(nn.Module):

@@ -1,6 +1,6 @@
 """How well the model explains images: bounds on log p(x) per image.
 
-Functions of a :class:`~gmvae.model.Model` and a :class:`~gmvae.guide.Guide`; y is summed out
+Functions of a :class:`~gmvae.Model` and a :class:`~gmvae.Guide`; y is summed out
 exactly. B images, S samples, K components, D latent dimensions.
 """
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from gmvae import checks
-from gmvae.guide import Guide, held_to
-from gmvae.model import Model
+from gmvae.probability.guide import Guide, held_to
+from gmvae.probability.model import Model
+from gmvae.support import checks
 
 
 class Parts(NamedTuple):

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from gmvae import checks, metrics
+from gmvae import metrics
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
+from gmvae.support import checks
 
 Indices = NDArray[np.int64]
 

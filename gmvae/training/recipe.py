@@ -6,15 +6,15 @@ clusters are found first, where they are easy to see, and the model is organised
 
 1. ``warm-up``: a representation in which images of one kind lie together. The convolutions of
    q(y | x) learn to recognise each image among others from transformed views of it (instance
-   contrast: :mod:`gmvae.contrast`). Without views, from its nearest neighbours.
+   contrast: :mod:`gmvae.training.contrast`). Without views, from its nearest neighbours.
 2. ``start``: the clusters of that representation, with the pixels beside it where it is of views
-   (:mod:`gmvae.start`); labels, where there are some, spread over it instead. Clusters of a part of
-   many images are then refined among more of them.
+   (:mod:`gmvae.training.start`); labels, where there are some, spread over it instead. Clusters
+   of a part of many images are then refined among more of them.
 3. ``assignment``: q(y | x) learns these clusters from views, and corrects many of them, since a
    network learns what is regular before what is not. ``sharpening``: then it maximises the mutual
-   information between an image's component and its view's (:mod:`gmvae.regularisers`), and the
-   probability of the labels where there are some. A second round of both, with a new network,
-   corrects what the first one had to start from (self-training: Xie et al., *Self-training with
+   information between an image's component and its view's (:mod:`gmvae.training.regularisers`),
+   and the probability of the labels where there are some. A second round of both, with a new
+   network, corrects what the first one had to start from (self-training: Xie et al., *Self-training with
    noisy student improves ImageNet classification*, CVPR 2020).
 4. ``placing``: each component gets a place in the latent, and the encoder learns, under a large
    KL weight, to lay each cluster there. Without this step the latent may tangle the classes, and
@@ -38,26 +38,28 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.optim.optimizer import ParamsT
 
-from gmvae import checks
 from gmvae.config import Config
-from gmvae.contrast import contrastive_loss, pairs_of_neighbours, pairs_of_views
 from gmvae.data import Images
-from gmvae.errors import ArgumentError
+from gmvae.data.views import AUGMENTATIONS, View
 from gmvae.gmvae import GMVAE, build_assigner
-from gmvae.guide import Guide
-from gmvae.held_out import check_components, hold_out
-from gmvae.likelihood import Likelihood
 from gmvae.metrics import effective_number
 from gmvae.networks import Assigner, Frozen
-from gmvae.regularisers import (
+from gmvae.probability.guide import Guide
+from gmvae.probability.likelihood import Likelihood
+from gmvae.settings import Settings, given_settings
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError
+from gmvae.training.contrast import contrastive_loss, pairs_of_neighbours, pairs_of_views
+from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.loop import Callback, Metrics, Progress, Schedule, train
+from gmvae.training.regularisers import (
     Agreement,
     Classification,
     MutualInformation,
     Regulariser,
     mutual_information,
 )
-from gmvae.settings import Settings, given_settings
-from gmvae.start import (
+from gmvae.training.start import (
     N_CLUSTERED,
     N_PARTNERS,
     PIXEL_SHARE,
@@ -71,8 +73,6 @@ from gmvae.start import (
     principal_axes,
     refined,
 )
-from gmvae.training import Callback, Metrics, Progress, Schedule, train
-from gmvae.views import AUGMENTATIONS, View
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def fit(
     callback: Callback | None = None,
     device: str | torch.device = "cpu",
 ) -> Fit:
-    """Train a :class:`~gmvae.gmvae.GMVAE` on images, in the five phases above.
+    """Train a :class:`~gmvae.GMVAE` on images, in the five phases above.
 
     The labels that ``images`` may carry are not looked at: only ``observed`` is.
 
@@ -166,7 +166,7 @@ def fit(
             only name components, by majority; ``warnings`` of the fit says which class named none.
         held_out: images for early stopping; by default a part of ``images``.
         encoder: a network of your own in place of the one that the settings name, as
-            :class:`~gmvae.gmvae.GMVAE` takes it; it is trained as it comes, and stays yours.
+            :class:`~gmvae.GMVAE` takes it; it is trained as it comes, and stays yours.
         decoder: likewise.
         likelihood: likewise.
         callback: told of every epoch of every phase.
@@ -199,7 +199,7 @@ def check_callback(callback: object) -> None:
     if callback is not None and not callable(callback):
         raise ArgumentError(
             f"`callback` expected a function; got {checks.shown(callback)}. Give one that takes a "
-            "gmvae.training.Progress."
+            "gmvae.training.loop.Progress."
         )
 
 

@@ -22,12 +22,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from gmvae import checks
 from gmvae.data import Images
-from gmvae.errors import TrainingError
-from gmvae.recipe import fit
 from gmvae.settings import Settings
-from gmvae.training import Callback, Progress
+from gmvae.support import checks
+from gmvae.support.errors import TrainingError
+from gmvae.training.loop import Callback, Progress
+from gmvae.training.recipe import fit
 
 Found: TypeAlias = dict[str, Any] | None
 
@@ -72,7 +72,7 @@ def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Fo
 
     Returns:
         For each job ``history``, ``warnings`` and ``figures`` as in
-        :class:`~gmvae.recipe.Fit`; None for one that diverged.
+        :class:`~gmvae.Fit`; None for one that diverged.
 
     Raises:
         TrainingError: a process was ended from outside.

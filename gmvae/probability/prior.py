@@ -1,6 +1,6 @@
 """The mixture of Gaussians on the latent: p(y), p(z | y), p(z) and p(y | z)."""
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyro.distributions as dist
@@ -9,13 +9,9 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
-from gmvae import checks
-from gmvae.errors import ArgumentError
-
-Covariance = Literal["spherical", "diagonal", "full"]
-
-# A full covariance of more dimensions has 10^8 entries a component.
-MOST_DIMENSIONS = 10_000
+from gmvae.support import checks
+from gmvae.support.choices import MOST_DIMENSIONS, Covariance
+from gmvae.support.errors import ArgumentError
 
 _FROM_SKLEARN = {"spherical": "spherical", "diag": "diagonal", "full": "full"}
 

@@ -16,17 +16,17 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 from torch import Generator
 
-from gmvae import checks
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, ContentError, TrainingError
 from gmvae.gmvae import GMVAE
-from gmvae.held_out import check_components, hold_out
-from gmvae.jobs import Job, jobs_at_a_time, run_jobs
 from gmvae.metrics import effective_number
-from gmvae.recipe import check_callback
-from gmvae.restarts import seeds_from
 from gmvae.settings import Settings, given_settings
-from gmvae.training import Callback
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError, ContentError, TrainingError
+from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
+from gmvae.training.loop import Callback
+from gmvae.training.recipe import check_callback
+from gmvae.training.restarts import seeds_from
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def compare_components(
         n_samples: draws of z an image, for log p(x).
         callback: told of every epoch of every run, ``restart`` counting all runs.
         device: where to train.
-        n_jobs: how many runs at a time, as for :func:`~gmvae.restarts.fit_restarts`.
+        n_jobs: how many runs at a time, as for :func:`~gmvae.fit_restarts`.
 
     Raises:
         ArgumentError: no number, a repeated one, or one above the number of images.

@@ -13,9 +13,9 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.optimizer import ParamsT
 
 from gmvae.data import Images
-from gmvae.errors import ArgumentError, TrainingError
-from gmvae.guide import Guide
-from gmvae.regularisers import Batch, Regulariser
+from gmvae.probability.guide import Guide
+from gmvae.support.errors import ArgumentError, TrainingError
+from gmvae.training.regularisers import Batch, Regulariser
 
 Metrics = dict[str, float]
 
