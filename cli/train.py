@@ -18,8 +18,8 @@ from .output import check_folder, say, write_json
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
+    from gmvae.training.fitting import Fit
     from gmvae.training.loop import Progress
-    from gmvae.training.recipe import Fit
     from gmvae.training.restarts import Restart
 
 EXAMPLES = (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gmvae.probability.prior import MixturePrior
     from gmvae.settings import Settings
     from gmvae.support.errors import ArgumentError, ContentError, GMVAEError, TrainingError
-    from gmvae.training.recipe import Fit, fit
+    from gmvae.training.fitting import Fit, fit
     from gmvae.training.restarts import fit_restarts
     from gmvae.training.selection import compare_components
 
@@ -62,7 +62,7 @@ __getattr__, __dir__ = lazy_names(
         "ArgumentError": "support.errors",
         "Config": "config",
         "ContentError": "support.errors",
-        "Fit": "training.recipe",
+        "Fit": "training.fitting",
         "GMVAEError": "support.errors",
         "Guide": "probability.guide",
         "Images": "data",
@@ -75,7 +75,7 @@ __getattr__, __dir__ = lazy_names(
         "data": "data",
         "diagnostics": "diagnostics",
         "elbo_parts": "probability.evidence",
-        "fit": "training.recipe",
+        "fit": "training.fitting",
         "fit_restarts": "training.restarts",
         "load": "data",
         "log_evidence": "probability.evidence",

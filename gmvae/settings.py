@@ -11,6 +11,7 @@ from gmvae.support.choices import (
     Assignment,
     Augmentation,
     Covariance,
+    Effort,
     LikelihoodName,
     Network,
 )
@@ -29,6 +30,7 @@ class Settings:
         assignment: ``amortised`` (a network for q(y | x)) or ``exact`` (y summed out).
         augment: views for the warm-up and the mutual information: ``affine`` or ``none``, where
             the warm-up learns from each image's nearest neighbours.
+        effort: scales the length of all phases: ``quick``, ``standard`` or ``thorough``.
         epochs: of the joint phase; None for as many as the size of the data asks for.
         warmup_epochs: of the warm-up; None likewise.
         rounds: how often a network learns q(y | x) anew, each time from the last one's answers;
@@ -52,6 +54,7 @@ class Settings:
     likelihood: LikelihoodName = "bernoulli"
     assignment: Assignment = "amortised"
     augment: Augmentation = "affine"
+    effort: Effort = "standard"
     epochs: int | None = None
     warmup_epochs: int | None = None
     rounds: int | None = None
@@ -80,6 +83,7 @@ class Settings:
         checks.number("held_out", self.held_out, "0 to below 1", lambda part: 0 <= part < 1)
         for name in ("covariance", "network", "likelihood", "assignment"):
             checks.one_of(name, getattr(self, name), CHOICES[name])
+        checks.one_of("effort", self.effort, get_args(Effort))
         checks.one_of("augment", self.augment, get_args(Augmentation))
 
 

@@ -17,7 +17,7 @@ from gmvae.probability.likelihood import Gaussian
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.training import recipe
-from gmvae.training.recipe import fit
+from gmvae.training.fitting import fit
 
 PHASES = ["warm-up", "start", "assignment", "sharpening", "placing", "joint"]
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=3)

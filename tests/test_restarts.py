@@ -17,9 +17,9 @@ from gmvae.data import load
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, TrainingError
 from gmvae.training import jobs
+from gmvae.training.fitting import fit
 from gmvae.training.held_out import hold_out
 from gmvae.training.jobs import Job, run_jobs
-from gmvae.training.recipe import fit
 from gmvae.training.restarts import fit_restarts
 
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)

@@ -13,8 +13,8 @@ from gmvae.metrics import effective_number
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.training import recipe
+from gmvae.training.fitting import fit
 from gmvae.training.held_out import hold_out
-from gmvae.training.recipe import fit
 from gmvae.training.selection import (
     Candidate,
     compare_components,

@@ -26,8 +26,8 @@ from gmvae.data import Images
 from gmvae.settings import Settings
 from gmvae.support import checks
 from gmvae.support.errors import TrainingError
+from gmvae.training.fitting import fit
 from gmvae.training.loop import Callback, Progress
-from gmvae.training.recipe import fit
 
 Found: TypeAlias = dict[str, Any] | None
 

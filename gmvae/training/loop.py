@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Generator, Tensor, nn
 from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import ParamsT
 
 from gmvae.data import Images
@@ -17,7 +18,9 @@ from gmvae.probability.guide import Guide
 from gmvae.support.errors import ArgumentError, TrainingError
 from gmvae.training.regularisers import Batch, Regulariser
 
-Metrics = dict[str, float]
+Metrics: TypeAlias = dict[str, float]
+# (x, y, size=N) to a loss summed over the N images, as Pyro's ELBO modules.
+Objective: TypeAlias = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Schedule:
     enough: float = -math.inf
     least_epochs: int = 1
 
-    def rate(self, done: float) -> float:
+    def rate(self, progress: float) -> float:
         """The factor on the learning rate when a fraction 0 to 1 of all steps is done."""
-        return self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * done)) / 2
+        return self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * progress)) / 2
 
     def kl_weight(self, epoch: float) -> float:
         """The weight after so many epochs."""
@@ -74,82 +77,193 @@ class Progress:
     restart: int = 0
 
 
-Callback = Callable[[Progress], None]
+Callback: TypeAlias = Callable[[Progress], None]
 
 
-def train(
-    objective: Callable[..., Tensor],
-    guide: Guide,
-    parameters: ParamsT,
-    images: Images,
-    schedule: Schedule,
-    *,
-    y: Tensor | None = None,
-    regularisers: Sequence[Regulariser] = (),
-    validate: Callable[[], Metrics] | None = None,
-    callback: Callback | None = None,
-    phase: str = "training",
-    generator: Generator | None = None,
-) -> None:
-    """Minimise the mean objective less the regularisers.
+@dataclass
+class Best:
+    """The values of tensors at the smallest validation loss so far; nothing without patience.
 
-    Args:
+    Attributes:
+        tensors: those to remember.
+        patience: epochs without a better loss that are waited for; None to remember nothing.
+        loss: the smallest so far.
+        waited: epochs since.
+        values: of the tensors then; None before the first epoch.
+    """
+
+    tensors: Sequence[Tensor]
+    patience: int | None
+    loss: float = math.inf
+    waited: int = 0
+    values: list[Tensor] | None = None
+
+    def hears(self, metrics: Metrics) -> bool:
+        """Take the metrics of an epoch; whether the patience has run out."""
+        if self.patience is None:
+            return False
+        self.waited += 1
+        if metrics["loss"] < self.loss:
+            self.loss, self.waited = metrics["loss"], 0
+            self.values = [tensor.detach().clone() for tensor in self.tensors]
+        return self.waited >= self.patience
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the remembered values back."""
+        for tensor, value in zip(self.tensors, self.values or [], strict=False):
+            tensor.copy_(value)
+
+
+@dataclass
+class LoopState:
+    """Where a loop stands between two epochs: with the generators, all the next one depends on.
+
+    Attributes:
+        optimiser: Adam, with its moments.
+        rate: the schedule of its learning rate, with the steps done.
+        best: the best parameters so far.
+        epoch: how many are done.
+        ended: whether no more are wanted.
+    """
+
+    optimiser: torch.optim.Optimizer
+    rate: LambdaLR
+    best: Best
+    epoch: int = 0
+    ended: bool = False
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Those that are trained."""
+        return [p for group in self.optimiser.param_groups for p in group["params"]]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a loop minimises, over what and how: fixed while it runs.
+
+    The mean objective less the regularisers, by Adam. The state goes in and out, so that a loop
+    may go on where another one stopped.
+
+    Attributes:
         objective: (x, y, size=N) to a loss summed over the N images, as Pyro's ELBO modules.
         guide: what the regularisers are functions of.
-        parameters: those to train, or torch's groups of them with a learning rate each.
         images: N images to learn from.
         schedule: how long and how fast.
         y: component indices, (N,), -1 where unknown.
         regularisers: functions of guide and batch, subtracted.
         validate: metrics after each epoch, ``loss`` among them if the schedule has patience:
             the parameters with the smallest are kept.
-        callback: told of every epoch.
         phase: the name given to the callback.
         generator: the source of the order of the images, on the CPU.
 
     Raises:
         ArgumentError: patience without a function that validates.
-        TrainingError: the objective, its gradient or the validation loss is not finite.
     """
-    if schedule.patience is not None and validate is None:
-        raise ArgumentError("`validate` expected a function where the schedule has patience.")
-    n = len(images)
-    optimiser = torch.optim.Adam(parameters, lr=schedule.lr, fused=True)
-    trained = [p for group in optimiser.param_groups for p in group["params"]]
-    device = trained[0].device
-    n_batches = -(-n // schedule.batch_size)
-    n_steps = schedule.epochs * n_batches
-    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: schedule.rate(i / n_steps))
-    # An ELBO module owns model and guide, and with them what a batch normalisation has averaged.
-    buffers = list(objective.buffers()) if isinstance(objective, nn.Module) else []
-    best = _Best([*trained, *buffers], schedule.patience)
-    for epoch in range(schedule.epochs):
-        total = 0.0
-        for i, rows in enumerate(_batches(n, n_batches, generator)):
-            batch = Batch(images.tensor(rows.numpy()).to(device), None if y is None else y[rows])
-            kl_weight = schedule.kl_weight(epoch + i / n_batches)
-            with _one_line(phase, epoch), scaled_latents(kl_weight):
-                loss = objective(batch.x, batch.y, size=n) / n
-            for regulariser in regularisers:
-                loss = loss - regulariser(guide, batch)
-            optimiser.zero_grad()
-            loss.backward()
-            norm = clip_grad_norm_(trained, schedule.clip_norm)
-            if not torch.isfinite(loss + norm):
-                raise _diverged(phase, epoch)
-            optimiser.step()
-            rate.step()
-            total += loss.item() * len(rows)
-        with _one_line(phase, epoch):
-            metrics = {"objective": total / n, **(validate() if validate else {})}
+
+    objective: Objective
+    guide: Guide
+    images: Images
+    schedule: Schedule
+    y: Tensor | None = None
+    regularisers: Sequence[Regulariser] = ()
+    validate: Callable[[], Metrics] | None = None
+    phase: str = "training"
+    generator: Generator | None = None
+
+    def __post_init__(self) -> None:
+        if self.schedule.patience is not None and self.validate is None:
+            raise ArgumentError("`validate` expected a function where the schedule has patience.")
+
+    @property
+    def n_batches(self) -> int:
+        """Steps an epoch."""
+        return -(-len(self.images) // self.schedule.batch_size)
+
+    def begin(self, parameters: ParamsT) -> LoopState:
+        """The state before the first epoch.
+
+        Args:
+            parameters: those to train, or torch's groups of them with a learning rate each.
+        """
+        optimiser = torch.optim.Adam(parameters, lr=self.schedule.lr, fused=True)
+        n_steps = self.schedule.epochs * self.n_batches
+        rate = LambdaLR(optimiser, lambda step: self.schedule.rate(step / n_steps))
+        # An ELBO module owns model and guide, and with them what a batch normalisation averages.
+        module = isinstance(self.objective, nn.Module)
+        buffers = list(cast(nn.Module, self.objective).buffers()) if module else []
+        trained = [p for group in optimiser.param_groups for p in group["params"]]
+        return LoopState(optimiser, rate, Best([*trained, *buffers], self.schedule.patience))
+
+    def run(self, state: LoopState, callback: Callback | None = None) -> None:
+        """Train from ``state`` to the end; then the best parameters are put back.
+
+        Args:
+            state: from where; it goes along.
+            callback: told of every epoch.
+
+        Raises:
+            TrainingError: the objective, its gradient or the validation loss is not finite.
+        """
+        while state.epoch < self.schedule.epochs and not state.ended:
+            progress = self.step(state)
+            if callback is not None:
+                callback(progress)
+        state.best.restore()
+
+    def step(self, state: LoopState) -> Progress:
+        """One epoch: a pass over the images, and what came of it.
+
+        Raises:
+            TrainingError: as for :meth:`run`.
+        """
+        with self._one_line(state):
+            objective = self._pass(state)
+            metrics = {"objective": objective, **(self.validate() if self.validate else {})}
         if not math.isfinite(metrics.get("loss", 0.0)):
-            raise _diverged(phase, epoch)
-        if callback is not None:
-            callback(Progress(phase, epoch + 1, schedule.epochs, metrics))
-        enough = epoch + 1 >= schedule.least_epochs and metrics["objective"] <= schedule.enough
-        if best.is_enough(metrics) or enough:
-            break
-    best.restore()
+            raise self._diverged(state)
+        state.epoch += 1
+        enough = state.epoch >= self.schedule.least_epochs and objective <= self.schedule.enough
+        state.ended = state.best.hears(metrics) or enough
+        return Progress(self.phase, state.epoch, self.schedule.epochs, metrics)
+
+    def _pass(self, state: LoopState) -> float:
+        """Every image once; the mean over them of the objective less the regularisers."""
+        n, trained = len(self.images), state.parameters
+        total = 0.0
+        for i, rows in enumerate(_batches(n, self.n_batches, self.generator)):
+            x = self.images.tensor(rows.numpy()).to(trained[0].device)
+            batch = Batch(x, None if self.y is None else self.y[rows])
+            with scaled_latents(self.schedule.kl_weight(state.epoch + i / self.n_batches)):
+                loss = self.objective(batch.x, batch.y, size=n) / n
+            for regulariser in self.regularisers:
+                loss = loss - regulariser(self.guide, batch)
+            state.optimiser.zero_grad()
+            loss.backward()
+            norm = clip_grad_norm_(trained, self.schedule.clip_norm)
+            if not torch.isfinite(loss + norm):
+                raise self._diverged(state)
+            state.optimiser.step()
+            state.rate.step()
+            total += loss.item() * len(rows)
+        return total / n
+
+    def _diverged(self, state: LoopState) -> TrainingError:
+        return TrainingError(
+            f"the {self.phase} phase stopped in epoch {state.epoch + 1}: its objective is not "
+            "finite (NaN or infinite). Try a lower learning rate, or another seed."
+        )
+
+    @contextmanager
+    def _one_line(self, state: LoopState) -> Iterator[None]:
+        """Say in one line what a distribution that is given NaN says in many."""
+        try:
+            yield
+        except ValueError as error:
+            if "to satisfy the constraint" in str(error):
+                raise self._diverged(state) from error
+            raise
 
 
 def _batches(n: int, n_batches: int, generator: Generator | None) -> list[Tensor]:
@@ -159,49 +273,6 @@ def _batches(n: int, n_batches: int, generator: Generator | None) -> list[Tensor
         # Over a single image nothing can be normalised.
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts
-
-
-def _diverged(phase: str, epoch: int) -> TrainingError:
-    return TrainingError(
-        f"the {phase} phase stopped in epoch {epoch + 1}: its objective is not finite "
-        "(NaN or infinite). Try a lower learning rate, or another seed."
-    )
-
-
-@contextmanager
-def _one_line(phase: str, epoch: int) -> Iterator[None]:
-    """Say in one line what a distribution that is given NaN says in many."""
-    try:
-        yield
-    except ValueError as error:
-        if "to satisfy the constraint" in str(error):
-            raise _diverged(phase, epoch) from error
-        raise
-
-
-class _Best:
-    """The tensors at the smallest validation loss so far; nothing without patience."""
-
-    def __init__(self, tensors: Sequence[Tensor], patience: int | None) -> None:
-        self.tensors = tensors
-        self.patience = patience
-        self.loss = float("inf")
-        self.waited = 0
-        self.state: list[Tensor] | None = None
-
-    def is_enough(self, metrics: Metrics) -> bool:
-        if self.patience is None:
-            return False
-        self.waited += 1
-        if metrics["loss"] < self.loss:
-            self.loss, self.waited = metrics["loss"], 0
-            self.state = [tensor.detach().clone() for tensor in self.tensors]
-        return self.waited >= self.patience
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        for tensor, value in zip(self.tensors, self.state or [], strict=False):
-            tensor.copy_(value)
 
 
 class scaled_latents(Messenger):  # type: ignore[misc]  # noqa: N801  (a Pyro handler)

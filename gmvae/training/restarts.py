@@ -17,10 +17,10 @@ from gmvae.gmvae import GMVAE
 from gmvae.settings import Settings, given_settings
 from gmvae.support import checks
 from gmvae.support.errors import TrainingError
+from gmvae.training.fitting import Fit, check_callback, fit
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
-from gmvae.training.recipe import Fit, check_callback, fit
 
 
 @dataclass(frozen=True)

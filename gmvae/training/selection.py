@@ -22,10 +22,10 @@ from gmvae.metrics import effective_number
 from gmvae.settings import Settings, given_settings
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
+from gmvae.training.fitting import check_callback
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
-from gmvae.training.recipe import check_callback
 from gmvae.training.restarts import seeds_from
 
 

@@ -1,1 +1,25 @@
-"""The phases of a run, a file each."""
+"""The phases of a run, a file each: ``run(state, images)`` gives the next state."""
+
+from gmvae.training.phases.assignment import Assignment
+from gmvae.training.phases.finding import Start
+from gmvae.training.phases.joint import Joint
+from gmvae.training.phases.phase import Length, Phase, train_phase
+from gmvae.training.phases.pixel_axes import PixelAxes
+from gmvae.training.phases.placing import Placing
+from gmvae.training.phases.sharpening import Sharpening
+from gmvae.training.phases.warm_up import WarmUp
+from gmvae.training.state import State
+
+__all__ = [
+    "Assignment",
+    "Joint",
+    "Length",
+    "Phase",
+    "PixelAxes",
+    "Placing",
+    "Sharpening",
+    "Start",
+    "State",
+    "WarmUp",
+    "train_phase",
+]

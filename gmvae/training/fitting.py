@@ -1,0 +1,129 @@
+"""One run, from images to a trained model."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyro
+import torch
+from torch import nn
+
+from gmvae.data import Images
+from gmvae.gmvae import GMVAE
+from gmvae.probability.likelihood import Likelihood
+from gmvae.settings import Settings, given_settings
+from gmvae.support import checks
+from gmvae.support.errors import ArgumentError
+from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.loop import Callback, Metrics
+from gmvae.training.outcome import component_classes, figures, run_warnings
+from gmvae.training.phases import Phase
+from gmvae.training.recipe import recipe
+from gmvae.training.state import Row, State, begin, config_for
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained model and how its training went.
+
+    Attributes:
+        gmvae: the model.
+        history: one row of figures an epoch.
+        warnings: what should worry its user.
+        figures: of the model on the held-out images (where none are held out, on the training
+            images, or 2,000 of them), in nats an image: ``loss``, what is minimised; ``elbo`` and
+            its parts ``reconstruction``, ``kl_z`` and ``kl_y``; and ``effective_components``.
+    """
+
+    gmvae: GMVAE
+    history: list[Row] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+    figures: Metrics = field(default_factory=dict)
+
+
+def fit(
+    images: Images,
+    settings: Settings | None = None,
+    *,
+    observed: np.ndarray | None = None,
+    held_out: Images | None = None,
+    encoder: nn.Module | None = None,
+    decoder: nn.Module | None = None,
+    likelihood: Likelihood | None = None,
+    phases: Sequence[Phase] | None = None,
+    callback: Callback | None = None,
+    device: str | torch.device = "cpu",
+) -> Fit:
+    """Train a :class:`~gmvae.GMVAE` on images, phase after phase.
+
+    The labels that ``images`` may carry are not looked at: only ``observed`` is.
+
+    Args:
+        images: N images.
+        settings: how; the defaults for None.
+        observed: class values of the images whose label may be used, -1 elsewhere, (N,). With
+            as many classes as components each component is one class from the start; else they
+            only name components, by majority; ``warnings`` of the fit says which class named none.
+        held_out: images for early stopping; by default a part of ``images``.
+        encoder: a network of your own in place of the one that the settings name, as
+            :class:`~gmvae.GMVAE` takes it; it is trained as it comes, and stays yours.
+        decoder: likewise.
+        likelihood: likewise.
+        phases: what is done, in order; by default what :func:`~gmvae.training.recipe.recipe`
+            makes of the settings.
+        callback: told of every epoch of every phase.
+        device: where to train, and where the model is left.
+
+    Raises:
+        ArgumentError: settings that do not fit the images, or ``observed`` that are no classes.
+        ContentError: fewer than two images, all the same, or pixels that are not between 0 and 1.
+        TrainingError: an objective that is not finite.
+    """
+    settings = given_settings(settings)
+    device = checks.device(device)
+    check_callback(callback)
+    check_components([settings.n_components], images, settings, observed, held_out)
+    # A set of the user's takes the place of a part.
+    share = settings.held_out if held_out is None else 0.0
+    images, classes, part = hold_out(
+        images, dataclasses.replace(settings, held_out=share), observed
+    )
+    # Pyro's store would keep every parameter of every model for as long as the process lives.
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        pyro.get_param_store().scope(),
+    ):
+        torch.manual_seed(settings.seed)
+        config = config_for(images, settings)
+        gmvae = GMVAE(config, encoder=encoder, decoder=decoder, likelihood=likelihood).to(device)
+        state = begin(gmvae, settings, classes, part if held_out is None else held_out, callback)
+        if phases is None:
+            phases = recipe(settings, len(images), labels_lead=state.labels_lead)
+        for phase in phases:
+            state = phase.run(state, images)
+        return _finish(state, images)
+
+
+def _finish(state: State, images: Images) -> Fit:
+    """The model as its user gets it: named, ready to answer, and like one that is built anew."""
+    gmvae = state.gmvae
+    # The way that parameters lie in memory is theirs who train.
+    state.assigner.to(memory_format=torch.contiguous_format)
+    gmvae.component_classes = component_classes(state, images)
+    gmvae.zero_grad()
+    gmvae.eval()
+    return Fit(gmvae, state.history, tuple(run_warnings(state, images)), figures(state, images))
+
+
+def check_callback(callback: object) -> None:
+    """Refuse what cannot be told of progress.
+
+    Raises:
+        ArgumentError: neither a function nor None.
+    """
+    if callback is not None and not callable(callback):
+        raise ArgumentError(
+            f"`callback` expected a function; got {checks.shown(callback)}. Give one that takes a "
+            "gmvae.training.loop.Progress."
+        )

@@ -1,0 +1,69 @@
+"""Model and guide together, on the bound."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from gmvae.data import Images
+from gmvae.training.outcome import figures
+from gmvae.training.phases.phase import Length, classification, frozen_features, train_phase
+from gmvae.training.regularisers import Agreement, MutualInformation, Regulariser
+from gmvae.training.state import State
+
+
+@dataclass(frozen=True)
+class Joint:
+    r"""Stochastic variational inference on the evidence lower bound itself, on plain images.
+
+    .. math::
+        \max\; ELBO(x) + w_I\, I(y; y') + w_A\, E_{q(z|x')} \sum_y q(y|x) \ln p(y|z)
+        + w_C\, E_{labelled} \ln q(y = label \mid x)
+
+    All but the features of q(y | x) is trained. The terms beside the bound keep the clusters
+    (:mod:`gmvae.training.regularisers`); they stay outside of model and guide, so that the bound
+    is the bound.
+
+    Attributes:
+        information_weight: w_I.
+        agreement_weight: w_A; not used by the exact assignment, where p(y | z) is q(y | x).
+        classification_weight: w_C.
+        length: 1,500 steps of 128: twelve epochs of MNIST, and 120 of a few hundred images, where
+            the held-out bound rises no more; its ``patience`` ends it before.
+    """
+
+    information_weight: float = 20.0
+    agreement_weight: float = 20.0
+    classification_weight: float = 20.0
+    length: Length = Length(epochs=12, steps=1_500, batch_size=128, lr=2e-3, most_epochs=120)
+    name: str = "joint"
+
+    def run(self, state: State, images: Images) -> State:
+        """Trains model and guide."""
+        gmvae = state.gmvae
+        # Without held-out images there is nothing to tell when to stop.
+        length = self.length if state.held_out else replace(self.length, patience=None)
+        with frozen_features(state.assigner):
+            train_phase(
+                self,
+                length,
+                gmvae.elbo_module(),
+                [p for p in gmvae.parameters() if p.requires_grad],
+                state,
+                images,
+                y=state.observed_components,
+                regularisers=self.regularisers(state, images),
+                validate=partial(figures, state, images),
+            )
+        return state
+
+    def regularisers(self, state: State, images: Images) -> list[Regulariser]:
+        """The terms beside the bound: those whose weight is not 0."""
+        view, generator = state.view, state.generator
+        terms: list[Regulariser] = []
+        # Agreement first: like the bound before it, it asks for the features of the plain images,
+        # which are at hand until the next one asks for those of views.
+        if self.agreement_weight and state.settings.assignment == "amortised":
+            prior = state.gmvae.model.prior
+            terms.append(Agreement(self.agreement_weight, prior, view, generator))
+        if self.information_weight:
+            terms.append(MutualInformation(self.information_weight, view, generator))
+        return terms + classification(state, images, self.classification_weight)

@@ -1,0 +1,181 @@
+"""What a phase is, and what most of them need."""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import ParamsT
+
+from gmvae.data import Images
+from gmvae.networks import Assigner, Frozen
+from gmvae.probability.guide import Guide
+from gmvae.training.loop import Loop, Objective, Schedule
+from gmvae.training.regularisers import Classification, Regulariser
+from gmvae.training.state import Array, State
+
+# Images that a network answers for at once: enough to keep it busy, some MB of them.
+_ROWS = 1024
+
+
+class Phase(Protocol):
+    """One step of a run: a function of the state and the images to the next state.
+
+    Attributes:
+        name: what the progress calls it.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the progress calls it."""
+        ...
+
+    def run(self, state: State, images: Images) -> State:
+        """The next state.
+
+        Args:
+            state: of the run; see :class:`~gmvae.training.state.State` for what changes in place.
+            images: the N images that are trained on.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a phase lasts: so many epochs; more, up to ``most_epochs``, for too few steps.
+
+    Large sets need few epochs and small ones many, but neither fewer than ``steps``.
+
+    Attributes:
+        epochs: passes over the images, at least.
+        steps: of the optimiser, at least.
+        batch_size: images a step.
+        lr: Adam's learning rate at the start.
+        kl_weight: of the KL terms of a bound.
+        patience: epochs without a better held-out loss before the end; None to run to the end.
+        enough: the objective at which to end, after ``steps``.
+        most_epochs: however small the set: of 128 images an epoch is one step.
+        exactly: epochs that a user asked for, in place of all that.
+    """
+
+    epochs: int
+    steps: int
+    batch_size: int
+    lr: float
+    kl_weight: float = 1.0
+    patience: int | None = None
+    enough: float = -math.inf
+    most_epochs: int = 200
+    exactly: int | None = None
+
+    def scaled(self, factor: float) -> "Length":
+        """The same phase, so many times as long."""
+        lengths = {
+            name: max(1, round(factor * getattr(self, name)))
+            for name in ("epochs", "steps", "most_epochs")
+        }
+        return dataclasses.replace(self, **lengths)
+
+    def schedule(self, n_images: int) -> Schedule:
+        """The schedule for so many images."""
+        n_batches = math.ceil(n_images / self.batch_size)
+        least = min(math.ceil(self.steps / n_batches), self.most_epochs)
+        return Schedule(
+            self.exactly or max(self.epochs, least),
+            self.batch_size,
+            self.lr,
+            kl_start=self.kl_weight,
+            kl_end=self.kl_weight,
+            patience=self.patience,
+            enough=self.enough,
+            least_epochs=least,
+        )
+
+
+def train_phase(
+    phase: Phase,
+    length: Length,
+    objective: Objective,
+    parameters: ParamsT,
+    state: State,
+    images: Images,
+    *,
+    guide: Guide | None = None,
+    **more: Any,
+) -> None:
+    """Train ``parameters`` for that length, the state told of every epoch.
+
+    Args:
+        phase: whose name the progress shows.
+        length: how long.
+        objective: what is minimised, as for :class:`~gmvae.training.loop.Loop`.
+        parameters: those to train.
+        state: of the run.
+        images: N images.
+        guide: what the regularisers are functions of; by default that of the run.
+        more: ``y``, ``regularisers`` and ``validate`` of the loop.
+    """
+    loop = Loop(
+        objective,
+        guide or state.gmvae.guide,
+        images,
+        length.schedule(len(images)),
+        phase=phase.name,
+        generator=state.generator,
+        **more,
+    )
+    with warnings.catch_warnings():
+        # Pyro's; the loop ends there with an error that says what to do.
+        warnings.filterwarnings("ignore", "Encountered (NaN|inf|-inf)")
+        # Layers that a user has frozen are not to be trained.
+        warnings.filterwarnings("ignore", ".* was not registered in the param store")
+        loop.run(loop.begin(parameters), state.report)
+
+
+def answers(
+    query: Callable[[Tensor], Tensor], images: Images, device: torch.device, *modules: nn.Module
+) -> Array:
+    """What ``query``, made of these modules, says of every image, (N, W), in float64."""
+    for module in modules:
+        module.eval()
+    with torch.no_grad():
+        parts = [
+            query(images.tensor(slice(start, start + _ROWS)).to(device)).cpu()
+            for start in range(0, len(images), _ROWS)
+        ]
+    for module in modules:
+        module.train()
+    values: Array = torch.cat(parts).double().numpy()
+    return values
+
+
+def classification(state: State, images: Images, weight: float) -> list[Regulariser]:
+    """The term on labelled images, where labels lead and there are any."""
+    components = state.observed_components
+    if components is None or weight == 0:
+        return []
+    rows = torch.nonzero(components >= 0).squeeze(-1)
+    x = images.tensor(rows.cpu().numpy()).to(state.device)
+    return [Classification(weight, x, components[rows], state.view, state.generator)]
+
+
+@contextmanager
+def frozen_features(assigner: Assigner) -> Iterator[None]:
+    """Within this block the features of q(y | x) learn no more, and are computed once a batch.
+
+    They have learned what they can by then, and to train them too would double the time of a
+    step. The rest of q(y | x) goes on.
+    """
+    features = assigner.features.requires_grad_(False)
+    assigner.eval()
+    assigner.features = Frozen(features, features.n_features)
+    try:
+        yield
+    finally:
+        assigner.features = features
+        features.requires_grad_(True)

@@ -1,0 +1,51 @@
+"""Before all others: where the images lie by their pixels alone."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gmvae.data import Images
+from gmvae.training.phases.phase import answers
+from gmvae.training.start import principal_axes
+from gmvae.training.state import State
+
+
+@dataclass(frozen=True)
+class PixelAxes:
+    r"""The principal axes of coarse pixels, and every image on them.
+
+    .. math:: p_i = A (\bar x_i - m)
+
+    with :math:`\bar x_i` the image, averaged down to ``side`` pixels, and m and A the mean and
+    the leading axes of a random part of the images.
+
+    It comes first for two uses: without views the warm-up learns from neighbours on these axes,
+    and the start lays them beside what was learned, since views hide what they change.
+
+    Attributes:
+        side: the most pixels along a side: the axes cost the cube of their number, and finer
+            detail is noise to a distance.
+        n_images: the most that the axes are computed of: 50 axes of a few thousand images are
+            those of all.
+    """
+
+    side: int = 32
+    n_images: int = 4_000
+    name: str = "pixels"
+
+    def run(self, state: State, images: Images) -> State:
+        """Fills ``state.pixels``."""
+        coarse = nn.AdaptiveAvgPool2d(
+            (min(images.shape[1], self.side), min(images.shape[2], self.side))
+        )
+        rows = np.sort(state.rng.permutation(len(images))[: self.n_images])
+        sample = coarse(images.tensor(rows)).flatten(1).double().numpy()
+        mean, axes = (torch.as_tensor(a, device=state.device) for a in principal_axes(sample))
+
+        def place(x: Tensor) -> Tensor:
+            on_axes: Tensor = (coarse(x).flatten(1) - mean) @ axes.mT
+            return on_axes
+
+        return replace(state, pixels=answers(place, images, state.device))

@@ -1,0 +1,68 @@
+"""q(y | x) corrects the clusters."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gmvae.data import Images
+from gmvae.probability.guide import Guide
+from gmvae.training.phases.phase import Length, answers, classification, train_phase
+from gmvae.training.regularisers import mutual_information
+from gmvae.training.state import State
+
+
+@dataclass(frozen=True)
+class Sharpening:
+    r"""An image and its view belong together: their mutual information is made large.
+
+    .. math:: \max\; I(y; y') + E_{labelled} \ln q(y = label \mid x)
+
+    (Ji, Henriques and Vedaldi, *Invariant information clustering for unsupervised image
+    classification and segmentation*, ICCV 2019; :mod:`gmvae.training.regularisers`). It moves
+    the borders between clusters to where few images change sides with their view. I is at most
+    ln K, where all components are used alike: clusters of equal size are assumed.
+
+    Attributes:
+        round: counted from 1, as for :class:`~gmvae.training.phases.Assignment`.
+        length: ten epochs in the last round, whose answers stay; before it half is enough.
+        sharp: the share of ln K at which it is sharp enough to end.
+        classification_weight: of the labelled images, beside an I of at most ln K.
+    """
+
+    round: int = 1
+    length: Length = Length(epochs=10, steps=150, batch_size=512, lr=1e-3)
+    sharp: float = 0.95
+    classification_weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """``sharpening``, and which round from the second on."""
+        return "sharpening" if self.round == 1 else f"sharpening {self.round}"
+
+    def run(self, state: State, images: Images) -> State:
+        """Trains ``state.assigner``; ``state.clusters`` are what it makes of them."""
+        assigner = state.assigner
+
+        def objective(x: Tensor, y: Tensor | None, size: int) -> Tensor:
+            both = torch.cat([x, state.view(x, state.generator)])
+            return -size * mutual_information(*assigner(both).softmax(-1).chunk(2))
+
+        enough = -self.sharp * math.log(state.settings.n_components)
+        train_phase(
+            self,
+            dataclasses.replace(self.length, enough=enough),
+            objective,
+            assigner.parameters(),
+            state,
+            images,
+            # With the exact assignment the guide that is trained has no q(y | x) to be told of
+            # labels.
+            guide=Guide(state.gmvae.guide.encoder, assigner),
+            regularisers=classification(state, images, self.classification_weight),
+        )
+        clusters = np.asarray(answers(assigner, images, state.device, assigner).argmax(-1))
+        return dataclasses.replace(state, clusters=clusters)

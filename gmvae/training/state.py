@@ -1,0 +1,145 @@
+"""What a run is between two phases."""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from gmvae.config import Config
+from gmvae.data import Images
+from gmvae.data.views import AUGMENTATIONS, View
+from gmvae.gmvae import GMVAE, build_assigner
+from gmvae.networks import Assigner
+from gmvae.settings import Settings
+from gmvae.training.loop import Callback, Progress
+
+Array: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = NDArray[np.int64]
+Row: TypeAlias = dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a run is between two phases: all that the next one depends on but the images.
+
+    A phase takes a state and returns the next one. Networks are trained in place, generators go
+    on where they are and the history grows; every other value is replaced, never changed.
+
+    N images, W dimensions of the representation, A principal axes.
+
+    Attributes:
+        settings: of the run.
+        gmvae: model and guide.
+        assigner: the network of q(y | x): the guide's, or one that only finds the clusters where
+            the guide has none (``assignment="exact"``).
+        observed: class values of the images whose label may be used, -1 elsewhere, (N,).
+        held_out: images for early stopping; None for none.
+        rng: the source of the choices of the start.
+        generator: the source of the order of the images and of the draws of views, on the CPU.
+            Networks and latents are drawn from torch's own, which ``fit`` seeds and restores.
+        callback: told of every epoch.
+        history: one row of figures an epoch.
+        pixels: where the images lie along the principal axes of their pixels, (N, A).
+        representation: where they lie in what a network has learned, (N, W).
+        clusters: the component that each is held to belong to, (N,).
+    """
+
+    settings: Settings
+    gmvae: GMVAE
+    assigner: Assigner
+    observed: Indices
+    held_out: Images | None
+    rng: np.random.Generator
+    generator: Generator
+    callback: Callback | None = None
+    history: list[Row] = field(default_factory=list)
+    pixels: Array | None = None
+    representation: Array | None = None
+    clusters: Indices | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.gmvae.device
+
+    @property
+    def view(self) -> View:
+        """From images to transformed views of them."""
+        return AUGMENTATIONS[self.settings.augment]
+
+    @property
+    def learns_from_views(self) -> bool:
+        """Whether views differ from their images."""
+        return self.settings.augment != "none"
+
+    @property
+    def classes(self) -> Indices:
+        """The classes that were observed, sorted."""
+        return cast(Indices, np.unique(self.observed[self.observed >= 0]))
+
+    @property
+    def labels_lead(self) -> bool:
+        """Whether each component is one class from the start: there are as many classes."""
+        return len(self.classes) == self.settings.n_components
+
+    @property
+    def observed_components(self) -> Tensor | None:
+        """Component indices, (N,), -1 where unknown; None where labels do not lead."""
+        if not self.labels_lead:
+            return None
+        components = np.where(self.observed >= 0, np.searchsorted(self.classes, self.observed), -1)
+        return torch.as_tensor(components, device=self.device)
+
+    def report(self, progress: Progress) -> None:
+        """Add a row to the history, and tell the callback."""
+        self.history.append({"phase": progress.phase, "epoch": progress.epoch, **progress.metrics})
+        if self.callback is not None:
+            self.callback(progress)
+
+
+def config_for(images: Images, settings: Settings) -> Config:
+    """What the model of a run is built from."""
+    return Config(
+        image_shape=images.shape,
+        n_components=settings.n_components,
+        latent_dim=settings.latent_dim,
+        covariance=settings.covariance,
+        network=settings.network,
+        likelihood=settings.likelihood,
+        grey=not images.binary,
+        assignment=settings.assignment,
+    )
+
+
+def begin(
+    gmvae: GMVAE,
+    settings: Settings,
+    observed: Indices,
+    held_out: Images | None,
+    callback: Callback | None = None,
+) -> State:
+    """The state before the first phase.
+
+    Args:
+        gmvae: an untrained model and guide, on the device where they are to be trained.
+        settings: of the run.
+        observed: class values of the images whose label may be used, -1 elsewhere, (N,).
+        held_out: images for early stopping; None for none.
+        callback: told of every epoch.
+    """
+    assigner = gmvae.guide.assigner or build_assigner(gmvae.config).to(gmvae.device)
+    return State(
+        settings,
+        gmvae,
+        # Channels last: convolutions on a CPU are half as fast again. Not in the model that is
+        # returned: of such parameters Pyro's store hands its optimisers a copy.
+        cast(Assigner, assigner).to(memory_format=torch.channels_last),
+        observed,
+        held_out,
+        np.random.default_rng(settings.seed),
+        Generator().manual_seed(settings.seed),
+        callback,
+    )
