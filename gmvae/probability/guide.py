@@ -12,6 +12,7 @@ from pyro.poutine.runtime import _PYRO_STACK
 from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
+from gmvae.probability.categorical import Categorical
 from gmvae.probability.model import check_labels, images_plate, renamed_copy
 from gmvae.probability.prior import MixturePrior
 from gmvae.support.errors import ArgumentError
@@ -101,7 +102,7 @@ class Guide(PyroModule):  # type: ignore[misc]
             (prior,) = self._prior
             assert prior is not None
             logits = prior.log_joint(self.encoder(x)[0])
-        return dist.Categorical(logits=logits if y is None else held_to(y, logits))
+        return Categorical(logits=logits if y is None else held_to(y, logits))
 
 
 class _NoBlindSampling(Messenger):  # type: ignore[misc]

@@ -13,6 +13,7 @@ from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
+from gmvae.probability.categorical import Categorical
 from gmvae.probability.likelihood import Likelihood
 from gmvae.probability.prior import MixturePrior
 from gmvae.support import checks
@@ -244,5 +245,5 @@ def _sample_y_given_z(
             pyro.sample("y", _y_given_z(prior, z), obs=y.clamp(min=0))
 
 
-def _y_given_z(prior: MixturePrior, z: Tensor) -> "pyro.distributions.Categorical":
-    return pyro.distributions.Categorical(logits=prior.log_joint(z))
+def _y_given_z(prior: MixturePrior, z: Tensor) -> Categorical:
+    return Categorical(logits=prior.log_joint(z))

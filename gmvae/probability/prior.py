@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from gmvae.probability.categorical import Categorical
 from gmvae.support import checks
 from gmvae.support.choices import MOST_DIMENSIONS, Covariance
 from gmvae.support.errors import ArgumentError
@@ -111,7 +112,7 @@ class MixturePrior(nn.Module):
 
     def y_dist(self) -> Any:
         """p(y) = Categorical(pi)."""
-        return dist.Categorical(logits=self.logits)
+        return Categorical(logits=self.logits)
 
     def z_dist(self, y: Tensor | None = None) -> Any:
         """p(z | y) = Normal(mu_y, Sigma_y), or p(z) with y summed out.

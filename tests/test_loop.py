@@ -11,11 +11,16 @@ from toys import ASSIGNMENTS, SHAPE, random_images, tiny
 
 from gmvae.data import Images
 from gmvae.probability.evidence import elbo_parts
-from gmvae.support.errors import TrainingError
-from gmvae.training.loop import Progress, Schedule, _batches, scaled_latents, train
+from gmvae.support.errors import ArgumentError, TrainingError
+from gmvae.training.loop import Loop, Progress, Schedule, _batches, scaled_latents
 from gmvae.training.regularisers import Batch
 
 TARGET = torch.tensor([1.0, -2.0])
+
+
+def train(objective, guide, parameters, images, schedule, callback=None, **options):
+    loop = Loop(objective, guide, images, schedule, **options)
+    loop.run(loop.begin(parameters), callback)
 
 
 @pytest.fixture
@@ -272,3 +277,85 @@ def test_no_batch_is_of_a_single_image():
     rows = torch.cat(_batches(13, 4, None))
     assert sorted(rows.tolist()) == list(range(13))
     assert [len(rows) for rows in _batches(1, 1, None)] == [1]
+
+
+def test_the_objective_is_the_mean_over_images_however_they_are_batched(images):
+    """Nine images in batches of 5 and 4: each batch's value counts as often as it has images."""
+    p, told = nn.Parameter(torch.zeros(1)), []
+
+    def objective(x, y, size):
+        return size * (len(x) + 0 * p).sum()
+
+    train(objective, None, [p], images.subset(slice(0, 9)), Schedule(1, 5), told.append)
+    assert told[0].metrics["objective"] == pytest.approx((5 * 5 + 4 * 4) / 9)
+
+
+def test_the_best_epochs_running_means_come_back_with_its_parameters(images):
+    """Of a module that the loop is given to minimise, also what batch normalisation averages."""
+
+    class Normalised(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(12)
+
+        def forward(self, x, y, size):
+            return size * self.norm(x.flatten(1)).square().mean()
+
+    module, seen = Normalised(), []
+    losses = iter([2.0, 1.0, 3.0])
+
+    def validate():
+        seen.append(module.norm.running_mean.clone())
+        return {"loss": next(losses)}
+
+    train(
+        module,
+        None,
+        list(module.parameters()),
+        images,
+        Schedule(3, 10, patience=5),
+        validate=validate,
+    )
+    assert torch.equal(module.norm.running_mean, seen[1])
+    assert not torch.equal(seen[1], seen[2])
+
+
+def test_the_rate_that_adam_has_is_that_of_the_schedule(images):
+    """On a slope of one Adam moves by its rate: the whole way is the sum of the rates."""
+    p = nn.Parameter(torch.zeros(1))
+    schedule = Schedule(3, 25, lr=0.01, lr_end=0.1)
+    train(lambda x, y, size: size * p.sum(), None, [p], images, schedule)
+    rates = [0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi * i / 6)) / 2) for i in range(6)]
+    assert p.item() == pytest.approx(-sum(rates), rel=1e-3)
+
+
+def test_groups_of_parameters_keep_their_own_rate(images):
+    slow, fast = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    groups = [{"params": [slow], "lr": 1e-3}, {"params": [fast], "lr": 1e-1}]
+    train(lambda x, y, size: size * (slow + fast).sum(), None, groups, images, Schedule(1, 50))
+    assert (slow.item(), fast.item()) == pytest.approx((-1e-3, -1e-1), rel=1e-3)
+
+
+def test_a_loop_goes_on_from_the_state_where_another_one_stopped(images):
+    """Three epochs at once, or one, and two with the state and the generator as they are."""
+
+    def run(interrupted):
+        p, generator = nn.Parameter(torch.zeros(2)), torch.Generator().manual_seed(0)
+
+        def objective(x, y, size):
+            return size * (p - TARGET - x.mean()).square().sum()
+
+        loop = Loop(objective, None, images, Schedule(3, 16, lr=0.1), generator=generator)
+        state = loop.begin([p])
+        if interrupted:
+            assert loop.step(state).epoch == state.epoch == 1
+            loop = Loop(objective, None, images, Schedule(3, 16, lr=0.1), generator=generator)
+        loop.run(state)
+        return p.detach()
+
+    assert torch.equal(run(True), run(False))
+
+
+def test_patience_needs_something_to_wait_for(images):
+    with pytest.raises(ArgumentError, match="`validate` expected a function where the schedule"):
+        Loop(None, None, images, Schedule(1, patience=1))

@@ -1,0 +1,440 @@
+"""Each phase by itself, on three patterns whose clusters are beyond doubt."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from gmvae.data import Images
+from gmvae.gmvae import GMVAE
+from gmvae.networks import Frozen
+from gmvae.settings import Settings
+from gmvae.training import phases
+from gmvae.training.contrast import contrastive_loss
+from gmvae.training.loop import Schedule
+from gmvae.training.phases import (
+    Assignment,
+    Joint,
+    Length,
+    PixelAxes,
+    Placing,
+    Sharpening,
+    Start,
+    WarmUp,
+)
+from gmvae.training.phases.phase import answers, classification, frozen_features
+from gmvae.training.regularisers import Agreement, Classification, MutualInformation
+from gmvae.training.start import beside
+from gmvae.training.state import begin, config_for
+
+N, K = 60, 3
+KINDS = np.arange(N) % K
+SETTINGS = Settings(n_components=K, augment="none", held_out=0.0)
+BRIEF = Length(epochs=1, steps=1, batch_size=32, lr=1e-3)
+LONG = Length(epochs=25, steps=1, batch_size=32, lr=5e-3)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Three black-and-white patterns of 6 x 6, a little grey noise on each."""
+    rng = np.random.default_rng(0)
+    patterns = rng.random((K, 1, 6, 6)) > 0.5
+    pixels = np.abs(patterns[KINDS] - 0.15 * rng.random((N, 1, 6, 6)))
+    return Images(pixels.astype(np.float32), KINDS.astype(np.int64))
+
+
+@pytest.fixture
+def make(images):
+    """From settings and observed labels to the state before the first phase."""
+
+    def state_of(observed=None, held_out=None, **changes):
+        settings = dataclasses.replace(SETTINGS, **changes)
+        labels = np.full(N, -1) if observed is None else observed
+        return begin(GMVAE(config_for(images, settings)), settings, labels, held_out)
+
+    return state_of
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """What phases hand to the loop, in place of any training."""
+    calls = []
+
+    def record(phase, length, objective, parameters, state, images, **more):
+        calls.append(
+            {"length": length, "objective": objective, "parameters": list(parameters), **more}
+        )
+
+    for name in ("assignment", "sharpening", "placing", "joint", "warm_up"):
+        monkeypatch.setattr(f"gmvae.training.phases.{name}.train_phase", record)
+    return calls
+
+
+def with_clusters(state, clusters=KINDS):
+    return dataclasses.replace(
+        state,
+        pixels=np.eye(K)[clusters] + 0.0,
+        representation=np.eye(K)[clusters] + 0.0,
+        clusters=np.asarray(clusters),
+    )
+
+
+class TestLength:
+    def test_epochs_are_enough_for_the_steps(self):
+        length = Length(epochs=2, steps=100, batch_size=50, lr=0.1, most_epochs=40)
+        assert length.schedule(5_000).epochs == 2
+        assert length.schedule(500).epochs == 10
+        assert length.schedule(501).epochs == 10
+        assert length.schedule(550).epochs == 10
+        assert length.schedule(551).epochs == 9
+        assert length.schedule(50).epochs == 40
+
+    def test_what_it_hands_on(self):
+        length = Length(3, 1, 64, 0.2, kl_weight=7.0, patience=5, enough=-2.0)
+        assert length.schedule(64) == Schedule(
+            3, 64, 0.2, kl_start=7.0, kl_end=7.0, patience=5, enough=-2.0, least_epochs=1
+        )
+
+    def test_what_a_user_asks_for_wins_but_not_over_the_least_before_an_early_end(self):
+        length = Length(epochs=2, steps=100, batch_size=50, lr=0.1, exactly=3)
+        assert length.schedule(500).epochs == 3
+        assert length.schedule(500).least_epochs == 10
+
+    def test_scaled(self):
+        length = Length(epochs=10, steps=100, batch_size=50, lr=0.1, exactly=3, most_epochs=40)
+        half = length.scaled(0.5)
+        assert (half.epochs, half.steps, half.most_epochs) == (5, 50, 20)
+        assert dataclasses.replace(half, epochs=10, steps=100, most_epochs=40) == length
+        assert length.scaled(1.0) == length
+        least = length.scaled(1e-6)
+        assert (least.epochs, least.steps, least.most_epochs) == (1, 1, 1)
+
+
+def test_pixels_are_laid_along_their_principal_axes(images, make):
+    placed = PixelAxes().run(make(), images).pixels
+    flat = images.pixels.reshape(N, -1).astype(np.float64)
+    centred = flat - flat.mean(0)
+    assert placed.shape == (N, 36)
+    np.testing.assert_allclose(placed @ placed.T, centred @ centred.T, atol=1e-5)
+    variances = placed.var(0)
+    assert (np.diff(variances) <= 1e-9).all()
+
+
+def test_the_axes_are_of_a_part_of_the_images_and_of_coarse_pixels(images, make):
+    placed = PixelAxes(side=2, n_images=10).run(make(), images).pixels
+    quarters = images.pixels.reshape(N, 2, 3, 2, 3).mean((2, 4)).reshape(N, 4)
+    rows = np.sort(np.random.default_rng(0).permutation(N)[:10])
+    centred = quarters - quarters[rows].mean(0)
+    assert placed.shape == (N, 4)
+    np.testing.assert_allclose(placed @ placed.T, centred @ centred.T, atol=1e-5)
+
+
+class TestWarmUp:
+    def test_images_of_one_kind_come_to_lie_together(self, images, make):
+        state = PixelAxes().run(make(), images)
+        learned = WarmUp(dataclasses.replace(LONG, batch_size=60)).run(state, images)
+        points = learned.representation
+        assert points.shape == (N, 32)
+        np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-5)
+        cosine = points @ points.T
+        alike = KINDS[:, None] == KINDS
+        assert cosine[alike].mean() > 0.5 > cosine[~alike].mean() + 0.2
+        assert [row["phase"] for row in learned.history] == ["warm-up"] * 25
+
+    @pytest.mark.parametrize("augment", ["none", "affine"])
+    def test_it_tells_pairs_apart(self, images, make, training, monkeypatch, augment):
+        """Pairs are of views where there are views, else of neighbours on the pixels' axes."""
+        made = []
+        for kind in ("views", "neighbours"):
+            original = getattr(phases.warm_up, f"pairs_of_{kind}")
+
+            def record(*arguments, kind=kind, original=original):
+                made.append((kind, arguments))
+                return original(*arguments)
+
+            monkeypatch.setattr(phases.warm_up, f"pairs_of_{kind}", record)
+        state = PixelAxes().run(make(augment=augment), images)
+        WarmUp(embedding_dim=5).run(state, images)
+        ((kind, arguments),) = made
+        assert kind == ("neighbours" if augment == "none" else "views")
+        assert arguments[-1] is state.generator
+        if augment == "none":
+            neighbours = arguments[1]
+            assert neighbours.shape == (N, 10)
+            # Twenty of a kind: all ten neighbours are of it.
+            assert (KINDS[neighbours] == KINDS[:, None]).all()
+        (call,) = training
+        assert torch.equal(call["y"], torch.arange(N))
+        features = list(state.assigner.features.parameters())
+        assert [id(p) for p in call["parameters"][:-2]] == [id(p) for p in features]
+        assert call["parameters"][-2].shape == (5, state.assigner.features.n_features)
+        state.assigner.eval()
+        state.generator.manual_seed(5)
+        loss = call["objective"](images.tensor(), torch.arange(N), 7)
+        if augment == "affine":
+            again = torch.Generator().manual_seed(5)
+            both = torch.cat([state.view(images.tensor(), again) for _ in range(2)])
+            embedded = F.linear(state.assigner.features(both), *call["parameters"][-2:])
+            torch.testing.assert_close(loss, 7 * contrastive_loss(*embedded.chunk(2)))
+
+
+class TestStart:
+    def test_the_clusters_are_found(self, images, make):
+        state = dataclasses.replace(make(), pixels=images.pixels.reshape(N, -1).astype(float))
+        clusters = Start().run(state, images).clusters
+        assert len({*zip(clusters.tolist(), KINDS.tolist(), strict=True)}) == K
+
+    def test_what_it_looks_at(self, make):
+        pixels, learned = np.random.default_rng(1).random((2, N, 4))
+        seen = phases.finding.seen
+        views = dataclasses.replace(make(augment="affine"), pixels=pixels, representation=learned)
+        np.testing.assert_array_equal(seen(views), beside(learned, pixels, 0.5))
+        np.testing.assert_array_equal(seen(views, 2.0), beside(learned, pixels, 2.0))
+        assert seen(dataclasses.replace(views, pixels=None)) is learned
+        assert seen(dataclasses.replace(views, representation=None)) is pixels
+        plain = dataclasses.replace(make(), pixels=pixels, representation=learned)
+        assert seen(plain) is learned
+
+    @pytest.mark.parametrize("many", [False, True])
+    def test_of_many_images_the_refined_clusters_stay(self, images, make, monkeypatch, many):
+        found, moved = KINDS, (KINDS + 1) % K
+        seen = {}
+
+        def find_clusters(points, n_components, rng, labels):
+            seen.update(found=points, n_components=n_components, rng=rng, labels=labels)
+            return found
+
+        def refined(points, clusters, rng):
+            assert clusters is found
+            assert rng is state.rng
+            seen.update(refined=points)
+            return moved
+
+        monkeypatch.setattr(phases.finding, "find_clusters", find_clusters)
+        monkeypatch.setattr(phases.finding, "refined", refined)
+        monkeypatch.setattr(phases.finding, "N_CLUSTERED", N - 1 if many else N)
+        pixels, learned = np.random.default_rng(1).random((2, N, 4))
+        observed = np.where(np.arange(N) < K, 5 + KINDS, -1)
+        state = dataclasses.replace(
+            make(observed, augment="affine"), pixels=pixels, representation=learned
+        )
+        after = Start(0.25, 3.0).run(state, images)
+        assert after.clusters is (moved if many else found)
+        np.testing.assert_array_equal(seen["found"], beside(learned, pixels, 0.25))
+        if many:
+            np.testing.assert_array_equal(seen["refined"], beside(learned, pixels, 3.0))
+        assert seen["n_components"] == K
+        assert seen["rng"] is state.rng
+        np.testing.assert_array_equal(seen["labels"], np.where(np.arange(N) < K, KINDS, -1))
+        assert after.history == [{"phase": "start", "epoch": 1}]
+
+
+class TestAssignment:
+    def test_it_learns_the_clusters(self, images, make):
+        swapped = (KINDS + 1) % K
+        state = Assignment(length=LONG).run(with_clusters(make(), swapped), images)
+        state.assigner.eval()
+        predicted = state.assigner(images.tensor()).argmax(-1).numpy()
+        np.testing.assert_array_equal(predicted, swapped)
+        assert {row["phase"] for row in state.history} == {"assignment"}
+
+    def test_what_is_minimised(self, images, make, training):
+        state = with_clusters(make(augment="affine"))
+        Assignment(smoothing=0.2).run(state, images)
+        (call,) = training
+        np.testing.assert_array_equal(call["y"].numpy(), KINDS)
+        assert len(call["parameters"]) == len(list(state.assigner.parameters()))
+        x, y = images.tensor(slice(0, 8)), torch.as_tensor(KINDS[:8])
+        state.assigner.eval()
+        state.generator.manual_seed(3)
+        view = state.view(x, torch.Generator().manual_seed(3))
+        log_q = state.assigner(view).log_softmax(-1)
+        target = 0.8 * F.one_hot(y, K) + 0.2 / K
+        expected = -11 * (target * log_q).sum(-1).mean()
+        torch.testing.assert_close(call["objective"](x, y, 11), expected)
+
+    @pytest.mark.parametrize(("number", "anew"), [(1, False), (2, True)])
+    def test_from_the_second_round_it_begins_with_new_parameters(
+        self, images, make, training, number, anew
+    ):
+        state = with_clusters(make())
+        before = [p.detach().clone() for p in state.assigner.parameters() if p.dim() > 1]
+        Assignment(number).run(state, images)
+        after = [p for p in state.assigner.parameters() if p.dim() > 1]
+        assert [not torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [anew] * len(
+            before
+        )
+
+    def test_names(self):
+        names = [phase(number).name for number in (1, 2) for phase in (Assignment, Sharpening)]
+        assert names == ["assignment", "sharpening", "assignment 2", "sharpening 2"]
+
+
+class TestSharpening:
+    def test_the_clusters_are_then_the_networks(self, images, make):
+        """Ten images of the wrong cluster are corrected."""
+        wrong = np.where(np.arange(N) < 10, (KINDS + 1) % K, KINDS)
+        state = Assignment(length=dataclasses.replace(LONG, epochs=10)).run(
+            with_clusters(make(), wrong), images
+        )
+        np.testing.assert_array_equal(state.clusters, wrong)
+        sharpened = Sharpening(length=LONG).run(state, images)
+        np.testing.assert_array_equal(sharpened.clusters, KINDS)
+        assert sharpened.assigner.training
+
+    def test_what_is_maximised(self, images, make, training):
+        observed = np.where(np.arange(N) < 6, KINDS, -1)
+        state = with_clusters(make(observed))
+        Sharpening(sharp=0.5, classification_weight=2.0).run(state, images)
+        (call,) = training
+        assert call["length"] == dataclasses.replace(Sharpening.length, enough=-0.5 * math.log(K))
+        (term,) = call["regularisers"]
+        assert isinstance(term, Classification)
+        assert term.weight == 2.0
+        assert call["guide"].assigner is state.assigner
+        state.assigner.eval()
+        x = images.tensor(slice(0, 8))
+        q = state.assigner(x).softmax(-1).detach().numpy().astype(float)
+        joint = q.T @ q / len(q)
+        share = joint.sum(0)
+        information = (joint * np.log(joint / np.outer(share, share))).sum()
+        value = call["objective"](x, None, 10).item()
+        assert value == pytest.approx(-10 * information, rel=1e-3, abs=1e-5)
+
+
+class TestPlacing:
+    def test_each_cluster_is_laid_at_its_mean(self, images, make):
+        state = with_clusters(make())
+        Placing(dataclasses.replace(Placing.length, epochs=60, steps=1, lr=5e-3)).run(state, images)
+        means = state.gmvae.model.prior.means.detach()
+        z = state.gmvae.encode(images)
+        nearest = torch.cdist(z, means).argmin(-1).numpy()
+        np.testing.assert_array_equal(nearest, KINDS)
+        assert (z - means[KINDS]).norm(dim=-1).mean() < 1.5
+
+    def test_what_is_trained_and_on_what(self, images, make, training):
+        clusters = np.where(np.arange(N) < 30, 0, 1 + np.arange(N) % 2)
+        state = with_clusters(make(), clusters)
+        Placing(gap=4.0).run(state, images)
+        prior = state.gmvae.model.prior
+        counts = np.bincount(clusters) + 1.0
+        torch.testing.assert_close(
+            prior.weights.detach(), torch.tensor(counts / counts.sum()).float()
+        )
+        torch.testing.assert_close(prior.full_covariances.detach(), torch.eye(2).expand(K, 2, 2))
+        distances = torch.pdist(prior.means.detach())
+        torch.testing.assert_close(distances, torch.full((3,), 4.0))
+        (call,) = training
+        np.testing.assert_array_equal(call["y"].numpy(), clusters)
+        networks = [state.gmvae.guide.encoder, state.gmvae.model.decoder]
+        trained = {id(p) for network in networks for p in network.parameters()}
+        assert {id(p) for p in call["parameters"]} == trained
+        assert call["length"].kl_weight == 100.0
+
+
+class TestJoint:
+    observed = np.where(np.arange(N) < 6, 4 + KINDS, -1)
+
+    @pytest.mark.parametrize(
+        ("settings", "weights", "kinds"),
+        [
+            ({}, (1.0, 2.0, 3.0), [(Agreement, 2.0), (MutualInformation, 1.0)]),
+            ({}, (0.0, 2.0, 3.0), [(Agreement, 2.0)]),
+            ({}, (1.0, 0.0, 3.0), [(MutualInformation, 1.0)]),
+            ({"assignment": "exact"}, (1.0, 2.0, 3.0), [(MutualInformation, 1.0)]),
+            (
+                {"observed": observed},
+                (1.0, 2.0, 3.0),
+                [(Agreement, 2.0), (MutualInformation, 1.0), (Classification, 3.0)],
+            ),
+            (
+                {"observed": observed},
+                (1.0, 2.0, 0.0),
+                [(Agreement, 2.0), (MutualInformation, 1.0)],
+            ),
+        ],
+    )
+    def test_the_terms_beside_the_bound(self, images, make, settings, weights, kinds):
+        state = make(**settings)
+        terms = Joint(*weights).regularisers(state, images)
+        assert [(type(term), term.weight) for term in terms] == kinds
+        assert all(term.generator is state.generator for term in terms)
+        assert all(term.view is state.view for term in terms)
+
+    @pytest.mark.parametrize("held_out", [False, True])
+    def test_what_is_trained_and_on_what(self, images, make, training, held_out):
+        others = images.subset(slice(0, 9)) if held_out else None
+        state = make(self.observed, others)
+        state.gmvae.guide.encoder.loc.requires_grad_(False)
+        length = dataclasses.replace(Joint.length, patience=4)
+        Joint(length=length).run(state, images)
+        (call,) = training
+        np.testing.assert_array_equal(call["y"].numpy(), np.where(np.arange(N) < 6, KINDS, -1))
+        assert call["length"].patience == (4 if held_out else None)
+        assert [type(term) for term in call["regularisers"]] == [
+            Agreement,
+            MutualInformation,
+            Classification,
+        ]
+        frozen = {id(p) for p in state.gmvae.guide.encoder.loc.parameters()}
+        frozen |= {id(p) for p in state.assigner.features.parameters()}
+        every = {id(p) for p in state.gmvae.parameters()}
+        assert {id(p) for p in call["parameters"]} == every - frozen
+        looked_at = state.held_out or images
+        seed = torch.Generator().manual_seed(0)
+        elbo = state.gmvae.elbo(looked_at, generator=seed).elbo.mean().item()
+        assert call["validate"]()["elbo"] == pytest.approx(elbo)
+
+    def test_without_observed_labels_the_bound_knows_none(self, images, make, training):
+        Joint().run(make(), images)
+        assert training[0]["y"] is None
+
+    def test_the_bound_rises(self, images, make):
+        state = with_clusters(make())
+        Joint(length=dataclasses.replace(LONG, lr=2e-3)).run(state, images)
+        bounds = [row["elbo"] for row in state.history]
+        assert bounds[-1] > bounds[0] + 1
+
+
+def test_classification_takes_the_labelled_images_and_their_components(images, make):
+    rows = np.array([3, 7, 8, 50])
+    observed = np.full(N, -1)
+    observed[rows] = np.array([9, 2, 6, 2])
+    (term,) = classification(make(observed), images, 1.5)
+    assert torch.equal(term.x, images.tensor(rows))
+    assert term.y.tolist() == [2, 0, 1, 0]
+    assert classification(make(observed), images, 0.0) == []
+    assert classification(make(), images, 1.5) == []
+    observed[50] = 4  # Four classes, three components: labels only name them.
+    assert classification(make(observed), images, 1.5) == []
+
+
+def test_frozen_features_come_back_as_they_were(make):
+    assigner = make().assigner
+    features = assigner.features
+    with frozen_features(assigner):
+        assert isinstance(assigner.features, Frozen)
+        assert assigner.features.features is features
+        assert not any(p.requires_grad for p in features.parameters())
+        assert assigner.logits.weight.requires_grad
+        assert not any(
+            part.training for part in assigner.modules() if part is not assigner.features
+        )
+    assert assigner.features is features
+    assert all(p.requires_grad for p in features.parameters())
+
+
+def test_answers_are_of_every_image_and_of_modules_that_do_not_learn(images, make, monkeypatch):
+    monkeypatch.setattr(phases.phase, "_ROWS", 7)
+    assigner = make().assigner
+    for part in assigner.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean += 0.3
+    values = answers(assigner, images, torch.device("cpu"), assigner)
+    assert assigner.training
+    assert values.dtype == np.float64
+    assigner.eval()
+    np.testing.assert_allclose(values, assigner(images.tensor()).detach().numpy(), atol=1e-6)
