@@ -1,0 +1,397 @@
+"""Which tests run which lines, and tests run in children of a process that has torch already.
+
+A child is forked before the package is imported, and imports it from a copy of the project of its
+own: what it runs is what lies there.
+"""
+
+import ast
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Imported once, by the parent: together they take longer than most tests.
+HEAVY = (
+    *("torch", "torchvision", "pyro", "pyro.infer.autoguide", "arviz", "matplotlib.pyplot"),
+    *("sklearn.manifold", "sklearn.mixture", "sklearn.semi_supervised", "skimage.metrics"),
+    *("scipy.stats", "typer.testing", "rich.table", "h5netcdf", "xarray", "safetensors.torch"),
+    *("nbformat", "coverage"),
+)
+# Bytes of addresses of a child: a number that grows by a mutant must not take all memory.
+MEMORY = 24 * 2**30
+# A child may last so many times as long as without the mutant, and so many seconds more.
+SLOWER, LONGER = 4.0, 60.0
+
+T = TypeVar("T")
+
+
+@dataclass
+class Reach:
+    """What the tests reach: seconds of each, and by file and line the tests that run it."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    def tests(self, root: Path, file: str, line: int) -> dict[str, float]:
+        """The tests that may notice a change of the line, and their seconds.
+
+        Those that run its statement. Where none does, since it runs on import or in a process of
+        its own, those that run anything in the file's functions or in files that import it.
+        """
+        source = (root / file).read_text(encoding="utf-8")
+        of_file = self.lines.get(file, {})
+        names: set[str] = set()
+        if _in_function(ast.parse(source), line):
+            names = set().union(*(of_file.get(i, ()) for i in _statement(source, line)))
+        if not names:
+            for other in (file, *_importers(root, file)):
+                tree = ast.parse((root / other).read_text(encoding="utf-8"))
+                for i, tests in self.lines.get(other, {}).items():
+                    names |= tests if _in_function(tree, i) else set()
+        return {name: self.seconds[name] for name in names}
+
+
+def _in_function(tree: ast.Module, line: int) -> bool:
+    return any(
+        f.body[0].lineno <= line <= (f.end_lineno or 0)
+        for f in ast.walk(tree)
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+
+
+def _statement(source: str, line: int) -> set[int]:
+    """The lines of the innermost statement around a line, without what is nested in it."""
+    around = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    if not around:
+        return {line}
+    inner = max(around, key=lambda node: node.lineno)
+    body = getattr(inner, "body", None)
+    last = body[0].lineno - 1 if body else inner.end_lineno or line
+    return {line, *range(inner.lineno, max(last, inner.lineno) + 1)}
+
+
+def _importers(root: Path, file: str) -> Iterator[str]:
+    """The files beside it or above that name it in an import."""
+    word = re.compile(rf"^\s*(from|import)\b.*\b{Path(file).stem}\b", re.MULTILINE)
+    for path in sorted((*root.glob("gmvae/**/*.py"), *root.glob("cli/*.py"))):
+        name = str(path.relative_to(root))
+        if name != file and word.search(path.read_text(encoding="utf-8")):
+            yield name
+
+
+class _Chosen:
+    """A plugin of pytest: only these tests, the quickest files and in them the quickest first."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = seconds
+        self.files: dict[str, float] = defaultdict(float)
+        for name, duration in seconds.items():
+            self.files[name.split("::")[0]] += duration
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        def key(item: pytest.Item) -> tuple[float, str, float]:
+            file = item.nodeid.split("::")[0]
+            return self.files.get(file, 0.0), file, self.seconds.get(item.nodeid, 0.0)
+
+        # Where a change renames tests, all of the files are run.
+        if set(self.seconds) <= {item.nodeid for item in items}:
+            items[:] = [item for item in items if item.nodeid in self.seconds]
+        items.sort(key=key)
+
+
+class _Watched:
+    """A plugin of pytest: how long each test takes, and what it and its fixtures run."""
+
+    def __init__(self, coverage: Any) -> None:
+        self.coverage = coverage
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.broken: set[str] = set()
+        # By context the tests that it is part of: a fixture of a module is set up in the first.
+        self.users: dict[str, set[str]] = defaultdict(set)
+        self.context = ""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            self.users[item.nodeid].add(item.nodeid)
+            for definitions in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
+                for definition in definitions:
+                    self.users[self._name(definition)].add(item.nodeid)
+
+    @staticmethod
+    def _name(definition: Any) -> str:
+        return f"fixture {definition.baseid} {definition.argname}"
+
+    def _switch(self, context: str) -> str:
+        before, self.context = self.context, context
+        self.coverage.switch_context(context)
+        return before
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._switch(item.nodeid)
+        result = yield
+        self._switch("")
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
+        if fixturedef.scope == "function":
+            return (yield)
+        before = self._switch(self._name(fixturedef))
+        try:
+            return (yield)
+        finally:
+            self._switch(before)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] += report.duration
+        if report.failed:
+            self.broken.add(report.nodeid)
+
+    def record(self, copy: Path) -> dict[str, Any]:
+        """Ready for JSON: seconds and broken tests, and by file and line the tests."""
+        data = self.coverage.get_data()
+        lines: dict[str, dict[int, list[str]]] = {}
+        for file in data.measured_files():
+            by_line = data.contexts_by_lineno(file).items()
+            lines[str(Path(file).relative_to(copy))] = {
+                line: sorted(set().union(*(self.users[context] for context in contexts)))
+                for line, contexts in by_line
+            }
+        return {"seconds": self.seconds, "broken": sorted(self.broken), "lines": lines}
+
+
+def project_files(root: Path) -> list[str]:
+    """What a copy needs: all that git knows or would add, but no results."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    names = (name for name in listed.splitlines() if not name.startswith("benchmarks/"))
+    return sorted(name for name in names if (root / name).is_file())
+
+
+def state_of(root: Path, files: Iterable[str]) -> str:
+    """One word for what is in the files."""
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.encode() + (root / file).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _copied(root: Path, folder: Path) -> Path:
+    """The project, and a folder in which the command line has the name it is installed under."""
+    for name in project_files(root):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / name, folder / name)
+    (folder / ".path").mkdir()
+    (folder / ".path" / "gmvae_cli").symlink_to(folder / "cli")
+    return folder
+
+
+def _enter(copy: Path) -> None:
+    """Make this forked process one that imports from the copy, quiet and by itself."""
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    log = os.open(copy / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for target, source in ((0, nothing), (1, log), (2, log)):
+        os.dup2(source, target)
+    os.chdir(copy)
+    here = [str(copy), str(copy / ".path")]
+    sys.path[:] = here + [
+        p for p in sys.path if p and Path(p).resolve() not in (ROOT, ROOT / "benchmarks")
+    ]
+    sys.dont_write_bytecode = True
+    os.environ.update(PYTHONPATH=os.pathsep.join(here), PYTHONDONTWRITEBYTECODE="1")
+    (copy / ".tmp").mkdir()
+    os.environ["TMPDIR"] = tempfile.tempdir = str(copy / ".tmp")
+    sys.argv = ["pytest"]
+    # Processes that a test starts read the main module again.
+    sys.modules["__main__"] = pytest
+    importlib.invalidate_caches()
+    if "gmvae" in sys.modules:
+        raise RuntimeError("gmvae was imported before the copy was made")
+    for name, folder in (("gmvae", "gmvae"), ("gmvae_cli", "cli")):
+        spec = find_spec(name)
+        origin = Path(spec.origin if spec and spec.origin else "").resolve()
+        if origin.parent != (copy / folder).resolve():
+            raise RuntimeError(f"{name} would be imported from {origin}, not from the copy {copy}")
+
+
+PYTEST = ["-q", "-p", "no:cacheprovider", "-n", "0", "--durations=0", "--tb=short"]
+
+
+def _watch(test_file: str, copy: Path) -> int:
+    """Run a file of tests as they are; leave in the copy what they reach."""
+    import coverage
+
+    sources = [str(copy / "gmvae"), str(copy / "cli")]
+    watch = coverage.Coverage(data_file=None, config_file=False, source=sources)
+    watch.start()
+    plugin = _Watched(watch)
+    code = pytest.main([*PYTEST, test_file], plugins=[plugin])
+    watch.stop()
+    (copy / "reach.json").write_text(json.dumps(plugin.record(copy)), encoding="utf-8")
+    return int(code)
+
+
+def _judge(seconds: dict[str, float]) -> int:
+    """Run these tests until one fails."""
+    files = sorted({name.split("::")[0] for name in seconds})
+    return int(pytest.main([*PYTEST, "-x", *files], plugins=[_Chosen(seconds)]))
+
+
+@dataclass
+class Job:
+    """Work for a child: to be done in a copy of the project, ``prepare``d first."""
+
+    prepare: Callable[[Path], None]
+    work: Callable[[Path], int]
+    done: Callable[[Path, int | None, float], None]
+    limit: float
+
+
+def run_all(jobs: Iterable[Job], n_jobs: int) -> None:
+    """Each job in a child of its own, ``n_jobs`` at a time; those past their limit are killed."""
+    for name in HEAVY:
+        importlib.import_module(name)
+    importlib.import_module("matplotlib").use("Agg")
+    importlib.import_module("torch").set_num_threads(1)
+    running: dict[int, tuple[Job, Path, float]] = {}
+    waiting = iter(jobs)
+    try:
+        while True:
+            while len(running) < n_jobs and (job := next(waiting, None)) is not None:
+                copy = _copied(ROOT, Path(tempfile.mkdtemp(prefix="mutant-")).resolve())
+                job.prepare(copy)
+                running[_fork(job, copy)] = job, copy, time.monotonic()
+            if not running:
+                return
+            time.sleep(0.05)
+            for process, (job, copy, began) in list(running.items()):
+                ended, status = os.waitpid(process, os.WNOHANG)
+                seconds = time.monotonic() - began
+                if not ended and seconds < job.limit:
+                    continue
+                _kill(process, reap=not ended)
+                del running[process]
+                job.done(copy, os.waitstatus_to_exitcode(status) if ended else None, seconds)
+                shutil.rmtree(copy, ignore_errors=True)
+    finally:
+        for process, (_, copy, _) in running.items():
+            _kill(process, reap=True)
+            shutil.rmtree(copy, ignore_errors=True)
+
+
+def _fork(job: Job, copy: Path) -> int:
+    sys.stdout.flush()
+    process = os.fork()
+    if process:
+        return process
+    code = 70
+    try:
+        _enter(copy)
+        code = job.work(copy)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _kill(process: int, reap: bool) -> None:
+    """End a child and what it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+    if reap:
+        os.waitpid(process, 0)
+
+
+def reach(test_files: list[str], work: Path, n_jobs: int) -> Reach:
+    """What the files of tests reach, from the folder ``work`` or by running them."""
+    files = project_files(ROOT)
+    tests = set(ROOT.joinpath("tests").glob("test_*.py"))
+    common = [name for name in files if ROOT / name not in tests]
+    paths = {f: work / f"{Path(f).stem}-{state_of(ROOT, [*common, f])}.json" for f in test_files}
+    jobs = [_watching(f, path) for f, path in paths.items() if not path.exists()]
+    run_all(jobs, n_jobs)
+    total = Reach()
+    for path in paths.values():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        sound = {name: s for name, s in record["seconds"].items() if name not in record["broken"]}
+        total.seconds |= sound
+        total.broken += record["broken"]
+        for file, lines in record["lines"].items():
+            of_file = total.lines.setdefault(file, defaultdict(set))
+            for line, names in lines.items():
+                of_file[int(line)] |= set(names) & set(sound)
+    return total
+
+
+def _watching(test_file: str, path: Path) -> Job:
+    def done(copy: Path, code: int | None, seconds: float) -> None:
+        if not (copy / "reach.json").is_file():
+            raise RuntimeError(
+                f"{test_file} did not end:\n{(copy / 'log.txt').read_text()[-3000:]}"
+            )
+        print(f"{test_file}: {seconds:.0f} s", flush=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(copy / "reach.json", path)
+
+    return Job(lambda _: None, lambda copy: _watch(test_file, copy), done, 3_600.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a change was noticed, by which test, among how many, and in how many seconds."""
+
+    noticed: bool
+    by: str
+    n_tests: int
+    seconds: float
+
+
+def judging(
+    file: str, source: str, tests: dict[str, float], tell: Callable[[Verdict], None]
+) -> Job:
+    """The job to run tests on a copy in which ``file`` has this source."""
+
+    def prepare(copy: Path) -> None:
+        (copy / file).write_text(source, encoding="utf-8")
+
+    def done(copy: Path, code: int | None, seconds: float) -> None:
+        log = (copy / "log.txt").read_text(encoding="utf-8", errors="replace")
+        if code in (4, 5, 70):  # pytest was called wrongly, had no tests, or was not reached
+            raise RuntimeError(f"{file}: no verdict (exit code {code}):\n{log[-3000:]}")
+        failed = re.search(r"^(FAILED|ERROR) (.*)$", log, re.MULTILINE)
+        by = "time" if code is None else failed[2][:160] if failed else f"exit code {code}"
+        tell(Verdict(code != 0, by if code != 0 else "", len(tests), seconds))
+
+    limit = SLOWER * sum(tests.values()) + LONGER
+    return Job(prepare, lambda _: _judge(tests), done, limit)
