@@ -19,18 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mutation_children import ROOT, Job, project_files, run_all, state_of
 from mutation_sites import Mutant, changed, drawn
-from mutation_tests import (
-    ROOT,
-    Job,
-    Reach,
-    Verdict,
-    judging,
-    project_files,
-    reach,
-    run_all,
-    state_of,
-)
+from mutation_tests import Reach, Verdict, judging, reach
 from runs import RESULTS, circumstances
 
 FAULTS = Path(__file__).parent / "faults"

@@ -1,46 +1,20 @@
-"""Which tests run which lines, and tests run in children of a process that has torch already.
-
-A child is forked before the package is imported, and imports it from a copy of the project of its
-own: what it runs is what lies there.
-"""
+"""Which tests run which lines, and whether those that run a changed line notice."""
 
 import ast
-import contextlib
-import hashlib
-import importlib
 import json
-import os
 import re
-import resource
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from mutation_children import NOT_BEGUN, ROOT, Job, project_files, run_all, state_of
 
-ROOT = Path(__file__).parents[1]
-# Imported once, by the parent: together they take longer than most tests.
-HEAVY = (
-    *("torch", "torchvision", "pyro", "pyro.infer.autoguide", "arviz", "matplotlib.pyplot"),
-    *("sklearn.manifold", "sklearn.mixture", "sklearn.semi_supervised", "skimage.metrics"),
-    *("scipy.stats", "typer.testing", "rich.table", "h5netcdf", "xarray", "safetensors.torch"),
-    *("nbformat", "coverage"),
-)
-# Bytes of addresses of a child: a number that grows by a mutant must not take all memory.
-MEMORY = 24 * 2**30
 # A child may last so many times as long as without the mutant, and so many seconds more.
 SLOWER, LONGER = 4.0, 60.0
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -185,63 +159,7 @@ class _Watched:
         return {"seconds": self.seconds, "broken": sorted(self.broken), "lines": lines}
 
 
-def project_files(root: Path) -> list[str]:
-    """What a copy needs: all that git knows or would add, but no results."""
-    command = ["git", "ls-files", "-co", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    names = (name for name in listed.splitlines() if not name.startswith("benchmarks/"))
-    return sorted(name for name in names if (root / name).is_file())
-
-
-def state_of(root: Path, files: Iterable[str]) -> str:
-    """One word for what is in the files."""
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(file.encode() + (root / file).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _copied(root: Path, folder: Path) -> Path:
-    """The project, and a folder in which the command line has the name it is installed under."""
-    for name in project_files(root):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / name, folder / name)
-    (folder / ".path").mkdir()
-    (folder / ".path" / "gmvae_cli").symlink_to(folder / "cli")
-    return folder
-
-
-def _enter(copy: Path) -> None:
-    """Make this forked process one that imports from the copy, quiet and by itself."""
-    os.setsid()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    log = os.open(copy / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for target, source in ((0, nothing), (1, log), (2, log)):
-        os.dup2(source, target)
-    os.chdir(copy)
-    here = [str(copy), str(copy / ".path")]
-    sys.path[:] = here + [
-        p for p in sys.path if p and Path(p).resolve() not in (ROOT, ROOT / "benchmarks")
-    ]
-    sys.dont_write_bytecode = True
-    os.environ.update(PYTHONPATH=os.pathsep.join(here), PYTHONDONTWRITEBYTECODE="1")
-    (copy / ".tmp").mkdir()
-    os.environ["TMPDIR"] = tempfile.tempdir = str(copy / ".tmp")
-    sys.argv = ["pytest"]
-    # Processes that a test starts read the main module again.
-    sys.modules["__main__"] = pytest
-    importlib.invalidate_caches()
-    if "gmvae" in sys.modules:
-        raise RuntimeError("gmvae was imported before the copy was made")
-    for name, folder in (("gmvae", "gmvae"), ("gmvae_cli", "cli")):
-        spec = find_spec(name)
-        origin = Path(spec.origin if spec and spec.origin else "").resolve()
-        if origin.parent != (copy / folder).resolve():
-            raise RuntimeError(f"{name} would be imported from {origin}, not from the copy {copy}")
-
-
-PYTEST = ["-q", "-p", "no:cacheprovider", "-n", "0", "--durations=0", "--tb=short"]
+PYTEST = ["-q", "-p", "no:cacheprovider", "-n", "0", "--tb=short"]
 
 
 def _watch(test_file: str, copy: Path) -> int:
@@ -262,75 +180,6 @@ def _judge(seconds: dict[str, float]) -> int:
     """Run these tests until one fails."""
     files = sorted({name.split("::")[0] for name in seconds})
     return int(pytest.main([*PYTEST, "-x", *files], plugins=[_Chosen(seconds)]))
-
-
-@dataclass
-class Job:
-    """Work for a child: to be done in a copy of the project, ``prepare``d first."""
-
-    prepare: Callable[[Path], None]
-    work: Callable[[Path], int]
-    done: Callable[[Path, int | None, float], None]
-    limit: float
-
-
-def run_all(jobs: Iterable[Job], n_jobs: int) -> None:
-    """Each job in a child of its own, ``n_jobs`` at a time; those past their limit are killed."""
-    for name in HEAVY:
-        importlib.import_module(name)
-    importlib.import_module("matplotlib").use("Agg")
-    importlib.import_module("torch").set_num_threads(1)
-    running: dict[int, tuple[Job, Path, float]] = {}
-    waiting = iter(jobs)
-    try:
-        while True:
-            while len(running) < n_jobs and (job := next(waiting, None)) is not None:
-                copy = _copied(ROOT, Path(tempfile.mkdtemp(prefix="mutant-")).resolve())
-                job.prepare(copy)
-                running[_fork(job, copy)] = job, copy, time.monotonic()
-            if not running:
-                return
-            time.sleep(0.05)
-            for process, (job, copy, began) in list(running.items()):
-                ended, status = os.waitpid(process, os.WNOHANG)
-                seconds = time.monotonic() - began
-                if not ended and seconds < job.limit:
-                    continue
-                _kill(process, reap=not ended)
-                del running[process]
-                job.done(copy, os.waitstatus_to_exitcode(status) if ended else None, seconds)
-                shutil.rmtree(copy, ignore_errors=True)
-    finally:
-        for process, (_, copy, _) in running.items():
-            _kill(process, reap=True)
-            shutil.rmtree(copy, ignore_errors=True)
-
-
-def _fork(job: Job, copy: Path) -> int:
-    sys.stdout.flush()
-    process = os.fork()
-    if process:
-        return process
-    code = 70
-    try:
-        _enter(copy)
-        code = job.work(copy)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _kill(process: int, reap: bool) -> None:
-    """End a child and what it has started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process, signal.SIGKILL)
-    if reap:
-        os.waitpid(process, 0)
 
 
 def reach(test_files: list[str], work: Path, n_jobs: int) -> Reach:
@@ -387,11 +236,13 @@ def judging(
 
     def done(copy: Path, code: int | None, seconds: float) -> None:
         log = (copy / "log.txt").read_text(encoding="utf-8", errors="replace")
-        if code in (4, 5, 70):  # pytest was called wrongly, had no tests, or was not reached
+        if code == NOT_BEGUN or (code == 4 and "loading conftest" not in log):
             raise RuntimeError(f"{file}: no verdict (exit code {code}):\n{log[-3000:]}")
         failed = re.search(r"^(FAILED|ERROR) (.*)$", log, re.MULTILINE)
         by = "time" if code is None else failed[2][:160] if failed else f"exit code {code}"
-        tell(Verdict(code != 0, by if code != 0 else "", len(tests), seconds))
+        # 5: no test was run.
+        noticed = code not in (0, 5)
+        tell(Verdict(noticed, by if noticed else "", len(tests), seconds))
 
     limit = SLOWER * sum(tests.values()) + LONGER
     return Job(prepare, lambda _: _judge(tests), done, limit)
