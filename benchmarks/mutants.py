@@ -192,5 +192,4 @@ def _command() -> list[str]:
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["MPLBACKEND"] = "Agg"
     sys.exit(main())

@@ -107,7 +107,7 @@ def run_all(jobs: Iterable[Job], n_jobs: int) -> None:
     """Each job in a child of its own, ``n_jobs`` at a time; those past their limit are killed."""
     for name in HEAVY:
         importlib.import_module(name)
-    importlib.import_module("matplotlib").use("Agg")
+    importlib.import_module("matplotlib").use("Agg")  # in this process: kernels draw inline
     importlib.import_module("torch").set_num_threads(1)
     running: dict[int, tuple[Job, Path, float]] = {}
     waiting = iter(jobs)
