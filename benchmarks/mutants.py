@@ -16,6 +16,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def random_mutants(n: int, seed: int) -> list[Mutant]:
     return drawn(ROOT, sorted(str(path.relative_to(ROOT)) for path in paths), n, seed)
 
 
+@cache
 def equivalents() -> dict[tuple[str, str, str], str]:
     """By file, old and new line: why a mutant changes nothing that could be noticed."""
     records = tomllib.loads((FAULTS / "equivalent.toml").read_text(encoding="utf-8"))
@@ -90,26 +92,33 @@ def judged(mutants: list[Mutant], tests: Reach, work: Path, n_jobs: int) -> list
         if record["noticed"] or record["state"] == state:
             verdicts[record["key"]] = Verdict(**{k: record[k] for k in Verdict.__annotations__})
 
-    def job(mutant: Mutant) -> Job:
-        def tell(verdict: Verdict) -> None:
-            verdicts[mutant.key] = verdict
-            with records.open("a", encoding="utf-8") as file:
-                about = {"key": mutant.key, "state": state, "file": mutant.file}
-                print(json.dumps({**about, **asdict(verdict)}), file=file)
-            print(_line(mutant, verdict), flush=True)
+    def tell(mutant: Mutant, verdict: Verdict) -> None:
+        verdicts[mutant.key] = verdict
+        with records.open("a", encoding="utf-8") as file:
+            about = {"key": mutant.key, "state": state, "shown": _shown(mutant)}
+            print(json.dumps({**about, **asdict(verdict)}), file=file)
+        print(_line(mutant, verdict), flush=True)
 
-        chosen = tests.tests(ROOT, mutant.file, mutant.line)
-        if not chosen:
-            raise RuntimeError(f"{mutant.file}:{mutant.line}: no test reaches it or its importers")
-        return judging(mutant.file, mutant.source, chosen, tell)
+    def jobs() -> Iterator[Job]:
+        for mutant in mutants:
+            if mutant.key in verdicts or reason(mutant):
+                continue
+            chosen = tests.tests(ROOT, mutant.file, mutant.line)
+            if chosen:
+                yield judging(mutant.file, mutant.source, chosen, partial(tell, mutant))
+            else:
+                tell(mutant, Verdict(False, "", 0, 0.0))
 
-    run_all((job(m) for m in mutants if m.key not in verdicts and not reason(m)), n_jobs)
+    run_all(jobs(), n_jobs)
+    # Of those that change nothing.
     nothing = Verdict(False, "", 0, 0.0)
     return [(mutant, verdicts.get(mutant.key, nothing)) for mutant in mutants]
 
 
 def _line(mutant: Mutant, verdict: Verdict) -> str:
-    how = f"noticed by {verdict.by}" if verdict.noticed else f"NOT NOTICED by {verdict.n_tests}"
+    how = (
+        f"noticed by {verdict.by}" if verdict.noticed else f"NOT NOTICED by {verdict.n_tests} tests"
+    )
     return f"{mutant.file}:{mutant.line} {mutant.name}: {how} ({verdict.seconds:.0f} s)"
 
 

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shutil
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -95,6 +96,12 @@ class _Chosen:
         if set(self.seconds) <= {item.nodeid for item in items}:
             items[:] = [item for item in items if item.nodeid in self.seconds]
         items.sort(key=key)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        # Ends the process where a test, with what it sets up for others, does not end.
+        file = item.nodeid.split("::")[0]
+        signal.alarm(round(SLOWER * self.files.get(file, 0.0) + LONGER))
 
 
 class _Watched:
@@ -239,7 +246,8 @@ def judging(
         if code == NOT_BEGUN or (code == 4 and "loading conftest" not in log):
             raise RuntimeError(f"{file}: no verdict (exit code {code}):\n{log[-3000:]}")
         failed = re.search(r"^(FAILED|ERROR) (.*)$", log, re.MULTILINE)
-        by = "time" if code is None else failed[2][:160] if failed else f"exit code {code}"
+        slow = code in (None, -signal.SIGALRM)
+        by = "time" if slow else failed[2][:160] if failed else f"exit code {code}"
         # 5: no test was run.
         noticed = code not in (0, 5)
         tell(Verdict(noticed, by if noticed else "", len(tests), seconds))
