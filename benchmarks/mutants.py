@@ -2,15 +2,16 @@
 
     OMP_NUM_THREADS=1 python benchmarks/mutants.py --named --random 150 --seed 0 --jobs 2
 
-Each fault is put into a copy of the project by itself, and the tests that run its line are run
-until one fails; a fault that hangs is noticed. Every test is first run once without a fault, to
-learn which lines it runs and how long it takes. What is done is kept in the folder ``--work``, and
-begun again where it was left; a fault that was noticed is not tried again there.
+Each fault is put into a copy of the project by itself, and the tests that run its line are run, the
+quickest first, until one fails; a fault that hangs is noticed. Every test is first run once without
+a fault, to learn which lines it runs and how long it takes. What is done is kept in the folder
+``--work``, and begun again where it was left; what was noticed is not tried again there.
 """
 
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import tomllib
@@ -82,8 +83,10 @@ def reason(mutant: Mutant) -> str | None:
     return equivalents().get((mutant.file, " ".join(mutant.old), " ".join(mutant.new)))
 
 
-def judged(mutants: list[Mutant], tests: Reach, work: Path, n_jobs: int) -> list[Outcome]:
-    """What became of each, from ``work`` or by running the tests."""
+def judged(
+    mutants: list[Mutant], tests: Reach, work: Path, n_jobs: int, most: float
+) -> list[Outcome]:
+    """What became of each, from ``work`` or by running ``most`` seconds of tests."""
     records = work / "verdicts.jsonl"
     state = state_of(ROOT, project_files(ROOT))
     verdicts: dict[str, Verdict] = {}
@@ -103,7 +106,7 @@ def judged(mutants: list[Mutant], tests: Reach, work: Path, n_jobs: int) -> list
         for mutant in mutants:
             if mutant.key in verdicts or reason(mutant):
                 continue
-            chosen = tests.tests(ROOT, mutant.file, mutant.line)
+            chosen = tests.tests(ROOT, mutant.file, mutant.line, most)
             if chosen:
                 yield judging(mutant.file, mutant.source, chosen, partial(tell, mutant))
             else:
@@ -150,6 +153,7 @@ def main() -> int:
     parser.add_argument("--random", type=int, default=0, metavar="N", help="drawn mutants")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--jobs", type=int, default=2, help="tests run at a time")
+    parser.add_argument("--most", type=float, default=300.0, help="seconds of tests a fault")
     parser.add_argument("--only", default="", help="only faults of files with this in their path")
     parser.add_argument("--tests", default="test_*.py", help="the files in tests/ to be run")
     parser.add_argument("--list", action="store_true", help="show the faults and stop")
@@ -173,7 +177,8 @@ def main() -> int:
     tests = reach([f"tests/{path.name}" for path in paths], arguments.work, arguments.jobs)
     if tests.broken:
         print("Fail without any fault, and are left out:", *tests.broken, sep="\n", file=sys.stderr)
-    outcomes = {t: judged(m, tests, arguments.work, arguments.jobs) for t, m in kinds.items()}
+    how = (tests, arguments.work, arguments.jobs, arguments.most)
+    outcomes = {title: judged(mutants, *how) for title, mutants in kinds.items()}
     text = "\n".join(page(outcomes))
     print(text)
     if not arguments.only and arguments.tests == "test_*.py":
@@ -201,4 +206,6 @@ def _command() -> list[str]:
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
+    # The children are ended, and what is done is kept.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sys.exit(main())

@@ -65,6 +65,7 @@ def _copied(root: Path, folder: Path) -> Path:
 def _enter(copy: Path) -> None:
     """Make this forked process one that imports from the copy, quiet and by itself."""
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     log = os.open(copy / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -8,6 +8,7 @@ import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ class Reach:
     lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
-    def tests(self, root: Path, file: str, line: int) -> dict[str, float]:
+    def tests(self, root: Path, file: str, line: int, most: float) -> dict[str, float]:
         """The tests that may notice a change of the line, and their seconds.
 
         Those that run its statement. Where none does, since it runs on import or in a process of
-        its own, those that run anything in the file's functions or in files that import it.
+        its own, those that run anything in the file's functions or in files that import it. Of
+        many the quickest, ``most`` seconds of them.
         """
         source = (root / file).read_text(encoding="utf-8")
         of_file = self.lines.get(file, {})
@@ -42,7 +44,10 @@ class Reach:
                 tree = ast.parse((root / other).read_text(encoding="utf-8"))
                 for i, tests in self.lines.get(other, {}).items():
                     names |= tests if _in_function(tree, i) else set()
-        return {name: self.seconds[name] for name in names}
+        quickest = sorted(names, key=lambda name: (self.seconds[name], name))
+        spent = accumulate(self.seconds[name] for name in quickest)
+        within = sum(seconds <= most for seconds in spent)
+        return {name: self.seconds[name] for name in quickest[: max(1, within)]}
 
 
 def _in_function(tree: ast.Module, line: int) -> bool:
