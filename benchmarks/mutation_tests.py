@@ -223,6 +223,7 @@ def _watching(test_file: str, path: Path) -> Job:
             )
         print(f"{test_file}: {seconds:.0f} s", flush=True)
         path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(copy / "log.txt", path.with_suffix(".log"))
         shutil.copyfile(copy / "reach.json", path)
 
     return Job(lambda _: None, lambda copy: _watch(test_file, copy), done, 3_600.0)
