@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import signal
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,36 +27,38 @@ class Reach:
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    # Those that run processes, in which it is not seen what they reach.
+    outside: set[str] = field(default_factory=set)
 
     def tests(self, root: Path, file: str, line: int, most: float) -> dict[str, float]:
         """The tests that may notice a change of the line, and their seconds.
 
         Those that run its statement. Where none does, since it runs on import or in a process of
-        its own, those that run anything in the file's functions or in files that import it. Of
-        many the quickest, ``most`` seconds of them.
+        its own, those that run processes, or anything in the functions of the file or of files
+        that import it. Of many the quickest, ``most`` seconds of them.
         """
         source = (root / file).read_text(encoding="utf-8")
         of_file = self.lines.get(file, {})
         names: set[str] = set()
-        if _in_function(ast.parse(source), line):
+        if line in _in_functions(source):
             names = set().union(*(of_file.get(i, ()) for i in _statement(source, line)))
         if not names:
-            for other in (file, *_importers(root, file)):
-                tree = ast.parse((root / other).read_text(encoding="utf-8"))
-                for i, tests in self.lines.get(other, {}).items():
-                    names |= tests if _in_function(tree, i) else set()
+            names = set(self.outside)
+            for other in {file, *_importers(root, file)} & set(self.lines):
+                called = _in_functions((root / other).read_text(encoding="utf-8"))
+                names = names.union(*(self.lines[other].get(i, ()) for i in called))
         quickest = sorted(names, key=lambda name: (self.seconds[name], name))
         spent = accumulate(self.seconds[name] for name in quickest)
         within = sum(seconds <= most for seconds in spent)
         return {name: self.seconds[name] for name in quickest[: max(1, within)]}
 
 
-def _in_function(tree: ast.Module, line: int) -> bool:
-    return any(
-        f.body[0].lineno <= line <= (f.end_lineno or 0)
-        for f in ast.walk(tree)
-        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
+def _in_functions(source: str) -> set[int]:
+    """The lines that run when a function is called, not on import."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    ranges = (range(f.body[0].lineno, (f.end_lineno or 0) + 1) for f in functions)
+    return set().union(*ranges)
 
 
 def _statement(source: str, line: int) -> set[int]:
@@ -74,12 +77,16 @@ def _statement(source: str, line: int) -> set[int]:
 
 
 def _importers(root: Path, file: str) -> Iterator[str]:
-    """The files beside it or above that name it in an import."""
-    word = re.compile(rf"^\s*(from|import)\b.*\b{Path(file).stem}\b", re.MULTILINE)
-    for path in sorted((*root.glob("gmvae/**/*.py"), *root.glob("cli/*.py"))):
-        name = str(path.relative_to(root))
-        if name != file and word.search(path.read_text(encoding="utf-8")):
-            yield name
+    """The files of the project that name it in an import."""
+    path = Path(file)
+    module = r"\.".join(path.with_suffix("").parts)
+    package = r"\.".join(path.parent.parts)
+    if package == "cli":  # which imports its own modules by relative names
+        module, package = rf"\.{path.stem}", r"\."
+    names = rf"^\s*(from|import) {module}\b|^\s*from {package} import .*\b{path.stem}\b"
+    for other in sorted((*root.glob("gmvae/**/*.py"), *root.glob("cli/*.py"))):
+        if re.search(names, other.read_text(encoding="utf-8"), re.MULTILINE):
+            yield str(other.relative_to(root))
 
 
 class _Chosen:
@@ -119,6 +126,12 @@ class _Watched:
         # By context the tests that it is part of: a fixture of a module is set up in the first.
         self.users: dict[str, set[str]] = defaultdict(set)
         self.context = ""
+        self.outside: set[str] = set()
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, _: object) -> None:
+        if event == "subprocess.Popen":
+            self.outside.add(self.context)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
@@ -168,7 +181,9 @@ class _Watched:
                 line: sorted(set().union(*(self.users[context] for context in contexts)))
                 for line, contexts in by_line
             }
-        return {"seconds": self.seconds, "broken": sorted(self.broken), "lines": lines}
+        outside = sorted(set().union(*(self.users[context] for context in self.outside)))
+        broken = sorted(self.broken)
+        return {"seconds": self.seconds, "broken": broken, "outside": outside, "lines": lines}
 
 
 PYTEST = ["-q", "-p", "no:cacheprovider", "-n", "0", "--tb=short"]
@@ -208,6 +223,7 @@ def reach(test_files: list[str], work: Path, n_jobs: int) -> Reach:
         sound = {name: s for name, s in record["seconds"].items() if name not in record["broken"]}
         total.seconds |= sound
         total.broken += record["broken"]
+        total.outside |= set(record["outside"]) & set(sound)
         for file, lines in record["lines"].items():
             of_file = total.lines.setdefault(file, defaultdict(set))
             for line, names in lines.items():
