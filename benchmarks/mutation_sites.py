@@ -19,7 +19,7 @@ class Mutant:
         file: relative to the project.
         source: the whole file with the change in it.
         line: where it begins, from 1.
-        old: the lines that go, stripped.
+        old: the lines that go, stripped, without empty ones.
         new: those that come instead.
     """
 
@@ -42,8 +42,10 @@ def changed(name: str, file: str, before: str, after: str) -> Mutant:
     pairs = zip(old, new, strict=False)
     first = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(old), len(new)))
     rows = list(ndiff(old[first:], new[first:])) if len(old) < 4_000 else []
-    gone = tuple(row[2:].strip() for row in rows if row.startswith("- "))
-    come = tuple(row[2:].strip() for row in rows if row.startswith("+ "))
+    gone, come = (
+        tuple(row[2:].strip() for row in rows if row.startswith(sign) and row[2:].strip())
+        for sign in ("- ", "+ ")
+    )
     return Mutant(name, file, after, first + 1, gone, come)
 
 
