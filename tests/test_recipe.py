@@ -85,7 +85,7 @@ def test_the_last_of_several_rounds_lasts_longest():
     assert sharper == Sharpening(2)
 
 
-@pytest.mark.parametrize(("effort", "factor"), [("quick", 0.15), ("thorough", 3.0)])
+@pytest.mark.parametrize(("effort", "factor"), [("quick", 0.1), ("thorough", 3.0)])
 def test_effort_scales_all_phases_together(effort, factor):
     settings = Settings(rounds=2)
     standard, scaled = recipe(settings), recipe(replace(settings, effort=effort))
