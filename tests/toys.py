@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from pyro import distributions as dist
 from torch import nn
@@ -205,3 +206,10 @@ def three_clusters(model, n=400):
     with torch.no_grad():
         z = known.z_dist().sample((n,))
         return model.likelihood(model.decoder(z)).sample()
+
+
+def blobs(rng, n=240, k=4, width=6):
+    """Points (N, W) of k clusters, ten standard deviations from each other, and whose they are."""
+    truth = np.arange(n) % k
+    centre = 10 * np.eye(k, width)
+    return centre[truth] + rng.normal(size=(n, width)), truth

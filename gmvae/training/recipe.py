@@ -8,8 +8,8 @@ clusters are found first, where they are easy to see, and the model is organised
    q(y | x) learn to recognise each image among others from transformed views of it (instance
    contrast: :mod:`gmvae.training.contrast`). Without views, from its nearest neighbours.
 2. ``start``: the clusters of that representation, with the pixels beside it where it is of views
-   (:mod:`gmvae.training.start`); labels, where there are some, spread over it instead. Clusters
-   of a part of many images are then refined among more of them.
+   (:mod:`gmvae.training.clustering`); labels, where there are some, spread over it instead.
+   Clusters of a part of many images are then refined among more of them.
 3. ``assignment``: q(y | x) learns these clusters from views, and corrects many of them, since a
    network learns what is regular before what is not. ``sharpening``: then it maximises the mutual
    information between an image's component and its view's (:mod:`gmvae.training.regularisers`),
@@ -49,9 +49,19 @@ from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, given_settings
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
-from gmvae.training.contrast import contrastive_loss, pairs_of_neighbours, pairs_of_views
+from gmvae.training.arrays import Array, Indices
+from gmvae.training.clustering import N_CLUSTERED, find_clusters
+from gmvae.training.communities import refined
+from gmvae.training.contrast import (
+    N_PARTNERS,
+    contrastive_loss,
+    pairs_of_neighbours,
+    pairs_of_views,
+)
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.loop import Callback, Metrics, Progress, Schedule, train
+from gmvae.training.neighbours import nearest
+from gmvae.training.places import centres, place
 from gmvae.training.regularisers import (
     Agreement,
     Classification,
@@ -59,20 +69,7 @@ from gmvae.training.regularisers import (
     Regulariser,
     mutual_information,
 )
-from gmvae.training.start import (
-    N_CLUSTERED,
-    N_PARTNERS,
-    PIXEL_SHARE,
-    Array,
-    Indices,
-    beside,
-    centres,
-    find_clusters,
-    nearest,
-    place,
-    principal_axes,
-    refined,
-)
+from gmvae.training.representation import PIXEL_SHARE, beside, principal_axes
 
 
 @dataclass(frozen=True)
