@@ -143,8 +143,8 @@ BRIGHT = Images(np.full((4, 1, 2, 2), 2.0, np.float32), name="bright")
 @pytest.mark.parametrize(
     ("images", "held_out", "error", "message"),
     [
-        (np.zeros((4, 1, 2, 2)), None, ArgumentError, "`images` expected a gmvae.Images; got"),
-        (numbered(), np.zeros((4, 1, 2, 2)), ArgumentError, "`held_out` expected a gmvae.Images;"),
+        (np.zeros((4, 1, 2, 2)), None, ArgumentError, "`images` expected gmvae.Images; got"),
+        (numbered(), np.zeros((4, 1, 2, 2)), ArgumentError, "`held_out` expected gmvae.Images;"),
         (BRIGHT, None, ContentError, "`bright` expected float pixels between 0 and 1"),
         (numbered(), BRIGHT, ContentError, "`bright` expected float pixels between 0 and 1"),
         (
