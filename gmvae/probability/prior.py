@@ -187,11 +187,11 @@ class MixturePrior(nn.Module):
             ArgumentError: a shape, a weight or a covariance that does not fit; nothing is changed.
         """
         k, d = self.n_components, self.latent_dim
-        given = tuple(weights.shape), tuple(means.shape), tuple(covariances.shape)
-        if given != ((k,), (k, d), (k, d, d)):
+        shapes = tuple(weights.shape), tuple(means.shape), tuple(covariances.shape)
+        if shapes != ((k,), (k, d), (k, d, d)):
             raise ArgumentError(
                 f"`weights`, `means`, `covariances` expected shapes {(k,)}, {(k, d)}, {(k, d, d)};"
-                f" got {given[0]}, {given[1]}, {given[2]}. Give one of each a component."
+                f" got {shapes[0]}, {shapes[1]}, {shapes[2]}. Give one of each a component."
             )
         if not ((weights > 0) & weights.isfinite()).all():
             raise ArgumentError(
@@ -206,9 +206,9 @@ class MixturePrior(nn.Module):
             )
         scale_tril, failed = torch.linalg.cholesky_ex(covariances)
         if failed.any():
-            which = failed.nonzero().flatten().tolist()
+            wrong = failed.nonzero().flatten().tolist()
             raise ArgumentError(
-                f"`covariances` expected positive definite matrices; got others at {which}. Add to "
+                f"`covariances` expected positive definite matrices; got others at {wrong}. Add to "
                 "their diagonals."
             )
         if self.covariance == "full":
@@ -237,13 +237,13 @@ class MixturePrior(nn.Module):
                 f"{checks.shown(mixture)}. Call its fit first."
             )
         k, d = mixture.means_.shape
-        given = np.asarray(mixture.covariances_, dtype=np.float64)
+        covariances = np.asarray(mixture.covariances_, dtype=np.float64)
         if mixture.covariance_type == "spherical":
-            matrices = given[:, None, None] * np.eye(d)
+            matrices = covariances[:, None, None] * np.eye(d)
         elif mixture.covariance_type == "diag":
-            matrices = given[:, :, None] * np.eye(d)
+            matrices = covariances[:, :, None] * np.eye(d)
         else:
-            matrices = np.broadcast_to(given, (k, d, d)).copy()
+            matrices = np.broadcast_to(covariances, (k, d, d)).copy()
         kind: Any = _FROM_SKLEARN.get(mixture.covariance_type, "full")
         prior = cls(k, d, kind, floor).double()
         prior.set(*(torch.as_tensor(a) for a in (mixture.weights_, mixture.means_, matrices)))
