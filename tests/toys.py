@@ -1,6 +1,7 @@
-"""Small models, and one whose evidence is known, for the tests to share."""
+"""Small models, one whose evidence is known, and small data, for the tests to share."""
 
 import math
+import struct
 
 import numpy as np
 import torch
@@ -213,3 +214,16 @@ def blobs(rng, n=240, k=4, width=6):
     truth = np.arange(n) % k
     centre = 10 * np.eye(k, width)
     return centre[truth] + rng.normal(size=(n, width)), truth
+
+
+# Five images of 4 x 6 bytes, and their classes.
+BYTES = np.arange(5 * 4 * 6, dtype=np.uint8).reshape(5, 4, 6) * 2
+LABELS = np.array([1, 4, 8, 4, 1])
+
+
+def idx(array, code=0x08, big_endian=">u1"):
+    """The bytes of an IDX file, as its format says."""
+    head = struct.pack(">BBBB", 0, 0, code, array.ndim) + struct.pack(
+        f">{array.ndim}I", *array.shape
+    )
+    return head + array.astype(big_endian).tobytes()
