@@ -21,6 +21,8 @@ ASSIGNMENTS = ["amortised", "exact"]
 SHAPE = (1, 3, 4)
 SMALL = (1, 2, 3)
 K, D = 3, 2
+# What one asks of a model, of images alone.
+QUERIES = ["encode", "classify", "responsibilities", "predict", "reconstruct"]
 
 
 def tiny(**changes):
@@ -38,6 +40,14 @@ def tiny(**changes):
     gmvae = GMVAE(Config(**(small | changes)))
     shake(gmvae.model.prior)
     return gmvae
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def as_tensor(answer):
+    return torch.as_tensor(answer)
 
 
 def random_images(n=7, shape=SHAPE, dtype=torch.float32):
