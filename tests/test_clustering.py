@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+from sklearn.semi_supervised import LabelSpreading
 from toys import blobs
 
 from gmvae.support.errors import ArgumentError
@@ -111,6 +114,45 @@ def test_a_sample_of_more_than_45_is_embedded_too(rng, n, n_clusterings):
         assert adjusted_rand_score(truth, clusterings[:, column]) > 0.9
 
 
+def test_the_methods_on_the_embedding(rng, monkeypatch):
+    """Each as scikit-learn has it of the same points, seeded one after the other."""
+    embedding = rng.normal(size=(60, 2)) * [3, 1]
+    monkeypatch.setattr(clustering, "_embedded", lambda points, seed: embedding)
+    columns = clustering._clusterings_of_sample(rng.normal(size=(60, 4)), 3, seed=11).T[4:]
+    methods = [
+        AgglomerativeClustering(3, linkage="ward"),
+        AgglomerativeClustering(3, linkage="average"),
+        KMeans(3, n_init=10, random_state=11),
+        *(GaussianMixture(3, random_state=seed) for seed in range(11, 17)),
+    ]
+    for column, method in zip(columns, methods, strict=True):
+        assert np.array_equal(column, method.fit_predict(embedding))
+    assert not np.array_equal(columns[0], columns[1])
+
+
+@pytest.mark.parametrize(("n", "perplexity"), [(46, 15.0), (91, 30.0), (300, 30.0)])
+def test_the_embedding_looks_at_thirty_neighbours_or_a_third_of_few_points(
+    rng, monkeypatch, n, perplexity
+):
+    asked = []
+
+    class Embedding:
+        def __init__(self, **options):
+            asked.append(options)
+
+        def fit_transform(self, points):
+            asked.append(points.dtype)
+            return points[:, :2]
+
+    monkeypatch.setattr(clustering, "TSNE", Embedding)
+    points = rng.normal(size=(n, 4))
+    embedding = clustering._embedded(points, seed=5)
+    options = {"perplexity": perplexity, "init": "pca", "max_iter": 500, "random_state": 5}
+    assert asked == [options, np.float32]
+    assert embedding.dtype == np.float64
+    assert np.allclose(embedding, points[:, :2])
+
+
 def test_linkages_are_of_points_smoothed_more_and_more(monkeypatch, rng):
     passes, smooth = [], clustering.smoothed
     monkeypatch.setattr(
@@ -161,6 +203,36 @@ def test_the_observed_are_among_the_points_that_are_looked_at(rng, monkeypatch, 
     find_clusters(data, 4, rng, observed)
     assert len(firsts[0]) == n_seen
     assert set(rows) <= set(firsts[0])
+
+
+def test_they_spread_over_points_smoothed_ten_times_and_half_from_their_neighbours(rng):
+    """As scikit-learn's label spreading over these; unlike over others."""
+    data, truth = blobs(rng, n=200)
+    data = 0.25 * data + rng.normal(size=data.shape)
+    observed = np.where(np.arange(200) < 12, (truth + (np.arange(200) % 3 == 0)) % 4, -1)
+    within = neighbour_graph(data).toarray() + np.eye(200)
+
+    def spread(passes, alpha):
+        mean = within / within.sum(axis=1, keepdims=True)
+        points = np.linalg.matrix_power(mean, passes) @ data
+        order = np.random.default_rng(3).permutation(200)
+        order = np.r_[order[observed[order] >= 0], order[observed[order] < 0]]
+        method = LabelSpreading(kernel="knn", n_neighbors=15, alpha=alpha, max_iter=1000)
+        components = np.empty(200, dtype=int)
+        components[order] = method.fit(points[order], observed[order]).transduction_
+        return components
+
+    components = find_clusters(data, 4, np.random.default_rng(3), observed)
+    assert np.array_equal(components, spread(10, 0.5))
+    for passes, alpha in ((0, 0.5), (5, 0.5), (10, 0.9), (10, 0.2)):
+        assert not np.array_equal(components, spread(passes, alpha))
+
+
+def test_a_single_observed_component_spreads_to_all(rng):
+    data, _ = blobs(rng)
+    observed = np.full(240, -1)
+    observed[7] = 0
+    assert not find_clusters(data, 4, rng, observed).any()
 
 
 def test_none_observed_is_no_knowledge(rng):

@@ -67,13 +67,28 @@ def test_a_node_on_the_wrong_side_moves_and_no_other(triangles):
 
 
 def test_no_component_loses_more_than_half_of_its_edges():
-    """Two that would both gain by joining a clique of eight: the first goes, half is left."""
-    clique = [(a, b) for a in range(2, 10) for b in range(2, a)]
-    tied = [(0, 2), (0, 3), (0, 4), (1, 5), (1, 6), (1, 7)]
-    graph = graph_of([*clique, *tied], 10, [3.0] * len(clique) + [1.0] * len(tied))
-    one, both = [0, 1, *[0] * 8], [0] * 10
-    assert modularity(graph, np.array(both)) > modularity(graph, np.array(one))
-    assert moved(graph, np.array([1, 1, *[0] * 8]), 2).tolist() == one
+    """Three that would all gain by joining a clique of nine: one may go, the second may not."""
+    clique = [(a, b) for a in range(3, 12) for b in range(3, a)]
+    tied = [(node, 3 + 3 * node + i) for node in range(3) for i in range(3)]
+    graph = graph_of([*clique, *tied], 12, [3.0] * len(clique) + [1.0] * len(tied))
+    one, two, all_three = [0, 1, 1, *[0] * 9], [0, 0, 1, *[0] * 9], [0] * 12
+    values = [modularity(graph, np.array(components)) for components in (one, two, all_three)]
+    assert values == sorted(values)
+    assert moved(graph, np.array([1, 1, 1, *[0] * 9]), 2).tolist() == one
+
+
+def test_the_unit_of_the_weights_matters_not(triangles):
+    wrong = np.array([0, 0, 1, 1, 1, 1])
+    assert np.array_equal(moved(sparse.csr_array(1e-4 * triangles), wrong, 2), TRIANGLES)
+    assert np.array_equal(moved(sparse.csr_array(1e4 * triangles), wrong, 2), TRIANGLES)
+
+
+@pytest.mark.parametrize("middle", [0, 1])
+def test_between_equals_a_node_stays(middle):
+    """The middle of a path of five belongs as well to either end."""
+    path = graph_of([(0, 1), (1, 2), (2, 3), (3, 4)], 5)
+    components = np.array([0, 0, middle, 1, 1])
+    assert np.array_equal(moved(path, components, 2), components)
 
 
 def test_what_lies_within_a_cell_counts_for_no_component_more_than_for_another():
