@@ -13,6 +13,10 @@ from gmvae.support import checks
 from gmvae.support.choices import MOST_DIMENSIONS, Covariance
 from gmvae.support.errors import ArgumentError
 
+# A hundredth of the scale at the start, by convention: far below what clusters of a trained model
+# need.
+FLOOR = 1e-2
+
 _FROM_SKLEARN = {"spherical": "spherical", "diag": "diagonal", "full": "full"}
 
 
@@ -52,7 +56,7 @@ class MixturePrior(nn.Module):
         n_components: int,
         latent_dim: int,
         covariance: Covariance = "full",
-        floor: float = 1e-2,
+        floor: float = FLOOR,
     ) -> None:
         super().__init__()
         n_components = checks.whole("n_components", n_components, least=1)
@@ -200,6 +204,7 @@ class MixturePrior(nn.Module):
             )
         if not means.isfinite().all():
             raise ArgumentError("`means` expected finite values; got others. Change them.")
+        # Beyond the rounding of single precision.
         if not torch.allclose(covariances, covariances.mT, rtol=1e-4, atol=1e-6):
             raise ArgumentError(
                 "`covariances` expected symmetric matrices; got others. Give (S + S.mT) / 2."
@@ -219,10 +224,11 @@ class MixturePrior(nn.Module):
             scales = (variances.mean(-1) if self.covariance == "spherical" else variances).sqrt()
         self.logits.copy_(weights.log())
         self.means.copy_(means)
+        # Softplus reaches 0 at minus infinity alone: a scale at the floor lies just above it.
         self.raw_scales.copy_(_inverse_softplus((scales - self.floor).clamp(min=1e-6)))
 
     @classmethod
-    def from_sklearn(cls, mixture: Any, floor: float = 1e-2) -> "MixturePrior":
+    def from_sklearn(cls, mixture: Any, floor: float = FLOOR) -> "MixturePrior":
         """The same mixture as a fitted ``sklearn.mixture.GaussianMixture``.
 
         ``spherical``, ``diag``, ``full`` and ``tied`` (which becomes full) are taken; so is a
