@@ -42,9 +42,38 @@ def test_of_many_images_so_many_a_component_are_clustered(rng, monkeypatch, n, k
         return np.repeat(np.arange(len(points))[:, None] % n_components, 2, axis=1)
 
     monkeypatch.setattr(clustering, "_clusterings_of_sample", stub)
-    assert find_clusters(rng.normal(size=(n, 2)), k, rng).shape == (n,)
+    assert find_clusters(rng.normal(size=(n, 2)), k, np.random.default_rng(3)).shape == (n,)
     assert sizes == clustered
-    assert seeds == [seeds[0] + number for number in range(len(clustered))]
+    again = np.random.default_rng(3)
+    again.permutation(n)
+    first = again.integers(2**31)
+    assert seeds == [first + number for number in range(len(clustered))]
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "clustered", "judging"),
+    [
+        (4_000, 3, [4_000], 4_000),
+        (4_001, 3, [1_500, 1_500], 4_001),
+        (4_001, 9, [4_000, 4_000], 4_001),
+        (12_001, 2, [1_000, 1_000], 12_000),
+    ],
+)
+def test_how_many_are_clustered_and_how_many_judge(rng, monkeypatch, n, k, clustered, judging):
+    sizes, graphs = [], []
+
+    def stub(points, n_components, seed):
+        sizes.append(len(points))
+        return np.zeros((len(points), 2), dtype=int)
+
+    monkeypatch.setattr(clustering, "_clusterings_of_sample", stub)
+    monkeypatch.setattr(
+        clustering, "neighbour_graph", lambda points, most: graphs.append((len(points), most))
+    )
+    monkeypatch.setattr(clustering, "modularity", lambda graph, components: 0.0)
+    find_clusters(rng.normal(size=(n, 1)), k, rng)
+    assert sizes == clustered
+    assert graphs == [(judging, 15)]
 
 
 @pytest.mark.parametrize("good", [0, 1])

@@ -201,3 +201,31 @@ def test_refined_clusters_reach_the_images_that_take_no_part(rng, monkeypatch):
     # Wrong where nobody looks: the neighbours that take part put it right.
     wrong[order[120:]] = 0
     assert np.array_equal(refined(points, wrong, np.random.default_rng(7)), truth)
+
+
+def test_how_many_take_part_and_in_what_cells(rng, monkeypatch):
+    """12,000 of more; 5, 10, 20 and 40 cells a component, seeded by the generator."""
+    cells, graphs = [], []
+
+    class Cells:
+        def __init__(self, n_clusters, **options):
+            cells.append((n_clusters, options))
+
+        def fit_predict(self, points):
+            return np.zeros(len(points), dtype=int)
+
+    def graph_of_points(points):
+        graphs.append(len(points))
+        return sparse.eye_array(len(points), format="csr")
+
+    monkeypatch.setattr(communities, "KMeans", Cells)
+    monkeypatch.setattr(communities, "neighbour_graph", graph_of_points)
+    monkeypatch.setattr(communities, "moved", lambda graph, components, k: components)
+    components = np.arange(12_001) % 2
+    after = refined(np.arange(12_001.0)[:, None], components, np.random.default_rng(3))
+    again = np.random.default_rng(3)
+    again.permutation(12_001)
+    options = {"max_iter": 20, "random_state": again.integers(2**31)}
+    assert graphs == [12_000]
+    assert cells == [(n, options) for n in (10, 20, 40, 80)]
+    assert len(after) == 12_001
