@@ -27,7 +27,7 @@ from gmvae.training.phases import (
 )
 from gmvae.training.phases.phase import answers, classification, frozen_features
 from gmvae.training.regularisers import Agreement, Classification, MutualInformation
-from gmvae.training.start import beside
+from gmvae.training.representation import beside
 from gmvae.training.state import begin, config_for
 
 N, K = 60, 3

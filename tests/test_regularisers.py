@@ -62,8 +62,8 @@ def test_on_one_hot_rows_it_is_scikit_learns():
     y = rng.integers(0, K, 60)
     other = np.where(rng.random(60) < 0.7, y, rng.integers(0, K, 60))
     both_ways = np.r_[y, other], np.r_[other, y]
-    found = mutual_information(one_hot(y), one_hot(other)).item()
-    assert found == pytest.approx(mutual_info_score(*both_ways), abs=1e-12)
+    value = mutual_information(one_hot(y), one_hot(other)).item()
+    assert value == pytest.approx(mutual_info_score(*both_ways), abs=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -108,9 +108,77 @@ def test_classification_takes_a_few_labelled_images_a_step():
     guide = Counting()
     x, y = random_images(10), torch.zeros(10).long()
     for batch_size in (4, 10, 64):
-        found = Classification(1.0, x, y, batch_size=batch_size)(guide, Batch(x))
-        assert found.item() == pytest.approx(-math.log(K))
+        value = Classification(1.0, x, y, batch_size=batch_size)(guide, Batch(x))
+        assert value.item() == pytest.approx(-math.log(K))
     assert guide.sizes == [8, 20, 20]
+    many = random_images(70)
+    Classification(1.0, many, torch.zeros(70).long())(guide, Batch(x))
+    assert guide.sizes[-1] == 2 * 64
+
+
+def test_classification_draws_its_images_with_its_generator_and_keeps_their_labels():
+    guide, x = tiny().guide, random_images(9)
+    y = torch.arange(9) % K
+    before = torch.get_rng_state()
+    generator = torch.Generator().manual_seed(4)
+    term = Classification(
+        2.0, x, y, lambda x, g: x + torch.rand(len(x), 1, 1, 1, generator=g), generator, 4
+    )
+    value = term(guide, Batch(x))
+    assert torch.equal(torch.get_rng_state(), before)
+    again = torch.Generator().manual_seed(4)
+    rows = torch.randperm(9, generator=again)[:4]
+    views = x[rows] + torch.rand(4, 1, 1, 1, generator=again)
+    log_q = guide.y_dist(torch.cat([x[rows], views])).logits.log_softmax(-1)
+    expected = 2 * log_q[torch.arange(8), y[rows].repeat(2)].mean()
+    torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        lambda x: Classification(1.0, x, torch.arange(5) % K),
+        lambda x: MutualInformation(1.0, lambda x, generator: x.flip(-1)),
+    ],
+    ids=["classification", "mutual information"],
+)
+def test_the_network_of_q_of_y_learns_from_it_and_no_other(term):
+    gmvae, x = tiny(), random_images(5)
+    term(x)(gmvae.guide, Batch(x)).backward()
+    moved = {n for n, p in gmvae.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {"guide.assigner.logits.weight", "guide.assigner.logits.bias"} <= moved
+    assert all(name.startswith("guide.assigner.") for name in moved)
+
+
+def test_the_views_draw_from_the_generator_of_mutual_information():
+    guide, x = tiny().guide, random_images(20)
+
+    def noisy(x, generator):
+        return x + torch.rand(x.shape, generator=generator)
+
+    before = torch.get_rng_state()
+    value = MutualInformation(3.0, noisy, torch.Generator().manual_seed(2))(guide, Batch(x))
+    assert torch.equal(torch.get_rng_state(), before)
+    views = noisy(x, torch.Generator().manual_seed(2))
+    expected = 3 * mutual_information(guide.y_dist(x).probs, guide.y_dist(views).probs)
+    torch.testing.assert_close(value, expected)
+
+
+def test_both_sides_of_the_mutual_information_learn():
+    """Its gradient is that of both: neither images nor views count as given."""
+    logits = torch.randn(2, 6, K, dtype=torch.float64, requires_grad=True)
+
+    class Table:
+        def y_dist(self, x):
+            return torch.distributions.Categorical(logits=logits[int(x)])
+
+    term = MutualInformation(1.0, lambda x, g: x + 1)
+    term(Table(), Batch(torch.zeros(()))).backward()
+    whole = logits.grad.clone()
+    logits.grad = None
+    mutual_information(*logits.softmax(-1)).backward()
+    torch.testing.assert_close(whole, logits.grad)
+    assert (whole.abs().sum((1, 2)) > 0).all()
 
 
 class TestAgreement:
@@ -118,7 +186,7 @@ class TestAgreement:
         gmvae, x = tiny(), random_images(5)
         guide, prior = gmvae.guide, gmvae.model.prior
         torch.manual_seed(1)
-        found = Agreement(3.0, prior, lambda x, generator: x.flip(-1))(guide, Batch(x))
+        value = Agreement(3.0, prior, lambda x, generator: x.flip(-1))(guide, Batch(x))
         torch.manual_seed(1)
         z = guide.z_dist(x.flip(-1)).rsample()
         parts = zip(prior.means, prior.full_covariances, strict=True)
@@ -126,7 +194,7 @@ class TestAgreement:
         joint = (prior.weights.log() + density).exp()
         p = joint / joint.sum(-1, keepdim=True)
         expected = 3 * (guide.y_dist(x).probs * p.log()).sum(-1).mean()
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(value, expected)
 
     def test_the_latent_learns_from_it_and_the_assignment_does_not(self):
         gmvae = tiny()
@@ -137,3 +205,25 @@ class TestAgreement:
         assert not any(name.startswith(("guide.assigner", "model.decoder")) for name in moved)
         # The weights are the shares of the components, which the bound alone knows.
         assert "model.prior.logits" not in moved
+
+    def test_its_views_come_of_its_generator_and_without_views_of_the_images(self):
+        gmvae, x = tiny(), random_images(5)
+        guide, prior = gmvae.guide, gmvae.model.prior
+
+        def noisy(x, generator):
+            return x + torch.rand(x.shape, generator=generator)
+
+        def by_hand(images):
+            z = guide.z_dist(images).rsample()
+            log_p = prior.responsibilities(z).log()
+            return (guide.y_dist(x).probs * log_p).sum(-1).mean()
+
+        for view, images in (
+            ([noisy], noisy(x, torch.Generator().manual_seed(6))),
+            ([], x),
+        ):
+            torch.manual_seed(1)
+            options = {"generator": torch.Generator().manual_seed(6)}
+            value = Agreement(2.0, prior, *view, **options)(guide, Batch(x))
+            torch.manual_seed(1)
+            torch.testing.assert_close(value, 2 * by_hand(images))

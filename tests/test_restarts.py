@@ -1,33 +1,28 @@
 """Restarts: the best held-out objective is kept, and nothing else about a run changes."""
 
 import dataclasses
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from toys import tiny
 
 from gmvae.data import load
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, TrainingError
-from gmvae.training import jobs
+from gmvae.training import jobs, restarts
 from gmvae.training.fitting import fit
 from gmvae.training.held_out import hold_out
-from gmvae.training.jobs import Job, run_jobs
-from gmvae.training.restarts import fit_restarts
+from gmvae.training.jobs import Outcome
+from gmvae.training.restarts import Restart, fit_restarts, seeds_from
 
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits", part="train").only([1, 4, 8])
+    return load("digits", part="train").only([1, 4, 8]).subset(slice(0, 120))
 
 
 def same_parameters(one, other):
@@ -39,30 +34,29 @@ def same_parameters(one, other):
 class TestRestarts:
     def test_one_restart_is_the_plain_run(self, digits):
         told = []
-        found, (run,) = fit_restarts(digits, QUICK, 1, callback=told.append)
-        assert same_parameters(found.gmvae, fit(digits, QUICK).gmvae)
-        assert run.seed == 3
-        assert run.objective == -found.figures["loss"]
+        single, (run,) = fit_restarts(digits, QUICK, 1, callback=told.append)
+        assert same_parameters(single.gmvae, fit(digits, QUICK).gmvae)
+        assert run == Restart(3, -single.figures["loss"], single.figures["elbo"])
         assert {progress.restart for progress in told} == {0}
 
     def test_the_best_held_out_objective_is_kept(self, digits):
         told = []
-        found, runs = fit_restarts(digits, QUICK, 3, callback=told.append, n_jobs=1)
+        best_run, runs = fit_restarts(digits, QUICK, 3, callback=told.append, n_jobs=1)
         objectives = [run.objective for run in runs]
         assert len(set(objectives)) == 3
-        assert -found.figures["loss"] == max(objectives)
-        assert found.figures["elbo"] == runs[int(np.argmax(objectives))].elbo
+        assert -best_run.figures["loss"] == max(objectives)
+        assert best_run.figures["elbo"] == runs[int(np.argmax(objectives))].elbo
         assert list(dict.fromkeys(p.restart for p in told)) == [1, 2, 3]
         assert runs[0].seed == 3
         assert len({run.seed for run in runs}) == 3
 
     def test_all_runs_hold_out_the_same_images_and_the_model_is_the_seed_s_own(self, digits):
         train, observed, held_out = hold_out(digits, QUICK)
-        found, runs = fit_restarts(digits, QUICK, 2, n_jobs=1)
+        best_run, runs = fit_restarts(digits, QUICK, 2, n_jobs=1)
         best = max(runs, key=lambda run: run.objective)
         settings = dataclasses.replace(QUICK, seed=best.seed)
         alone = fit(train, settings, observed=observed, held_out=held_out)
-        assert same_parameters(found.gmvae, alone.gmvae)
+        assert same_parameters(best_run.gmvae, alone.gmvae)
 
     def test_a_run_that_diverges_loses_only_itself(self, digits, monkeypatch):
         def diverging(images, settings, **more):
@@ -71,130 +65,112 @@ class TestRestarts:
             return fit(images, settings, **more)
 
         monkeypatch.setattr(jobs, "fit", diverging)
-        found, runs = fit_restarts(digits, QUICK, 2, n_jobs=1)
+        best_run, runs = fit_restarts(digits, QUICK, 2, n_jobs=1)
         assert [run.objective is None for run in runs] == [True, False]
-        assert -found.figures["loss"] == runs[1].objective
+        assert -best_run.figures["loss"] == runs[1].objective
 
     def test_all_that_diverge_are_an_error(self, digits):
         with pytest.raises(TrainingError, match=r"all 2 restarts diverged.*lower learning rate"):
             fit_restarts(digits, dataclasses.replace(QUICK, lr=1e30), 2, n_jobs=1)
 
 
-def test_processes_find_what_one_process_finds(digits):
-    images = digits.subset(slice(0, 60))
-    settings = dataclasses.replace(QUICK, epochs=1, warmup_epochs=1, information_weight=0.0)
-    told = []
-    # In the processes each run has one thread; another number rounds otherwise.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        _, alone = fit_restarts(images, settings, 2, n_jobs=1)
-    finally:
-        torch.set_num_threads(threads)
-    _, apart = fit_restarts(images, settings, 2, n_jobs=2, callback=told.append)
-    assert [run.seed for run in apart] == [run.seed for run in alone]
-    for one, other in zip(apart, alone, strict=True):
-        assert one.objective == pytest.approx(other.objective, rel=1e-3)
-    assert {progress.restart for progress in told} == {1, 2}
-    assert {"warm-up", "joint"} <= {progress.phase for progress in told}
+@pytest.fixture
+def scripted(monkeypatch):
+    """Runs that end as they are told, without training; the jobs that they were given."""
+    script = SimpleNamespace(losses=(), elbos=(), jobs=[], calls=[])
+
+    def run_jobs(jobs, callback, n_jobs):
+        script.jobs = jobs
+        script.calls.append((callback, n_jobs))
+        outcomes = []
+        for job, loss, elbo in zip(jobs, script.losses, script.elbos, strict=True):
+            outcome = None
+            if loss is not None:
+                torch.manual_seed(job.number)
+                tiny().save(job.folder)
+                row = {"phase": "joint", "epoch": job.number}
+                outcome = Outcome([row], (f"run {job.number}",), {"loss": loss, "elbo": elbo})
+            outcomes.append(outcome)
+        return outcomes
+
+    monkeypatch.setattr(restarts, "run_jobs", run_jobs)
+    return script
 
 
-LONG = (
-    "import multiprocessing, signal\n"
-    "from gmvae import Settings, load\n"
-    "from gmvae.training.restarts import fit_restarts\n"
-    "def tell(progress):\n"
-    "    if progress.restart == 2:\n"
-    "        print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
-    "if __name__ == '__main__':\n"
-    # A suite that a shell began in the background hands down a deaf ear to Ctrl-C.
-    "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "    settings = Settings(n_components=2, epochs=100_000)\n"
-    "    fit_restarts(load('digits'), settings, 4, callback=tell, n_jobs=2)\n"
-)
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-@pytest.mark.parametrize("whom", [os.kill, os.killpg], ids=["alone", "group"])
-def test_processes_end_with_the_one_that_began_them(how, whom, tmp_path):
-    """Four runs of which two have begun; Ctrl-C in a terminal reaches the whole group."""
-    (tmp_path / "script.py").write_text(LONG, encoding="utf-8")
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "script.py")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    ) as parent:
-        children = [int(child) for child in parent.stdout.readline().split()]
-        whom(parent.pid, how)
-        _, said = parent.communicate(timeout=60)
-    assert len(children) == 2
-    assert parent.returncode == -how
-    assert said.count("Traceback") == (1 if how == signal.SIGINT else 0)
-    until = time.monotonic() + 30
-    while any(_runs(child) for child in children) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not any(_runs(child) for child in children)
-
-
-class Enough(Exception):
-    pass
-
-
-def test_a_callback_that_fails_ends_all_runs(digits):
-    def fail(progress):
-        raise Enough
-
-    with pytest.raises(Enough):
-        fit_restarts(digits, dataclasses.replace(QUICK, epochs=100_000), 3, callback=fail, n_jobs=2)
-    assert not multiprocessing.active_children()
-
-
-def test_a_process_that_is_ended_from_outside_is_told(digits):
-    def end(progress):
-        multiprocessing.active_children()[0].kill()
-
-    with pytest.raises(TrainingError, match=r"ended from outside.*--jobs 1"):
-        fit_restarts(digits, dataclasses.replace(QUICK, epochs=100_000), 2, callback=end, n_jobs=2)
-    assert not multiprocessing.active_children()
-
-
-def test_an_error_in_a_process_is_raised_here(digits, tmp_path):
-    wrong = [
-        Job(digits, QUICK, np.zeros(3), None, "cpu", tmp_path / str(number), number)
-        for number in (1, 2)
-    ]
-    with pytest.raises(ArgumentError, match="`observed`") as caught:
-        run_jobs(wrong, None, 2)
-    assert "In the process of the run" in caught.value.__notes__[0]
-    assert not multiprocessing.active_children()
-
-
-def test_an_unguarded_script_is_told_of_its_guard(tmp_path):
-    code = (
-        "from gmvae import Settings, load\n"
-        "from gmvae.training.restarts import fit_restarts\n"
-        "fit_restarts(load('digits'), Settings(n_components=2, epochs=1), 2, n_jobs=2)\n"
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_the_run_of_the_smallest_loss_is_kept_whatever_its_bound(digits, scripted, best):
+    """The objective is minus the loss; the bound of another run is larger."""
+    scripted.losses = tuple(5.0 if number == best else 6.0 + number for number in range(3))
+    scripted.elbos = tuple(-9.0 if number == best else -3.0 - number for number in range(3))
+    fitted, runs = fit_restarts(digits, QUICK, 3)
+    seeds = seeds_from(3, 3)
+    assert runs == tuple(
+        Restart(seed, -loss, elbo)
+        for seed, loss, elbo in zip(seeds, scripted.losses, scripted.elbos, strict=True)
     )
-    (tmp_path / "script.py").write_text(code, encoding="utf-8")
-    command = [sys.executable, str(tmp_path / "script.py")]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert found.returncode == 1
-    last = found.stderr.splitlines()[-1]
-    assert 'A script has to make this call under if __name__ == "__main__":' in last
-    assert "bootstrapping" not in found.stderr
+    torch.manual_seed(best + 1)
+    assert same_parameters(fitted.gmvae, tiny())
+    assert fitted.history == [{"phase": "joint", "epoch": best + 1}]
+    assert fitted.warnings == (f"run {best + 1}",)
+    assert fitted.figures == {"loss": 5.0, "elbo": -9.0}
 
 
-def _runs(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    # Ended, but not yet collected by whoever inherited it.
-    status = Path(f"/proc/{process}/stat")
-    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+def test_a_run_that_diverged_is_told_and_never_kept(digits, scripted):
+    scripted.losses, scripted.elbos = (None, 7.0, 6.0), (None, -7.0, -6.0)
+    fitted, runs = fit_restarts(digits, QUICK, 3)
+    assert runs[0] == Restart(3, None, None)
+    assert [run.objective for run in runs] == [None, -7.0, -6.0]
+    assert fitted.warnings == ("run 3",)
+
+
+def test_of_equal_runs_the_first_is_kept(digits, scripted):
+    scripted.losses, scripted.elbos = (7.0, 6.0, 6.0), (-1.0, -1.0, -1.0)
+    assert fit_restarts(digits, QUICK, 3)[0].warnings == ("run 2",)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["a part", "images of one's own"])
+def test_every_run_is_told_the_same_but_for_its_seed(digits, scripted, given):
+    scripted.losses = scripted.elbos = (1.0, 1.0)
+    observed = np.where(np.arange(len(digits)) < 40, digits.labels, -1)
+    own = digits.subset(slice(0, 30)) if given else None
+
+    def tell(progress):
+        raise AssertionError
+
+    fit_restarts(
+        digits, QUICK, 2, observed=observed, held_out=own, callback=tell, n_jobs=5, device="cpu"
+    )
+    train, labels, part = (digits, observed, own) if given else hold_out(digits, QUICK, observed)
+    assert scripted.calls == [(tell, 5)]
+    assert [job.settings.seed for job in scripted.jobs] == seeds_from(3, 2)
+    assert [job.number for job in scripted.jobs] == [1, 2]
+    for job in scripted.jobs:
+        # Nothing more is held out where a part is already.
+        share = QUICK.held_out if given else 0.0
+        expected = dataclasses.replace(QUICK, seed=job.settings.seed, held_out=share)
+        assert job.settings == expected
+        assert np.array_equal(job.images.pixels, train.pixels)
+        assert np.array_equal(job.observed, labels)
+        assert np.array_equal(job.held_out.pixels, part.pixels)
+        assert job.device == "cpu"
+    assert len({job.folder for job in scripted.jobs}) == 2
+    assert not any(job.folder.exists() for job in scripted.jobs)
+
+
+def test_two_runs_by_default(digits, scripted):
+    scripted.losses = scripted.elbos = (1.0, 1.0)
+    assert len(fit_restarts(digits, QUICK)[1]) == 2
+
+
+def test_seeds_are_the_own_one_and_others_that_no_neighbour_has():
+    assert seeds_from(3, 1) == [3]
+    assert seeds_from(3, 3) == [3, *np.random.SeedSequence(3).generate_state(2).tolist()]
+    # The first ones of more are those of fewer: a run more is no other run.
+    assert seeds_from(3, 5)[:3] == seeds_from(3, 3)
+    everything = [seed for first in range(50) for seed in seeds_from(first, 6)]
+    assert len(set(everything)) == 300
+    assert all(seeds_from(first, 6)[0] == first for first in range(50))
+    assert all(type(seed) is int for seed in everything)
 
 
 @pytest.mark.parametrize("name", ["n_restarts", "n_jobs"])

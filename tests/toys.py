@@ -1,7 +1,9 @@
-"""Small models, and one whose evidence is known, for the tests to share."""
+"""Small models, one whose evidence is known, and small data, for the tests to share."""
 
 import math
+import struct
 
+import numpy as np
 import torch
 from pyro import distributions as dist
 from torch import nn
@@ -19,6 +21,8 @@ ASSIGNMENTS = ["amortised", "exact"]
 SHAPE = (1, 3, 4)
 SMALL = (1, 2, 3)
 K, D = 3, 2
+# What one asks of a model, of images alone.
+QUERIES = ["encode", "classify", "responsibilities", "predict", "reconstruct"]
 
 
 def tiny(**changes):
@@ -36,6 +40,14 @@ def tiny(**changes):
     gmvae = GMVAE(Config(**(small | changes)))
     shake(gmvae.model.prior)
     return gmvae
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def as_tensor(answer):
+    return torch.as_tensor(answer)
 
 
 def random_images(n=7, shape=SHAPE, dtype=torch.float32):
@@ -205,3 +217,23 @@ def three_clusters(model, n=400):
     with torch.no_grad():
         z = known.z_dist().sample((n,))
         return model.likelihood(model.decoder(z)).sample()
+
+
+def blobs(rng, n=240, k=4, width=6):
+    """Points (N, W) of k clusters, ten standard deviations from each other, and whose they are."""
+    truth = np.arange(n) % k
+    centre = 10 * np.eye(k, width)
+    return centre[truth] + rng.normal(size=(n, width)), truth
+
+
+# Five images of 4 x 6 bytes, and their classes.
+BYTES = np.arange(5 * 4 * 6, dtype=np.uint8).reshape(5, 4, 6) * 2
+LABELS = np.array([1, 4, 8, 4, 1])
+
+
+def idx(array, code=0x08, big_endian=">u1"):
+    """The bytes of an IDX file, as its format says."""
+    head = struct.pack(">BBBB", 0, 0, code, array.ndim) + struct.pack(
+        f">{array.ndim}I", *array.shape
+    )
+    return head + array.astype(big_endian).tobytes()

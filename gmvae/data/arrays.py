@@ -25,7 +25,7 @@ def from_arrays(
     floats are in [0, 1], or in 0-255. Of 0-255 the largest has to be 64 or more. Bytes stay bytes,
     and bytes or float32 in [0, 1] stay the memory map they may be.
 
-    Arguments:
+    Args:
         data: pixels.
         labels: ``(N,)`` integers, none of them negative.
         name: what the images are called, also in the error messages.

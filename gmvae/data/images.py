@@ -59,7 +59,7 @@ class Images:
     `only`, `split` or `joined` copies the rows they keep. The constructor looks at types and
     shapes only; `gmvae.data.from_arrays` takes any array, checks its values and converts it.
 
-    Arguments:
+    Args:
         pixels: ``(N, C, H, W)``, uint8 in 0-255 or float32 in [0, 1]; may be a memory map.
         labels: ``(N,)`` int64, the class values as in the file; None where there are none.
         name: what messages and pictures call the images.
@@ -148,7 +148,7 @@ class Images:
     def tensor(self, rows: Rows | None = None) -> torch.Tensor:
         """Return the images, or some of them, ``(n, C, H, W)`` float32 in [0, 1].
 
-        Arguments:
+        Args:
             rows: a slice, an array of row numbers or a mask ``(N,)``; only those are read.
 
         Raises:
@@ -267,18 +267,18 @@ class Images:
 
     def _at(self, rows: Rows) -> Array:
         """Return the pixels of these rows, (n, C, H, W)."""
-        why, found = "", None
+        why, pixels = "", None
         try:
-            found = self.pixels[rows]
+            pixels = self.pixels[rows]
         except (IndexError, TypeError, ValueError) as error:
             why = f" ({error})"
-        if found is None or found.ndim != 4:
+        if pixels is None or pixels.ndim != 4:
             raise ArgumentError(
                 f"`rows` expected a slice, numbers of rows below {len(self)} or a mask "
                 f"({len(self)},); got {checks.shown(rows)}{why}. Choose among those, a single one "
                 "as [0]."
             )
-        return found
+        return pixels
 
     def _rows_by_class(self) -> list[NDArray[np.int64]]:
         """Return the rows of each class in turn; without labels all rows are one class."""

@@ -95,8 +95,8 @@ def read_idx(path: Path) -> Images:
     if "images" in path.name:
         stem = path.name.removesuffix(".gz").replace("images", "labels")
         sibling = path.with_name(re.sub(r"idx\d", "idx1", stem))
-        found = [p for p in (sibling, Path(f"{sibling}.gz")) if p.exists()]
-        labels = idx_array(found[0]) if found else None
+        siblings = [p for p in (sibling, Path(f"{sibling}.gz")) if p.exists()]
+        labels = idx_array(siblings[0]) if siblings else None
     return from_arrays(idx_array(path), labels, name=path.name)
 
 

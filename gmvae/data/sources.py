@@ -29,7 +29,7 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
 
     Shapes and ranges of the arrays in files: see `from_arrays`. Nothing is ever unpickled.
 
-    Arguments:
+    Args:
         source: a name in `NAMED`, or a path (a `Path`, or ``./mnist``, is never a name).
         part: "train" or "test", of a named set; a file is a single part.
         root: where ``mnist`` and its kin lie and are downloaded to; ``$GMVAE_DATA_ROOT`` by

@@ -16,7 +16,8 @@ class Affine:
     """A random affine view of each image: small rotation, shear, scaling and shift.
 
     Each number is the half-width of a uniform range around no change; pixels from outside the
-    image are 0 and the rest is interpolated bilinearly.
+    image are 0 and the rest is interpolated bilinearly. The defaults are a
+    convention: a digit moved so far is still read as the same. No comparison is recorded.
 
     Attributes:
         rotation: degrees.

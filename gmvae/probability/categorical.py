@@ -30,4 +30,5 @@ class Categorical(dist.Categorical):  # type: ignore[misc]
             self._validate_sample(value)
         columns = self.logits.index_select(-1, value.reshape(-1).long())
         shape = (*value.shape[: value.dim() - n_batch], *self.batch_shape)
-        return columns.movedim(-1, 0).reshape(shape)
+        picked: Tensor = columns.movedim(-1, 0).reshape(shape)
+        return picked

@@ -110,6 +110,7 @@ class _Continuous(dist.ContinuousBernoulli):  # type: ignore[misc]
     def icdf(self, value: Tensor) -> Tensor:
         """The quantile at ``value`` in [0, 1], by which samples are drawn."""
         logits, u = torch.broadcast_tensors(self.logits, value)
+        # Below, the quantile is u itself to single precision, and a divisor of 0 would be NaN.
         a = logits.abs().clamp(min=1e-6)
         beyond = torch.where(logits < 0, u, 1 - u)
         x = (1 + torch.log1p(beyond * torch.expm1(-a)) / a).clamp(0, 1)
@@ -118,6 +119,7 @@ class _Continuous(dist.ContinuousBernoulli):  # type: ignore[misc]
 
 def _divisor(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The absolute logits, 1 in place of small ones, and where those are."""
+    # Below a tenth the terms that the series leave out are smaller than single precision sees.
     small = logits.abs() < 0.1
     # The branch that `where` does not take must have a finite gradient, too.
     return torch.where(small, torch.ones_like(logits), logits.abs()), small

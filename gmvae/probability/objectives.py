@@ -1,7 +1,7 @@
 """Which of Pyro's objectives and algorithms take the model and its guide, and what becomes of y.
 
 With the amortised assignment y is a site of model and guide; with the exact one the model sums it
-out, and z is all that is left. Each row is proved by the tests of ``tests/test_pyro.py`` named
+out, and z is all that is left. Each row is proved by the tests of ``tests/test_pyro_*.py`` named
 beside it: every parameter moves, and under an exact posterior the bound is log p(x).
 
 ====================================  ===================  ==================  ===================

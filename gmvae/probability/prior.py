@@ -14,6 +14,10 @@ from gmvae.support import checks
 from gmvae.support.choices import MOST_DIMENSIONS, Covariance
 from gmvae.support.errors import ArgumentError
 
+# A hundredth of the scale at the start, by convention: far below what clusters of a trained model
+# need.
+FLOOR = 1e-2
+
 _FROM_SKLEARN = {"spherical": "spherical", "diag": "diagonal", "full": "full"}
 
 
@@ -53,7 +57,7 @@ class MixturePrior(nn.Module):
         n_components: int,
         latent_dim: int,
         covariance: Covariance = "full",
-        floor: float = 1e-2,
+        floor: float = FLOOR,
     ) -> None:
         super().__init__()
         n_components = checks.whole("n_components", n_components, least=1)
@@ -188,11 +192,11 @@ class MixturePrior(nn.Module):
             ArgumentError: a shape, a weight or a covariance that does not fit; nothing is changed.
         """
         k, d = self.n_components, self.latent_dim
-        given = tuple(weights.shape), tuple(means.shape), tuple(covariances.shape)
-        if given != ((k,), (k, d), (k, d, d)):
+        shapes = tuple(weights.shape), tuple(means.shape), tuple(covariances.shape)
+        if shapes != ((k,), (k, d), (k, d, d)):
             raise ArgumentError(
                 f"`weights`, `means`, `covariances` expected shapes {(k,)}, {(k, d)}, {(k, d, d)};"
-                f" got {given[0]}, {given[1]}, {given[2]}. Give one of each a component."
+                f" got {shapes[0]}, {shapes[1]}, {shapes[2]}. Give one of each a component."
             )
         if not ((weights > 0) & weights.isfinite()).all():
             raise ArgumentError(
@@ -201,15 +205,16 @@ class MixturePrior(nn.Module):
             )
         if not means.isfinite().all():
             raise ArgumentError("`means` expected finite values; got others. Change them.")
+        # Beyond the rounding of single precision.
         if not torch.allclose(covariances, covariances.mT, rtol=1e-4, atol=1e-6):
             raise ArgumentError(
                 "`covariances` expected symmetric matrices; got others. Give (S + S.mT) / 2."
             )
         scale_tril, failed = torch.linalg.cholesky_ex(covariances)
         if failed.any():
-            which = failed.nonzero().flatten().tolist()
+            wrong = failed.nonzero().flatten().tolist()
             raise ArgumentError(
-                f"`covariances` expected positive definite matrices; got others at {which}. Add to "
+                f"`covariances` expected positive definite matrices; got others at {wrong}. Add to "
                 "their diagonals."
             )
         if self.covariance == "full":
@@ -220,10 +225,11 @@ class MixturePrior(nn.Module):
             scales = (variances.mean(-1) if self.covariance == "spherical" else variances).sqrt()
         self.logits.copy_(weights.log())
         self.means.copy_(means)
+        # Softplus reaches 0 at minus infinity alone: a scale at the floor lies just above it.
         self.raw_scales.copy_(_inverse_softplus((scales - self.floor).clamp(min=1e-6)))
 
     @classmethod
-    def from_sklearn(cls, mixture: Any, floor: float = 1e-2) -> "MixturePrior":
+    def from_sklearn(cls, mixture: Any, floor: float = FLOOR) -> "MixturePrior":
         """The same mixture as a fitted ``sklearn.mixture.GaussianMixture``.
 
         ``spherical``, ``diag``, ``full`` and ``tied`` (which becomes full) are taken; so is a
@@ -238,13 +244,13 @@ class MixturePrior(nn.Module):
                 f"{checks.shown(mixture)}. Call its fit first."
             )
         k, d = mixture.means_.shape
-        given = np.asarray(mixture.covariances_, dtype=np.float64)
+        covariances = np.asarray(mixture.covariances_, dtype=np.float64)
         if mixture.covariance_type == "spherical":
-            matrices = given[:, None, None] * np.eye(d)
+            matrices = covariances[:, None, None] * np.eye(d)
         elif mixture.covariance_type == "diag":
-            matrices = given[:, :, None] * np.eye(d)
+            matrices = covariances[:, :, None] * np.eye(d)
         else:
-            matrices = np.broadcast_to(given, (k, d, d)).copy()
+            matrices = np.broadcast_to(covariances, (k, d, d)).copy()
         kind: Any = _FROM_SKLEARN.get(mixture.covariance_type, "full")
         prior = cls(k, d, kind, floor).double()
         prior.set(*(torch.as_tensor(a) for a in (mixture.weights_, mixture.means_, matrices)))

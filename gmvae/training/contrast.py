@@ -27,6 +27,11 @@ def pairs_of_views(view: View, generator: Generator | None = None) -> Pairs:
     return pairs
 
 
+# On MNIST without views (50,000 images, one seed) the contrast of an image and one of its ten
+# nearest starts at .962, an autoencoder at .915. No trial of another number is recorded.
+N_PARTNERS = 10
+
+
 def pairs_of_neighbours(
     images: Images, near: np.ndarray, generator: Generator | None = None
 ) -> Pairs:
@@ -40,19 +45,23 @@ def pairs_of_neighbours(
 
     Args:
         images: N images.
-        near: rows of the k neighbours of each, (N, k).
+        near: numbers of the k neighbours of each, (N, k).
         generator: the source of the draws, on the CPU; torch's own by default.
     """
     n_neighbors = near.shape[1]
 
     def pairs(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        which = torch.randint(n_neighbors, (len(rows),), generator=generator).numpy()
-        return x, images.tensor(near[rows.numpy(), which]).to(x)
+        columns = torch.randint(n_neighbors, (len(rows),), generator=generator).numpy()
+        return x, images.tensor(near[rows.numpy(), columns]).to(x)
 
     return pairs
 
 
-def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.5) -> Tensor:
+# Tau as its authors took it for small images (CIFAR-10). No trial of another is recorded.
+TEMPERATURE = 0.5
+
+
+def contrastive_loss(a: Tensor, b: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     r"""The normalised temperature-scaled cross-entropy of paired embeddings, in nats.
 
     Of the 2B embeddings, each one's partner is to be told from the other 2B - 2 by the cosine s
@@ -73,7 +82,7 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.5) -> Tensor:
     """
     n = len(a)
     u = F.normalize(torch.cat([a, b]), dim=-1)
-    itself = torch.eye(2 * n, dtype=torch.bool, device=u.device)
-    similarity = (u @ u.mT / temperature).masked_fill(itself, -torch.inf)
+    with_itself = torch.eye(2 * n, dtype=torch.bool, device=u.device)
+    similarity = (u @ u.mT / temperature).masked_fill(with_itself, -torch.inf)
     partners = torch.arange(2 * n, device=u.device).roll(n)
     return F.cross_entropy(similarity, partners)

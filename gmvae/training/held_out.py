@@ -27,31 +27,32 @@ def hold_out(
         ArgumentError: ``observed`` of another length.
     """
     observed = _classes_or_unknown(observed, len(images))
-    free = np.flatnonzero(observed < 0)
-    n = round(settings.held_out * len(free))
+    unlabelled = np.flatnonzero(observed < 0)
+    n = round(settings.held_out * len(unlabelled))
     if n == 0:
         return images, observed, None
-    rows = np.random.default_rng(settings.seed).permutation(free)[:n]
+    rows = np.sort(np.random.default_rng(settings.seed).permutation(unlabelled)[:n])
     kept = np.setdiff1d(np.arange(len(images)), rows)
-    return images.subset(kept), observed[kept], images.subset(np.sort(rows))
+    return images.subset(kept), observed[kept], images.subset(rows)
 
 
 def _classes_or_unknown(observed: object, n: int) -> np.ndarray:
     """``observed`` as an array (n,) of classes, -1 where unknown; None as all unknown."""
     if observed is None:
         return np.full(n, -1)
-    values = np.asarray(observed)
-    if values.shape != (n,):
+    classes = np.asarray(observed)
+    if classes.shape != (n,):
         raise ArgumentError(
-            f"`observed` expected shape ({n},); got {values.shape}. Give one class an image, -1 "
+            f"`observed` expected shape ({n},); got {classes.shape}. Give one class an image, -1 "
             "where it is unknown."
         )
-    if values.dtype.kind not in "iu" or values.min() < -1:
-        came = values.dtype if values.dtype.kind not in "iu" else values.min()
+    whole = classes.dtype.kind in "iu"
+    if not whole or classes.min() < -1:
+        wrong = classes.min() if whole else classes.dtype
         raise ArgumentError(
-            f"`observed` expected whole numbers from 0, or -1; got {came}. Number the classes."
+            f"`observed` expected whole numbers from 0, or -1; got {wrong}. Number the classes."
         )
-    return values
+    return classes
 
 
 def check_components(
@@ -77,17 +78,16 @@ def check_components(
         ContentError: fewer than two images, no two that differ, or pixels that are not between 0
             and 1.
     """
-    both = {"images": images, "held_out": images if held_out is None else held_out}
-    for name, given in both.items():
-        remedy = "For an array there is gmvae.data.from_arrays."
-        checks.instance(name, given, Images, "gmvae.Images", remedy)
-        given.check_pixels()
-    if both["held_out"].shape != images.shape:
-        raise ArgumentError(
-            f"`held_out` expected images of shape {images.shape}, as `images`; got "
-            f"{both['held_out'].shape}. Bring both to one size and one number of channels."
-        )
+    _check_images("images", images)
+    if held_out is not None:
+        _check_images("held_out", held_out)
+        if held_out.shape != images.shape:
+            raise ArgumentError(
+                f"`held_out` expected images of shape {images.shape}, as `images`; got "
+                f"{held_out.shape}. Bring both to one size and one number of channels."
+            )
     kept = images if held_out is not None else hold_out(images, settings, observed)[0]
+    # Two: of a single one there is nothing to tell it from.
     if len(kept) < 2:
         raise ContentError(
             f"`{images.name}` expected at least 2 images to train on; got {len(kept)}. Add some."
@@ -104,3 +104,10 @@ def check_components(
             f"`n_components` expected at most the number of images to train on, {len(kept)}{less}; "
             f"got {max(numbers)}. Choose fewer, or train on more images."
         )
+
+
+def _check_images(name: str, images: Images) -> None:
+    """Refuse what are no images, or have pixels that are not between 0 and 1."""
+    remedy = "For an array there is gmvae.data.from_arrays."
+    checks.instance(name, images, Images, "gmvae.Images", remedy)
+    images.check_pixels()

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +27,7 @@ from gmvae.settings import Settings
 from gmvae.support import checks
 from gmvae.support.errors import TrainingError
 from gmvae.training.fitting import fit
-from gmvae.training.loop import Callback, Progress
-
-Found: TypeAlias = dict[str, Any] | None
+from gmvae.training.loop import Callback, Metrics, Progress
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,15 @@ class Job:
     device: str
     folder: Path
     number: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves beside the model in its folder: attributes as of :class:`~gmvae.Fit`."""
+
+    history: list[dict[str, float | str]]
+    warnings: tuple[str, ...]
+    figures: Metrics
 
 
 def jobs_at_a_time(n_jobs: int | None, device: torch.device) -> int:
@@ -60,8 +67,8 @@ def jobs_at_a_time(n_jobs: int | None, device: torch.device) -> int:
     return os.cpu_count() or 1
 
 
-def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Found]:
-    """The runs, ``n_jobs`` at a time: what each found, its model in its folder.
+def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Outcome | None]:
+    """The runs, ``n_jobs`` at a time, each one's model in its folder.
 
     An exception, of the callback or an interruption, ends all runs at once.
 
@@ -71,8 +78,7 @@ def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Fo
         n_jobs: above one, they run in processes of their own.
 
     Returns:
-        For each job ``history``, ``warnings`` and ``figures`` as in
-        :class:`~gmvae.Fit`; None for one that diverged.
+        The outcome of each job, in the order of the jobs; None for one that diverged.
 
     Raises:
         TrainingError: a process was ended from outside.
@@ -89,10 +95,10 @@ def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Fo
         # A process of ours that reads again a script which calls us unguarded. What to do about
         # it is said once, by the process that waits for this one.
         raise SystemExit(1)
-    found: dict[int, Found] = {}
+    outcomes: dict[int, Outcome | None] = {}
     waiting = iter(jobs)
     with _workers(n_workers) as connections:
-        while len(found) < len(jobs):
+        while len(outcomes) < len(jobs):
             ready: list[Any] = wait(connections)
             for connection in ready:
                 with _living():
@@ -103,21 +109,21 @@ def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Fo
                 if isinstance(message, Exception):
                     raise message
                 if isinstance(message, Done):
-                    found[message.number] = message.found
+                    outcomes[message.number] = message.outcome
                 if (job := next(waiting, None)) is not None:
                     with _living():
                         connection.send(job)
-    return [found[job.number] for job in jobs]
+    return [outcomes[job.number] for job in jobs]
 
 
-def _run(job: Job, callback: Callback) -> Found:
-    """One run; its model lies in the job's folder."""
+def _run(job: Job, callback: Callback) -> Outcome | None:
+    """One run, its model left in the job's folder; None where it diverged."""
 
     def tell(progress: Progress) -> None:
         callback(dataclasses.replace(progress, restart=job.number))
 
     try:
-        found = fit(
+        result = fit(
             job.images,
             job.settings,
             observed=job.observed,
@@ -127,8 +133,8 @@ def _run(job: Job, callback: Callback) -> Found:
         )
     except TrainingError:
         return None
-    found.gmvae.save(job.folder)
-    return {"history": found.history, "warnings": found.warnings, "figures": found.figures}
+    result.gmvae.save(job.folder)
+    return Outcome(result.history, result.warnings, result.figures)
 
 
 @dataclass(frozen=True)
@@ -138,26 +144,26 @@ class Ready:
 
 @dataclass(frozen=True)
 class Done:
-    """What the job of this number found; asks for the next."""
+    """How the job of this number ended; asks for the next."""
 
     number: int
-    found: Found
+    outcome: Outcome | None
 
 
 def _work(connection: Connection, threads: int) -> None:
-    """The life of a process: jobs in, every epoch and what was found out."""
+    """The life of a process: jobs in, every epoch and how each job ended out."""
     torch.set_num_threads(threads)
     Thread(target=_end_with_the_parent, daemon=True).start()
     connection.send(Ready())
     while True:
         job = connection.recv()
         try:
-            found = _run(job, connection.send)
+            outcome = _run(job, connection.send)
         except Exception as error:
             error.add_note(f"In the process of the run:\n{traceback.format_exc()}")
             connection.send(error)
         else:
-            connection.send(Done(job.number, found))
+            connection.send(Done(job.number, outcome))
 
 
 def _end_with_the_parent() -> None:

@@ -5,9 +5,10 @@ from torch import Generator
 
 from gmvae.data import Images
 from gmvae.metrics import effective_number
+from gmvae.training.arrays import Indices
 from gmvae.training.loop import Metrics
 from gmvae.training.regularisers import mutual_information
-from gmvae.training.state import Indices, State
+from gmvae.training.state import State
 
 # Training images that are looked at after each epoch where none are held out: the mean bound of
 # so many is known to a few tenths of a nat.

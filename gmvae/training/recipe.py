@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from gmvae.settings import Settings, given_settings
 from gmvae.support.choices import Effort
+from gmvae.training.clustering import N_CLUSTERED
 from gmvae.training.phases import (
     Assignment,
     Joint,
@@ -21,10 +22,9 @@ from gmvae.training.phases import (
     Start,
     WarmUp,
 )
-from gmvae.training.start import N_CLUSTERED
 
 # How long the phases last, all together, in units of the standard. On a few hundred digits a tenth
-# takes some two seconds and costs three points of accuracy (.94 for .97, five seeds); .07 costs five.
+# takes some two seconds and costs three points of accuracy (.94 for .97, five seeds), .07 five.
 EFFORTS: dict[Effort, float] = {"quick": 0.1, "standard": 1.0, "thorough": 3.0}
 # A second round has a better teacher, and learns from it for longer.
 _AGAIN = 2.0

@@ -54,6 +54,8 @@ class Classification:
     y: Tensor
     view: View = unchanged
     generator: Generator | None = None
+    # A step's cost grows by so many images and as many views; half of a batch of the joint phase,
+    # by convention.
     batch_size: int = 64
 
     def __call__(self, guide: Guide, batch: Batch) -> Tensor:

@@ -7,7 +7,6 @@ import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from gmvae.support import checks
 from gmvae.support.errors import TrainingError
 from gmvae.training.fitting import Fit, check_callback, fit
 from gmvae.training.held_out import check_components, hold_out
-from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
+from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
 
 
@@ -80,10 +79,10 @@ def fit_restarts(
     device = checks.device(device)
     n_jobs = jobs_at_a_time(n_jobs, device)
     if n_restarts == 1:
-        one = fit(
+        single = fit(
             images, settings, observed=observed, held_out=held_out, callback=callback, device=device
         )
-        return one, (Restart(settings.seed, -one.figures["loss"], one.figures["elbo"]),)
+        return single, (_restart(settings.seed, single),)
     check_components([settings.n_components], images, settings, observed, held_out)
     if held_out is None:
         images, observed, held_out = hold_out(images, settings, observed)
@@ -101,21 +100,21 @@ def fit_restarts(
             )
             for number, seed in enumerate(seeds_from(settings.seed, n_restarts), start=1)
         ]
-        fits = run_jobs(jobs, callback, n_jobs)
+        outcomes = run_jobs(jobs, callback, n_jobs)
         restarts = tuple(
-            Restart(job.settings.seed, *_objectives(found)) if found else _diverged(job)
-            for job, found in zip(jobs, fits, strict=True)
+            _restart(job.settings.seed, outcome)
+            for job, outcome in zip(jobs, outcomes, strict=True)
         )
-        done = [(job, found) for job, found in zip(jobs, fits, strict=True) if found]
-        if not done:
+        finished = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome]
+        if not finished:
             raise TrainingError(
                 f"all {n_restarts} restarts diverged: their objectives are not finite. "
                 "Try a lower learning rate."
             )
-        job, best = max(done, key=lambda pair: _objectives(pair[1])[0])
+        job, best = min(finished, key=lambda pair: pair[1].figures["loss"])
         # Read back, since a model stays in the process that trained it.
         gmvae = GMVAE.load(job.folder, device=device)
-    return Fit(gmvae, best["history"], best["warnings"], best["figures"]), restarts
+    return Fit(gmvae, best.history, best.warnings, best.figures), restarts
 
 
 def seeds_from(seed: int, n: int) -> list[int]:
@@ -123,9 +122,8 @@ def seeds_from(seed: int, n: int) -> list[int]:
     return [seed, *np.random.SeedSequence(seed).generate_state(n - 1).tolist()]
 
 
-def _diverged(job: Job) -> Restart:
-    return Restart(job.settings.seed, None, None)
-
-
-def _objectives(found: dict[str, Any]) -> tuple[float, float]:
-    return -found["figures"]["loss"], found["figures"]["elbo"]
+def _restart(seed: int, run: Fit | Outcome | None) -> Restart:
+    """What became of a run, None where it diverged."""
+    if run is None:
+        return Restart(seed, None, None)
+    return Restart(seed, -run.figures["loss"], run.figures["elbo"])

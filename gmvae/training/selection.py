@@ -66,6 +66,7 @@ def compare_components(
     n_restarts: int = 2,
     *,
     held_out: Images | None = None,
+    # As an evaluation: enough to compare, since all numbers are measured with as many.
     n_samples: int = 50,
     callback: Callback | None = None,
     device: str | torch.device = "cpu",
@@ -100,73 +101,84 @@ def compare_components(
     """
     settings = given_settings(settings)
     check_callback(callback)
+    numbers = _distinct(numbers)
+    checks.whole("n_restarts", n_restarts, least=1)
+    checks.whole("n_samples", n_samples, least=1)
+    device = checks.device(device)
+    n_jobs = jobs_at_a_time(n_jobs, device)
+    check_components(numbers, images, settings, held_out=held_out)
+    if held_out is None:
+        images, held_out = _divided(images, settings)
+    seeds = seeds_from(settings.seed, n_restarts)
+    runs = [
+        dataclasses.replace(settings, n_components=k, seed=seed, held_out=0.0)
+        for k in numbers
+        for seed in seeds
+    ]
+    models: dict[int, list[GMVAE]] = {k: [] for k in numbers}
+    with tempfile.TemporaryDirectory(prefix="gmvae-select-") as scratch:
+        jobs = [
+            Job(images, run, None, held_out, str(device), Path(scratch, str(number)), number)
+            for number, run in enumerate(runs, start=1)
+        ]
+        for job, outcome in zip(jobs, run_jobs(jobs, callback, n_jobs), strict=True):
+            if outcome is not None:
+                # Read back, since a model stays in the process that trained it.
+                model = GMVAE.load(job.folder, device=device)
+                models[job.settings.n_components].append(model)
+    return tuple(
+        _candidate(k, models[k], held_out, n_samples, settings.seed) for k in sorted(numbers)
+    )
+
+
+def _distinct(numbers: Sequence[int]) -> list[int]:
+    """The numbers of components, of which there has to be one, and none twice."""
     checks.instance("numbers", numbers, Sequence, "a sequence of whole numbers")
     numbers = [checks.whole("numbers", k, least=1) for k in numbers]
     if not numbers or len(set(numbers)) < len(numbers):
         raise ArgumentError(
             f"`numbers` expected distinct numbers; got {list(numbers)}. Give each once, as (2, 5)."
         )
-    checks.whole("n_restarts", n_restarts, least=1)
-    checks.whole("n_samples", n_samples, least=1)
-    device = checks.device(device)
-    n_jobs = jobs_at_a_time(n_jobs, device)
-    check_components(numbers, images, settings, held_out=held_out)
-    if held_out is None and settings.held_out == 0:
+    return numbers
+
+
+def _divided(images: Images, settings: Settings) -> tuple[Images, Images]:
+    """The images to train on, and those to measure on, of which there has to be one."""
+    if settings.held_out == 0:
         raise ArgumentError(
             "`settings` expected a held-out part to compare on; got held_out=0. Raise it, or give "
             "`held_out` images."
         )
-    if held_out is None:
-        images, _, held_out = hold_out(images, settings)
+    train, _, held_out = hold_out(images, settings)
     if held_out is None:
         raise ContentError(
             f"`{images.name}` expected images enough to hold {settings.held_out:.0%} of them out, "
             f"to measure on; got {len(images)}. Add images."
         )
-    seeds = seeds_from(settings.seed, n_restarts)
-    runs = [(k, seed) for k in numbers for seed in seeds]
-    with tempfile.TemporaryDirectory(prefix="gmvae-select-") as scratch:
-        jobs = [
-            Job(
-                images,
-                dataclasses.replace(settings, n_components=k, seed=seed, held_out=0.0),
-                None,
-                held_out,
-                str(device),
-                Path(scratch, str(number)),
-                number,
-            )
-            for number, (k, seed) in enumerate(runs, start=1)
-        ]
-        found = run_jobs(jobs, callback, n_jobs)
-        trained: dict[int, list[GMVAE]] = {k: [] for k in numbers}
-        for job, result in zip(jobs, found, strict=True):
-            if result is not None:
-                gmvae = GMVAE.load(job.folder, device=device)
-                trained[job.settings.n_components].append(gmvae)
-    return tuple(
-        _candidate(k, trained[k], held_out, n_samples, settings.seed) for k in sorted(numbers)
-    )
+    return train, held_out
 
 
 def _candidate(
-    k: int, trained: list[GMVAE], held_out: Images, n_samples: int, seed: int
+    k: int, models: list[GMVAE], held_out: Images, n_samples: int, seed: int
 ) -> Candidate:
-    if not trained:
+    """The figures of the models of K components on the held-out images."""
+    if not models:
         raise TrainingError(f"every run with {k} components diverged. Try a lower learning rate.")
-    evidence, clusters, effective = [], [], []
-    for gmvae in trained:
+    log_probs, clusterings, effective = [], [], []
+    for gmvae in models:
         generator = Generator(gmvae.device).manual_seed(seed)
-        evidence.append(gmvae.log_prob(held_out, n_samples, generator=generator).numpy())
+        log_probs.append(gmvae.log_prob(held_out, n_samples, generator=generator).numpy())
         responsibilities = gmvae.classify(held_out).numpy()
-        clusters.append(responsibilities.argmax(-1))
+        clusterings.append(responsibilities.argmax(-1))
         effective.append(effective_number(responsibilities.mean(0)))
-    agreements = [adjusted_rand_score(one, other) for one, other in combinations(clusters, 2)]
+    n = len(held_out)
+    agreements = [adjusted_rand_score(one, other) for one, other in combinations(clusterings, 2)]
     return Candidate(
         k,
-        tuple(float(e.mean()) for e in evidence),
-        trained[0].model.likelihood.normalised,
-        float(np.std(evidence[0], ddof=1) / np.sqrt(len(held_out))) if len(held_out) > 1 else 0.0,
+        tuple(float(of_model.mean()) for of_model in log_probs),
+        models[0].model.likelihood.normalised,
+        # That of the first: it is the images' spread, and alike for all of them.
+        float(np.std(log_probs[0], ddof=1) / np.sqrt(n)) if n > 1 else 0.0,
         float(np.mean(agreements)) if agreements else None,
         float(np.mean(effective)),
     )
@@ -184,8 +196,8 @@ def most_stable(candidates: Sequence[Candidate]) -> Candidate:
     """
     equals = equally_stable(candidates)
     likeliest = max(equals, key=lambda c: c.log_likelihood)
-    enough = likeliest.log_likelihood - likeliest.standard_error
-    return max((c for c in equals if c.log_likelihood >= enough), key=lambda c: c.n_components)
+    least = likeliest.log_likelihood - likeliest.standard_error
+    return max((c for c in equals if c.log_likelihood >= least), key=lambda c: c.n_components)
 
 
 def equally_stable(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -194,6 +206,7 @@ def equally_stable(candidates: Sequence[Candidate]) -> list[Candidate]:
     Raises:
         ArgumentError: no candidate with a stability and at least two components.
     """
+    # Two decimals: from two restarts the third says nothing. By convention.
     stability = {
         c: round(c.stability, 2)
         for c in candidates
@@ -237,13 +250,15 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
     config = dataclasses.replace(gmvae.config, n_components=len(kept))
     with torch.random.fork_rng(devices=[]):
         smaller = GMVAE(config).to(gmvae.model.prior.means)
-    names = smaller.state_dict()
+    shapes = {name: value.shape for name, value in smaller.state_dict().items()}
+    # What has a row a component is what has fewer rows there.
     state = {
-        name: value[kept.to(value.device)] if value.shape != names[name].shape else value
+        name: value[kept.to(value.device)] if value.shape != shapes[name] else value
         for name, value in gmvae.state_dict().items()
     }
     smaller.load_state_dict(state)
     if gmvae.component_classes is not None:
-        left = tuple(gmvae.component_classes[k] for k in kept.tolist())
-        smaller.component_classes = left if any(name is not None for name in left) else None
+        classes = tuple(gmvae.component_classes[k] for k in kept.tolist())
+        named = any(of_component is not None for of_component in classes)
+        smaller.component_classes = classes if named else None
     return smaller.eval()

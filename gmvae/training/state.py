@@ -5,7 +5,6 @@ from typing import TypeAlias, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from gmvae.config import Config
@@ -14,10 +13,9 @@ from gmvae.data.views import AUGMENTATIONS, View
 from gmvae.gmvae import GMVAE, build_assigner
 from gmvae.networks import Assigner
 from gmvae.settings import Settings
+from gmvae.training.arrays import Array, Indices
 from gmvae.training.loop import Callback, Progress
 
-Array: TypeAlias = NDArray[np.float64]
-Indices: TypeAlias = NDArray[np.int64]
 Row: TypeAlias = dict[str, float | str]
 
 

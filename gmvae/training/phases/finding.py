@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from sklearn.exceptions import ConvergenceWarning
 
 from gmvae.data import Images
+from gmvae.training.arrays import Array
+from gmvae.training.clustering import N_CLUSTERED, find_clusters
+from gmvae.training.communities import refined
 from gmvae.training.loop import Progress
-from gmvae.training.start import N_CLUSTERED, PIXEL_SHARE, beside, find_clusters, refined
-from gmvae.training.state import Array, State
+from gmvae.training.representation import PIXEL_SHARE, beside
+from gmvae.training.state import State
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,9 @@ class Start:
 
     .. math:: \sum_y \Big[\frac{m_y}{m} - \Big(\frac{d_y}{2m}\Big)^2\Big]
 
-    (:mod:`gmvae.training.start`). It is found in the wide representation, since no narrow latent
-    keeps all classes apart before it knows them. Of more images than are clustered the borders
-    are moved again among all.
+    (:mod:`gmvae.training.clustering`). It is found in the wide representation, since no narrow
+    latent keeps all classes apart before it knows them. Of more images than are clustered the
+    borders are moved again among all.
 
     Attributes:
         pixel_share: the standard deviation of the pixels beside the learned part's: half of it

@@ -15,9 +15,10 @@ from torch.optim.optimizer import ParamsT
 from gmvae.data import Images
 from gmvae.networks import Assigner, Frozen
 from gmvae.probability.guide import Guide
+from gmvae.training.arrays import Array
 from gmvae.training.loop import Loop, Objective, Schedule
 from gmvae.training.regularisers import Classification, Regulariser
-from gmvae.training.state import Array, State
+from gmvae.training.state import State
 
 # Images that a network answers for at once: enough to keep it busy, some MB of them.
 _ROWS = 1024

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gmvae.data import Images
 from gmvae.training.phases.phase import answers
-from gmvae.training.start import principal_axes
+from gmvae.training.representation import principal_axes
 from gmvae.training.state import State
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from gmvae.data import Images
 from gmvae.training.phases.finding import seen
 from gmvae.training.phases.phase import Length, frozen_features, train_phase
-from gmvae.training.start import centres, place
+from gmvae.training.places import centres, place
 from gmvae.training.state import State
 
 

@@ -7,9 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gmvae.data import Images
-from gmvae.training.contrast import Pairs, contrastive_loss, pairs_of_neighbours, pairs_of_views
+from gmvae.training.contrast import (
+    N_PARTNERS,
+    Pairs,
+    contrastive_loss,
+    pairs_of_neighbours,
+    pairs_of_views,
+)
+from gmvae.training.neighbours import nearest
 from gmvae.training.phases.phase import Length, answers, train_phase
-from gmvae.training.start import N_PARTNERS, nearest
 from gmvae.training.state import State
 
 

@@ -1,0 +1,95 @@
+"""Nearest neighbours of points, and what they say of each other.
+
+Shapes: N points, W dimensions, k neighbours of each.
+"""
+
+import numpy as np
+from scipy import sparse
+from sklearn import neighbors
+
+from gmvae.training.arrays import Array, Indices
+
+# UMAP's default, taken over: of fewer, clusters fall to pieces; of more, they hold each other.
+N_NEIGHBORS = 15
+
+
+def n_neighbours(n_points: int, most: int = N_NEIGHBORS) -> int:
+    """So many neighbours of each of ``n_points``, which has no more than all others."""
+    return min(most, n_points - 1)
+
+
+def few_neighbours(n_points: int, n_components: int) -> int:
+    """So few neighbours of each of ``n_points`` that most are of its own cluster.
+
+    15, or fewer, down to 5, where they would be more than 4 % of a cluster.
+    """
+    # 25 is 4 %: with 15 of 130 in a cluster (12 %) a merged pair of digits looked as good as none.
+    # With fewer than 5, by convention, the graph is mostly chance.
+    return min(max(n_points // (25 * n_components), 5), N_NEIGHBORS)
+
+
+def neighbour_graph(points: Array, most: int = N_NEIGHBORS) -> sparse.csr_array:
+    """Who is among whose nearest neighbours, either way: (N, N) of zeros and ones."""
+    graph = sparse.csr_array(neighbors.kneighbors_graph(points, n_neighbours(len(points), most)))
+    return graph.maximum(graph.T)
+
+
+def smoothed(points: Array, graph: sparse.csr_array, passes: int) -> Array:
+    """Each point replaced by the mean of itself and its neighbours, so many times, (N, W).
+
+    A low-pass filter on the graph, which draws each cluster together (Zhang et al., *Attributed
+    graph clustering via adaptive graph convolution*, IJCAI 2019).
+    """
+    with_itself = graph + sparse.eye_array(len(points))
+    mean = sparse.diags_array(1 / with_itself.sum(axis=1)) @ with_itself
+    for _ in range(passes):
+        points = mean @ points
+    return points
+
+
+# As many as MNIST's train part has: the time grows with their product with all points.
+N_SEARCHED = 60_000
+
+
+def nearest(points: Array, most: int, rng: np.random.Generator) -> Indices:
+    """The nearest neighbours of each point among up to 60,000 of them, in no order, (N, k).
+
+    Args:
+        points: (N, W), at least two.
+        most: k, fewer where there are fewer points.
+        rng: chooses those points.
+    """
+    searched = rng.permutation(len(points))[:N_SEARCHED]
+    search = neighbors.NearestNeighbors(
+        n_neighbors=n_neighbours(len(points), most) + 1, algorithm="brute"
+    )
+    search.fit(points[searched])
+    rows = searched[search.kneighbors(points, return_distance=False)]
+    # A point is its own nearest neighbour, and not what is asked for; where others are the same,
+    # or it was not searched, the farthest goes.
+    dropped = rows == np.arange(len(points))[:, None]
+    dropped[~dropped.any(axis=1), -1] = True
+    others: Indices = rows[~dropped].reshape(len(points), -1)
+    return others
+
+
+def extended(components: Indices, points: Array, order: Indices) -> Indices:
+    """The components of the first M points in this order, and for the rest their neighbours'.
+
+    Each point of the rest takes the majority of its 15 nearest among the first.
+
+    Args:
+        components: of the first M, (M,), or of several clusterings of them, (M, P).
+        points: (N, W).
+        order: a permutation of the N.
+
+    Returns:
+        The components of every point, (N,) or (N, P).
+    """
+    first, rest = np.split(order, [len(components)])
+    of_all = np.empty((len(order), *components.shape[1:]), dtype=np.int64)
+    of_all[first] = components
+    if len(rest):
+        classifier = neighbors.KNeighborsClassifier(n_neighbours(len(first)))
+        of_all[rest] = classifier.fit(points[first], components).predict(points[rest])
+    return of_all

@@ -1,0 +1,42 @@
+"""What the clusters are looked for in: a learned representation, and the pixels beside it.
+
+Shapes: N images, P pixels, A principal axes of them, W dimensions of the learned part.
+"""
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from gmvae.training.arrays import Array
+
+# As many as scikit-learn advises before t-SNE, by convention: most of what tells images apart, and
+# little of the noise.
+N_PIXEL_AXES = 50
+
+
+def principal_axes(pixels: Array) -> tuple[Array, Array]:
+    """The mean (P,) of images' pixels (N, P), and up to 50 principal axes, (A, P)."""
+    pca = PCA(min(N_PIXEL_AXES, *pixels.shape), svd_solver="full").fit(pixels)
+    return pca.mean_, pca.components_
+
+
+# Measured on a validation part of MNIST's train part, two seeds: with the pixels the start has .953
+# where it had .92 to .94 without. scikit-learn's digits lose by as many pixels as learned (.89, not
+# .91).
+PIXEL_SHARE = 0.5
+
+
+def beside(representation: Array, pixels: Array, share: float = PIXEL_SHARE) -> Array:
+    """A learned representation beside what the pixels say, (N, W) and (N, A) to (N, W + A).
+
+    What is learned from views is blind to what they change, and so now and then to what tells two
+    kinds of image apart: a crossed 7, sheared, may pass for a 2. The pixels are not. Their
+    standard deviation is ``share`` of the learned part's: half of it is enough to part what that
+    one lays together, and too little to part what it holds together.
+    """
+    return np.concatenate([_scaled(representation), share * _scaled(pixels)], axis=1)
+
+
+def _scaled(points: Array) -> Array:
+    """Divided by their standard deviation around their mean; as they are if all are the same."""
+    deviation = np.sqrt(points.var(0).sum())
+    return points / deviation if deviation > 0 else points
