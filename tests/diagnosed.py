@@ -11,7 +11,6 @@ from gmvae.probability.model import Model
 from gmvae.probability.prior import MixturePrior
 
 
-
 def grey_images(n=40, labels=True):
     rng = np.random.default_rng(0)
     values = rng.integers(1, 4, n).astype(np.int64) if labels else None

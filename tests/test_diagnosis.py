@@ -15,7 +15,6 @@ from gmvae.diagnostics.pictures import plot_diagnosis
 from gmvae.support.errors import ArgumentError, ContentError
 
 
-
 @pytest.fixture(scope="module")
 def diagnosis():
     torch.manual_seed(0)

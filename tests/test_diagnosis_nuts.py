@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from diagnosed import linear_gaussian
 from torch import nn
-from toys import SMALL, ConstantAssigner, LinearGaussian, Noise, exact_guide
+from toys import SMALL, ConstantAssigner, LinearGaussian, Noise
 
 from gmvae.diagnostics.draws import draw
 from gmvae.diagnostics.nuts import _factors, chosen_images, sample_posterior
@@ -14,7 +14,6 @@ from gmvae.diagnostics.simulation import simulate
 from gmvae.probability.guide import Guide
 from gmvae.probability.model import Model
 from gmvae.probability.prior import MixturePrior
-
 
 
 def test_nuts_agrees_with_the_exact_posterior():

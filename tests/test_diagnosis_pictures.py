@@ -8,7 +8,6 @@ from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_diagnosis, plot
 from gmvae.diagnostics.verdict import khat_threshold
 
 
-
 def test_pictures_are_drawn(diagnosis, tmp_path):
     drawn = plot_diagnosis(diagnosis)
     assert set(drawn) == {

@@ -15,7 +15,6 @@ from gmvae.probability.guide import Guide
 from gmvae.support.errors import ArgumentError
 
 
-
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_ranks_under_an_exact_guide_are_uniform(latent_dim):
     model, guide = linear_gaussian(latent_dim)

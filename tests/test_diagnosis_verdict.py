@@ -8,7 +8,6 @@ from gmvae.diagnostics import Check, Threshold
 from gmvae.diagnostics.verdict import CONVENTION, LENIENT, QUESTIONS, khat_threshold
 
 
-
 @pytest.mark.parametrize(
     ("figure", "status"), [(0.1, "pass"), (0.15, "look"), (0.3, "fail"), (math.nan, "look")]
 )
