@@ -167,8 +167,8 @@ def confidence_bins(confidence: ArrayLike, bins: int) -> Array:
         >>> confidence_bins([0.0, 0.5, 0.51, 1.0], 2).tolist()
         [0, 0, 1, 1]
     """
-    upper_edges = np.ceil(np.asarray(confidence) * bins).astype(int)
-    return np.clip(upper_edges - 1, 0, bins - 1)
+    places: Array = np.ceil(np.asarray(confidence) * bins).astype(int) - 1
+    return places.clip(0, bins - 1)
 
 
 def _contingency(labels: ArrayLike, components: ArrayLike) -> tuple[Array, Array, Array]:

@@ -39,7 +39,7 @@ INSIDE = {
         "bayesian": 4,
         "dry_run": 4,
     },
-    "plots": {"style": 1, "tiles": 2, "mosaic": 3, "plane": 3, "latent": 4, "selection": 2},
+    "plots": {"style": 1, "mosaic": 2, "tiles": 3, "plane": 2, "latent": 3, "selection": 2},
     "training": {
         "contrast": 1,
         "start": 1,
@@ -62,8 +62,11 @@ INSIDE = {
         "model_checks": 3,
         "calibration": 4,
         "tree": 4,
-        "report": 5,
-        "pictures": 6,
+        "guide_rows": 5,
+        "model_rows": 5,
+        "calibration_rows": 5,
+        "report": 6,
+        "pictures": 7,
     },
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")

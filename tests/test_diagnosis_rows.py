@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from gmvae.diagnostics import LeaveOneOut, MixturePosterior, Ranks, Reference, Threshold
-from gmvae.diagnostics import report as rows
 from gmvae.diagnostics.calibration import Reliability
+from gmvae.diagnostics.calibration_rows import calibration_rows, sureness
 from gmvae.diagnostics.draws import Draws
+from gmvae.diagnostics.guide_rows import importance_rows, nuts_rows, simulation_rows
 from gmvae.diagnostics.model_checks import Predictive
-from gmvae.probability.likelihood import Bernoulli, Gaussian
+from gmvae.diagnostics.model_rows import (
+    enough_components,
+    fit_rows,
+    mixture_rows,
+    predictive_rows,
+)
 
 KHAT = "k-hat: Vehtari et al. 2024; shares: convention of gmvae"
 CHAINS = "Vehtari et al. 2021"
@@ -52,7 +58,7 @@ EVIDENCE = np.array([-10.0, -20.0, -30.0, -60.0]) + np.log(np.cosh(np.arange(4.0
 
 
 def test_rows_of_the_guide():
-    khat, gap_y, gap_z, variation = rows._guide_checks(known_draws())
+    khat, gap_y, gap_z, variation = importance_rows(known_draws())
     name = "share of images with k-hat above 0.50"
     assert_row(khat, "guide", name, 0.25, (0.05, 0.20, KHAT), "median k-hat 0.47", "fail")
     name = "gap from q(y | x), nats"
@@ -78,7 +84,7 @@ def test_rows_of_the_fit(normalised, monkeypatch):
     monkeypatch.setattr(
         "gmvae.diagnostics.model_checks.weight_mismatch", lambda *what: told.append(what) or 0.1
     )
-    evidence, unused, mismatch, weights, number = rows._fit_checks(model, guide, draws)
+    evidence, unused, mismatch, weights, number = fit_rows(model, guide, draws)
     assert told == [(model, guide, draws), (model, draws)]
     density = "" if normalised else "; no normalised density"
     detail = f"+- {EVIDENCE.std(ddof=1) / 2:.2f}, importance weighted{density}"
@@ -102,7 +108,7 @@ def test_a_mixture_of_one_has_no_row_for_the_number_of_its_components(monkeypatc
         monkeypatch.setattr(f"gmvae.diagnostics.model_checks.{name}", lambda *_: 0.0)
     prior = SimpleNamespace(latent_dim=3, n_components=1)
     model = SimpleNamespace(prior=prior, likelihood=SimpleNamespace(normalised=True))
-    names = [check.name for check in rows._fit_checks(model, None, known_draws())]
+    names = [check.name for check in fit_rows(model, None, known_draws())]
     assert len(names) == 4
     assert "effective number of components" not in names
 
@@ -111,7 +117,7 @@ def test_a_mixture_of_one_has_no_row_for_the_number_of_its_components(monkeypatc
     ("n_components", "good", "bad"), [(2, 1.5, 1.25), (3, 2.0, 1.5), (10, 5.5, 3.25)]
 )
 def test_half_of_the_way_to_all_components_is_good_and_a_quarter_bad(n_components, good, bad):
-    limits = rows._enough_components(n_components)
+    limits = enough_components(n_components)
     assert limits == Threshold(good, bad, OURS)
     assert limits.status(n_components) == "pass"
     assert limits.status(1.0) == "fail"
@@ -124,7 +130,7 @@ def test_rows_of_a_posterior_over_the_mixture():
     mixture = MixturePosterior(weights, np.zeros((100, 4, 2)), np.zeros((100, 4, 2, 2)))
     elpd = np.array([-10.0, -12.0, -11.0, -15.0])
     loo = LeaveOneOut(elpd, np.array([0.4, 0.5, 0.6, 0.9]), 7.3)
-    number, density, khat = rows._mixture_checks(mixture, loo)
+    number, density, khat = mixture_rows(mixture, loo)
     name = "posterior of the mixture: effective number of components"
     # The 3 % quantile lies among the four, the 97 % one just before the three.
     detail = "of 4; 94 % between 1.00 and 2.06"
@@ -154,7 +160,7 @@ def test_rows_of_the_predictive_checks():
         ("horizontal centre of mass", 0.25, "1.00", "fail"),
         ("pairwise distance", 1.0, "0.00", "fail"),
     ]
-    found = rows._predictive_checks(predictive)
+    found = predictive_rows(predictive)
     for check, (word, distance, p, status) in zip(found, expected, strict=True):
         detail = f"Kolmogorov-Smirnov distance; p of the mean {p}"
         name = f"posterior predictive: {word}"
@@ -164,7 +170,7 @@ def test_rows_of_the_predictive_checks():
 @pytest.mark.parametrize("premise", ["", "; they are black and white"])
 @pytest.mark.parametrize(("p", "status"), [(0.05, "pass"), (0.01, "look"), (0.0005, "fail")])
 def test_the_row_of_simulated_ranks(premise, p, status):
-    (check,) = rows._simulation_checks(Ranks(np.zeros((1_234, 2)), 99, p), premise)
+    (check,) = simulation_rows(Ranks(np.zeros((1_234, 2)), 99, p), premise)
     name = "simulation-based calibration, p of uniform ranks"
     detail = f"1,234 simulated images{premise}"
     spared = bool(premise)
@@ -182,7 +188,7 @@ def curve(accuracy, excess=0.0, count=100, ece=0.1):
 @pytest.mark.parametrize("named", [True, False])
 def test_rows_of_calibration(named):
     curves = {"labels": curve(0.8, 0.1, ece=0.16), "simulated": curve(0.5, 0.05, ece=0.05)}
-    labels, simulated = rows._calibration_checks(curves, "; premise", named)
+    labels, simulated = calibration_rows(curves, "; premise", named)
     naming = "components as named in training" if named else "components matched to the labels"
     name, limits = "calibration error against the labels", (0.05, 0.15, HONEST)
     detail = f"too sure by 0.100; {naming}"
@@ -193,7 +199,7 @@ def test_rows_of_calibration(named):
 
 
 def test_without_labels_the_simulated_images_are_the_only_row_and_strict():
-    (check,) = rows._calibration_checks({"simulated": curve(0.5, ece=0.2)}, "", named=False)
+    (check,) = calibration_rows({"simulated": curve(0.5, ece=0.2)}, "", named=False)
     assert check.name == "calibration error on simulated images"
     assert (check.status, check.lenient) == ("fail", False)
     assert check.detail == "no surer than right, but for chance (+0.000)"
@@ -215,24 +221,14 @@ def test_without_labels_the_simulated_images_are_the_only_row_and_strict():
     ],
 )
 def test_sureness_is_told_from_chance(accuracy, excess, words):
-    assert rows._sureness(curve(accuracy, excess)) == words
+    assert sureness(curve(accuracy, excess)) == words
 
 
 def test_sureness_weighs_its_bins():
     """Of 100 predictions 99 are right at confidence 1, one is wrong at 0.5."""
     unlike = Reliability(np.array([0.5, 1.0]), np.array([0.0, 1.0]), np.array([1, 99]), 0.0)
     # Accuracy 0.99: two standard errors are 0.0199, and the excess is 0.005.
-    assert rows._sureness(unlike) == "no surer than right, but for chance (+0.005)"
-
-
-def test_the_premise_of_simulated_images():
-    grey = Bernoulli()
-    assert rows._premise(grey) == "; they are black and white, the model's own images grey"
-    assert rows._premise(Bernoulli(grey=False)) == ""
-    likelihood = Gaussian()
-    assert rows._premise(likelihood) == ""
-    likelihood.normalised = False
-    assert rows._premise(likelihood) == "; the likelihood is no normalised density"
+    assert sureness(unlike) == "no surer than right, but for chance (+0.005)"
 
 
 def known_reference(modes):
@@ -251,14 +247,14 @@ def known_reference(modes):
     )
 
 
-def nuts_rows(modes):
+def rows_by_modes(modes):
     log_evidence = np.array([-9.5, -10.0, -12.0])
-    return rows._nuts_checks(known_reference(modes), np.array([7, 5, 9]), log_evidence)
+    return nuts_rows(known_reference(modes), np.array([7, 5, 9]), log_evidence)
 
 
 def test_rows_of_nuts():
     """R-hat and sample size are those of images of one mode: 5 has two."""
-    rhat, ess, khat, shift, spread, missed = nuts_rows([1, 2, 1])
+    rhat, ess, khat, shift, spread, missed = rows_by_modes([1, 2, 1])
     name = "NUTS: largest R-hat, images of one mode"
     detail = "3 images; of several modes: images 5"
     assert_row(rhat, "guide", name, 1.02, (1.01, 1.05, CHAINS), detail, "look", lenient=True)
@@ -283,19 +279,19 @@ def test_rows_of_nuts():
 
 
 def test_where_every_image_has_several_modes_all_of_them_count():
-    rhat, ess, *_ = nuts_rows([2, 2, 3])
+    rhat, ess, *_ = rows_by_modes([2, 2, 3])
     assert (rhat.figure, ess.figure) == (1.9, 2.0)
     assert rhat.detail == "3 images; of several modes: images 7, 5, 9"
 
 
 def test_where_every_image_has_one_mode_nothing_is_said_of_modes():
-    rhat, ess, *_ = nuts_rows([1, 1, 1])
+    rhat, ess, *_ = rows_by_modes([1, 1, 1])
     assert (rhat.figure, ess.figure) == (1.9, 2.0)
     assert rhat.detail == "3 images"
 
 
 def test_a_reference_in_doubt_never_fails_the_guide():
-    rhat, ess, *_ = nuts_rows([1, 1, 1])
+    rhat, ess, *_ = rows_by_modes([1, 1, 1])
     for check in (rhat, ess):
         assert check.threshold.status(check.figure) == "fail"
         assert check.status == "look"

@@ -10,8 +10,9 @@ from scipy import stats
 from torch import nn
 from toys import ConstantAssigner, LinearGaussian, exact_guide
 
-from gmvae.diagnostics.simulation import _uniformity, calibrate, simulate
+from gmvae.diagnostics.simulation import _uniformity, calibrate, premise, simulate
 from gmvae.probability.guide import Guide
+from gmvae.probability.likelihood import Bernoulli, Gaussian
 from gmvae.support.errors import ArgumentError
 
 
@@ -151,3 +152,20 @@ def test_too_few_simulated_images_are_refused():
     words = r"^`simulation` expected at least 20 images; got 19\. Simulate more\.$"
     with pytest.raises(ArgumentError, match=words):
         calibrate(model, guide, simulate(model, guide, 19))
+
+
+def test_the_premise_of_simulated_images():
+    grey = Bernoulli()
+    assert premise(grey) == "; they are black and white, the model's own images grey"
+    assert premise(Bernoulli(grey=False)) == ""
+    likelihood = Gaussian()
+    assert premise(likelihood) == ""
+    likelihood.normalised = False
+    assert premise(likelihood) == "; the likelihood is no normalised density"
+
+
+def test_the_p_value_is_that_of_one_rank_more_than_draws():
+    model, guide = linear_gaussian()
+    found = calibrate(model, guide, simulate(model, guide, 150), n_draws=13)
+    assert found.p_value == _uniformity(found.ranks, 14)
+    assert found.p_value != _uniformity(found.ranks, 15)
