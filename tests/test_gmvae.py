@@ -285,6 +285,21 @@ def test_loading_draws_nothing_from_torchs_generator(tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_loaded_model_neither_learns_nor_forgets_by_being_used(tmp_path):
+    """Batch normalisation in training mode would classify by the batch, and move its means."""
+    gmvae = tiny(assigner_network="conv").train()
+    assert any(isinstance(module, nn.BatchNorm1d) for module in gmvae.guide.modules())
+    gmvae.save(tmp_path)
+    loaded = GMVAE.load(tmp_path)
+    assert not any(module.training for module in loaded.modules())
+    before = {name: value.clone() for name, value in loaded.state_dict().items()}
+    x = random_images(6)
+    with torch.no_grad():
+        whole, one = loaded.guide.assigner(x), loaded.guide.assigner(x[:1])
+    assert torch.allclose(whole[:1], one, atol=1e-6)
+    assert all(torch.equal(value, before[name]) for name, value in loaded.state_dict().items())
+
+
 def test_modules_that_a_configuration_asks_for_are_to_be_given():
     with pytest.raises(ArgumentError, match=r"`config` expected no module .*custom=\('encoder',\)"):
         GMVAE(replace(tiny().config, custom=("encoder",)))
