@@ -235,7 +235,7 @@ def test_modes_count_from_a_twentieth_of_the_weight(share, modes):
 
 def test_a_statistic_is_taken_by_image_and_dimension():
     chains = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
-    found = nuts._each(np.sum, chains)
+    found = nuts._by_quantity(np.sum, chains)
     assert np.array_equal(found, chains.sum((0, 1)))
 
 

@@ -176,7 +176,7 @@ def test_the_statistics_go_to_arviz_by_their_names(monkeypatch):
 
 
 def test_of_more_latents_than_are_shown_it_is_said():
-    assert [pictures._which(n, 4) for n in (3, 4, 5)] == ["", "", ": latents 1 to 4 of 5"]
+    assert [pictures._shown_of(n, 4) for n in (3, 4, 5)] == ["", "", ": latents 1 to 4 of 5"]
 
 
 def test_latents_are_counted_from_one_in_pictures_alone():

@@ -146,38 +146,38 @@ def known() -> GMVAE:
     """Where q(y | x), p(y | z) and the named predictions all differ.
 
     The latents 1 are in the second component, -1 in the third; by q(y | x) the images are in 0,
-    0, 1 and 2. The components' classes are 6, 5 and 5.
+    0, 1 and 2. The first and the third component are class 5, the second has no name.
     """
     config = Config((1, 7, 7), n_components=3, latent_dim=2)
     model = GMVAE(config, encoder=ByInk(), decoder=Flat(), assigner=ByOrder())
     means = torch.tensor([[0.0, 9.0], [1.0, 0.0], [-1.0, 0.0]])
     model.model.prior.set(WEIGHTS, means, 0.25 * torch.eye(2).expand(3, 2, 2))
-    model.component_classes = (6, 5, 5)
+    model.component_classes = (5, None, 5)
     return model.eval()
 
 
 @pytest.fixture
 def greys() -> Images:
     pixels = np.broadcast_to(GREYS[:, None, None, None], (4, 1, 7, 7)).copy()
-    return Images(pixels, np.array([5, 6, 6, 6]))
+    return Images(pixels, np.array([5, 5, 6, 6]))
 
 
 def test_every_figure_by_hand(known: GMVAE, greys: Images) -> None:
     """All that can be told of four images under a model whose parts are known."""
     found = evaluate(known, greys, n_samples=3, generator=generator())
-    # By q(y | x) the components are 0, 0, 1, 2, and the labels 5, 6, 6, 6: two of them agree
-    # under the best matching; by p(y | z) they are 1, 1, 2, 2, of which three agree.
+    # By q(y | x) the components are 0, 0, 1, 2, and the labels 5, 5, 6, 6: three of them agree
+    # under the best matching; by p(y | z) they are 1, 1, 2, 2, which all agree.
     assert greys.labels is not None
-    assert found["acc"] == 0.5
-    assert found["acc_latent"] == 0.75
+    assert found["acc"] == 0.75
+    assert found["acc_latent"] == 1.0
     assert found["nmi"] == pytest.approx(metrics.nmi(greys.labels, [0, 0, 1, 2]))
     assert found["ari"] == pytest.approx(metrics.ari(greys.labels, [0, 0, 1, 2]))
     assert metrics.nmi(greys.labels, [0, 0, 1, 2]) != metrics.nmi(greys.labels, [1, 1, 2, 2])
-    # By name they are 6, 6, 5, 5. Of class 5 none is right; of 6 one of two, and one of three.
-    assert found["acc_named"] == 0.25
-    assert found["f1_macro"] == pytest.approx((0 + 2 / (2 + 3)) / 2)
-    assert found["f1_micro"] == pytest.approx(0.25)
-    assert found["f1_mean"] == pytest.approx((0.2 + 0.25) / 2)
+    # By name they are all 5, which half of them are: F1 is 2 / 3 of class 5 and 0 of class 6.
+    assert found["acc_named"] == 0.5
+    assert found["f1_macro"] == pytest.approx((2 / 3 + 0) / 2)
+    assert found["f1_micro"] == pytest.approx(0.5)
+    assert found["f1_mean"] == pytest.approx((1 / 3 + 1 / 2) / 2)
     assert found["n_images"] == 4
     # The reconstructions are grey 0.5.
     squares = np.mean((GREYS - 0.5) ** 2)

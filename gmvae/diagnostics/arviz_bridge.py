@@ -68,13 +68,13 @@ def psis(log_weights: ArrayLike) -> tuple[Array, Array]:
         Vehtari, Simpson, Gelman, Yao and Gabry, *Pareto smoothed importance sampling*, Journal
         of Machine Learning Research, 2024.
     """
-    given = np.asarray(log_weights, dtype=np.float64)
-    n_draws = given.shape[-1] if given.ndim else 0
+    log_w = np.asarray(log_weights, dtype=np.float64)
+    n_draws = log_w.shape[-1] if log_w.ndim else 0
     if n_draws < FEWEST_DRAWS:
         raise ArgumentError(
             f"`log_weights` expected at least {FEWEST_DRAWS} draws; got {n_draws}. Draw more."
         )
-    rows = given.reshape(-1, n_draws)
+    rows = log_w.reshape(-1, n_draws)
     highest = rows.max(-1, keepdims=True)
     if not np.isfinite(highest).all():
         raise ArgumentError(
@@ -86,7 +86,7 @@ def psis(log_weights: ArrayLike) -> tuple[Array, Array]:
     for i in np.flatnonzero(-rows.min(-1) >= CONSTANT):
         rows[i], khat[i] = _psis_row(rows[i])
     rows -= np.log(np.exp(rows).sum(-1, keepdims=True))
-    return rows.reshape(given.shape), khat.reshape(given.shape[:-1])
+    return rows.reshape(log_w.shape), khat.reshape(log_w.shape[:-1])
 
 
 def khat(log_weights: ArrayLike) -> Array:
@@ -103,9 +103,9 @@ def loo(log_likelihood: ArrayLike) -> tuple[Array, Array]:
     Returns:
         The log predictive density of each datum given the others, (N,), and k-hat, (N,).
     """
-    given = np.asarray(log_likelihood, dtype=np.float64)
-    smoothed, khat = psis(-given.T)
-    summed = smoothed.T + given
+    log_p = np.asarray(log_likelihood, dtype=np.float64)
+    smoothed, khat = psis(-log_p.T)
+    summed = smoothed.T + log_p
     highest = summed.max(0)
     return highest + np.log(np.exp(summed - highest).sum(0)), khat
 
@@ -248,8 +248,8 @@ def plot_khat(khats: ArrayLike, n_draws: int, threshold: float = 0.7) -> "Figure
         if is_old():
             from arviz.stats.stats_utils import ELPDData
 
-            held = ELPDData(data=list(about.values()), index=list(about))
-            plot = _arviz().plot_khat(held, show_hlines=True, marker="o")
+            elpd = ELPDData(data=list(about.values()), index=list(about))
+            plot = _arviz().plot_khat(elpd, show_hlines=True, marker="o")
         else:
             arviz = _arviz()
             plot = arviz.plot_khat(
@@ -304,11 +304,11 @@ def _psis_row(log_weights: Array) -> tuple[Array, float]:
     """Smoothed log-weights and k-hat of one image, (S,), not all the same."""
     arviz = _array_statistics()
     try:
-        found = arviz.psislw(log_weights) if is_old() else arviz.psislw(-log_weights)
+        answer = arviz.psislw(log_weights) if is_old() else arviz.psislw(-log_weights)
     except ValueError:
         # ArviZ 1.x, where the largest weights are all the same.
         return log_weights, -np.inf
-    smoothed, k = np.asarray(found[0]), float(found[1])
+    smoothed, k = np.asarray(answer[0]), float(answer[1])
     if np.isposinf(k) and np.ptp(np.sort(log_weights)[-FEWEST_DRAWS // 5 :]) < CONSTANT:
         # ArviZ 0.x in the same case.
         return log_weights, -np.inf
@@ -366,9 +366,9 @@ def _figure(plot: Any) -> "Figure":
     else:
         figure = plot.get_viz("figure")
     pyplot.close(figure)
-    found: Figure = figure
-    _letter(found)
-    return found
+    lettered: Figure = figure
+    _letter(lettered)
+    return lettered
 
 
 def _letter(figure: "Figure") -> None:
@@ -396,7 +396,7 @@ def _thin_out(figure: "Figure", n: int) -> None:
 
 def _n_quantities(tree: xr.DataTree, names: list[str] | None, coords: Coords | None) -> int:
     """The scalars behind each draw of these variables."""
-    held = tree["posterior"].to_dataset()
-    held = held if names is None else held[names]
-    one = held.sel(coords or {}).isel(chain=0, draw=0)
+    posterior = tree["posterior"].to_dataset()
+    posterior = posterior if names is None else posterior[names]
+    one = posterior.sel(coords or {}).isel(chain=0, draw=0)
     return sum(variable.size for variable in one.data_vars.values())
