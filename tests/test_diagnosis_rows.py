@@ -225,10 +225,10 @@ def test_sureness_is_told_from_chance(accuracy, excess, words):
 
 
 def test_sureness_weighs_its_bins():
-    """Of 100 predictions 99 are right at confidence 1, one is wrong at 0.5."""
-    unlike = Reliability(np.array([0.5, 1.0]), np.array([0.0, 1.0]), np.array([1, 99]), 0.0)
-    # Accuracy 0.99: two standard errors are 0.0199, and the excess is 0.005.
-    assert sureness(unlike) == "no surer than right, but for chance (+0.005)"
+    """Of 100 predictions 99 are right at confidence 0.96, one is wrong at 0.5."""
+    unlike = Reliability(np.array([0.5, 0.96]), np.array([0.0, 1.0]), np.array([1, 99]), 0.0)
+    # Accuracy 0.99: two standard errors are 0.0199, and the excess is (0.5 - 99 * 0.04) / 100.
+    assert sureness(unlike) == "too unsure by 0.035"
 
 
 def known_reference(modes):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gmvae.diagnostics import Check, Threshold
-from gmvae.diagnostics.verdict import CONVENTION, LENIENT, QUESTIONS, khat_threshold
+from gmvae.diagnostics.verdict import BAD_KHATS, CONVENTION, LENIENT, QUESTIONS, khat_threshold
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,8 @@ def test_the_questions_and_the_word_for_a_limit_of_our_own():
         "probabilities": "Are the probabilities honest?",
     }
     assert CONVENTION == "convention of gmvae"
+    source = "k-hat: Vehtari et al. 2024; shares: convention of gmvae"
+    assert Threshold(0.05, 0.20, source) == BAD_KHATS
     assert LENIENT == (
         "its figure fails its threshold, and counts as look: it rests on something that is not "
         "quite the case (black-and-white replicates of grey pixels, or a reference that is itself "
