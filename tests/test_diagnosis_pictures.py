@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from gmvae.diagnostics import Diagnosis, Ranks, pictures, plot_diagnosis
 from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_ranks, plot_reliability
+from gmvae.plots.style import COLOURS
 
 
 @pytest.fixture
@@ -117,6 +119,9 @@ def test_ranks_are_counted_in_twenty_bins(d, grid):
     counts = np.histogram(ranks[:, 0], np.arange(-0.5, 100, 5))[0]
     assert heights == counts.tolist()
     assert heights[-1] > 60
+    bar, band = figure.axes[0].patches[0], figure.axes[0].patches[-1]
+    assert to_hex(bar.get_facecolor()) == COLOURS[0]
+    assert (to_hex(band.get_facecolor()), band.get_alpha()) == ("#808080", 0.3)
     for i, axes in enumerate(figure.axes):
         assert axes.get_xlabel() == f"rank of latent {i + 1} among 99 draws"
         assert axes.get_ylabel() == ("images" if i % columns == 0 else "")
@@ -141,10 +146,11 @@ def test_the_reliability_says_whose_it_is_and_how_far_off():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("confidence", "share of right predictions")
     assert axes.get_xlim() == axes.get_ylim() == (0, 1.02)
     honest, labels, simulated, _ = axes.get_lines()
+    assert (honest.get_linestyle(), to_hex(honest.get_color())) == ("--", "#999999")
+    assert [to_hex(line.get_color()) for line in (labels, simulated)] == list(COLOURS[:2])
     assert (list(honest.get_xdata()), list(honest.get_ydata())) == ([0, 1], [0, 1])
     assert list(labels.get_xdata()) == [0.4, 0.6, 0.9]
     assert list(labels.get_ydata()) == [0.2, 0.3, 0.45]
-    assert labels.get_color() != simulated.get_color()
     assert (labels.get_marker(), simulated.get_marker()) == ("o", "s")
     # Markers have the area of their bin's share of the largest.
     dots = axes.collections[0]
@@ -173,6 +179,14 @@ def test_the_statistics_go_to_arviz_by_their_names(monkeypatch):
         shown = tree["posterior_predictive"][name]
         assert shown.dims == ("chain", "draw", "image")
         assert shown.values[0, 1].tolist() == [20.0 + i, 22.0 + i, 24.0 + i]
+
+
+def test_of_many_images_two_thousand_are_in_the_densities():
+    names = pictures._STATISTICS
+    predictive = Predictive(
+        {name: np.zeros(2_500) for name in names}, {name: np.zeros((1, 2_500)) for name in names}
+    )
+    assert pictures._statistics_tree(predictive)["observed_data"].sizes["image"] == 2_000
 
 
 def test_of_more_latents_than_are_shown_it_is_said():
