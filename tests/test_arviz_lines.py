@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from gmvae.diagnostics import arviz_bridge as bridge
+from gmvae.diagnostics import arviz_line
 from gmvae.support.errors import ArgumentError, ContentError
 
 
@@ -39,8 +40,8 @@ class ArviZ:
 @pytest.fixture(params=["old", "new"])
 def line(request, monkeypatch):
     arviz = ArviZ(request.param == "old")
-    monkeypatch.setattr(bridge, "is_old", lambda: arviz.old)
-    monkeypatch.setattr(bridge, "_arviz", lambda: arviz)
+    monkeypatch.setattr(arviz_line, "is_old", lambda: arviz.old)
+    monkeypatch.setattr(arviz_line, "arviz", lambda: arviz)
     return arviz
 
 
@@ -189,7 +190,7 @@ def test_the_table(line, tree, n_chains, monkeypatch):
         summary=lambda *args, **kwargs: line.calls.append(("summary", args, kwargs)) or answer,
         from_datatree=line.from_datatree,
     )
-    monkeypatch.setattr(bridge, "_arviz", lambda: summary)
+    monkeypatch.setattr(arviz_line, "arviz", lambda: summary)
     tree = xr.DataTree.from_dict(
         {"posterior": tree["posterior"].to_dataset().isel(chain=range(n_chains))}
     )
@@ -212,7 +213,7 @@ def test_psislw_is_given_log_weights_by_the_old_line_and_minus_them_by_the_new(l
         given.append(values.copy())
         return np.full(30, np.log(2.0)), np.array(0.25)
 
-    monkeypatch.setattr(bridge, "_array_statistics", lambda: SimpleNamespace(psislw=psislw))
+    monkeypatch.setattr(arviz_line, "array_statistics", lambda: SimpleNamespace(psislw=psislw))
     smoothed, khat = bridge.psis(log_weights - 100)
     (values,) = given
     assert values == pytest.approx(log_weights if line.old else -log_weights)
@@ -234,7 +235,7 @@ def test_an_endless_khat_is_the_best_where_the_largest_weights_are_alike(
             raise ValueError("a tail without spread")
         return -values, np.array(np.inf)
 
-    monkeypatch.setattr(bridge, "_array_statistics", lambda: SimpleNamespace(psislw=psislw))
+    monkeypatch.setattr(arviz_line, "array_statistics", lambda: SimpleNamespace(psislw=psislw))
     log_weights = np.concatenate([np.full(25, -5.0), tail])
     assert bridge.khat(log_weights) == khat
 
@@ -245,7 +246,7 @@ def test_axes_of_chains_are_told_to_the_new_line(line, monkeypatch):
         rhat=lambda draws, **kwargs: calls.append((draws.shape, kwargs)) or np.array(1.5),
         ess=lambda draws, **kwargs: calls.append((draws.shape, kwargs)) or np.array(99.0),
     )
-    monkeypatch.setattr(bridge, "_array_statistics", lambda: statistic)
+    monkeypatch.setattr(arviz_line, "array_statistics", lambda: statistic)
     assert bridge.rhat(np.zeros((2, 7))) == 1.5
     assert bridge.ess(np.zeros((1, 7))) == 99.0
     axes = {} if line.old else {"chain_axis": 0, "draw_axis": 1}
