@@ -75,7 +75,7 @@ def test_drawing_leaves_no_trace():
 
 def test_few_draws_are_refused():
     gmvae = tiny()
-    with pytest.raises(ArgumentError, match="n_draws"):
+    with pytest.raises(ArgumentError, match=r"^`n_draws` expected at least 25; got 10\."):
         draw(gmvae.model, gmvae.guide, torch.rand(2, 1, 3, 4), 10)
 
 
