@@ -154,9 +154,21 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
             f"{confidence.max():g}. Give the probability of each prediction."
         )
     gaps = correct.astype(np.float64) - confidence
-    # Bins are closed above, as in the reference; confidence 0 joins the first.
-    places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    places = confidence_bins(confidence, bins)
     return float(np.abs(np.bincount(places, gaps, bins)).sum() / len(gaps))
+
+
+def confidence_bins(confidence: ArrayLike, bins: int) -> Array:
+    """Return the bin of each confidence in [0, 1], in 0 to ``bins`` - 1, of equal width.
+
+    They are closed above, as by Guo et al. (2017); confidence 0 joins the first.
+
+    Example:
+        >>> confidence_bins([0.0, 0.5, 0.51, 1.0], 2).tolist()
+        [0, 0, 1, 1]
+    """
+    places: Array = np.ceil(np.asarray(confidence) * bins).astype(int) - 1
+    return places.clip(0, bins - 1)
 
 
 def _contingency(labels: ArrayLike, components: ArrayLike) -> tuple[Array, Array, Array]:

@@ -14,12 +14,13 @@ from matplotlib.text import Text
 from scipy import stats
 
 from gmvae.diagnostics import arviz_bridge as bridge
+from gmvae.diagnostics import arviz_line
 from gmvae.support.errors import ArgumentError, ContentError
 
 EXCHANGE = pytest.mark.skipif(
     "GMVAE_EXCHANGE" not in os.environ, reason="GMVAE_EXCHANGE names no folder"
 )
-LINE = "old" if bridge.is_old() else "new"
+LINE = "old" if arviz_line.is_old() else "new"
 
 
 def narrow_log_weights(n_images, n_draws, seed=0):
@@ -112,7 +113,7 @@ def test_leave_one_out_is_that_of_plain_arviz():
         bridge.for_arviz(tree), pointwise=True, var_name="x", reff=1.0
     )
     assert khat == pytest.approx(np.asarray(found.pareto_k), abs=1e-6)
-    total = found.elpd_loo if bridge.is_old() else found.elpd
+    total = found.elpd_loo if arviz_line.is_old() else found.elpd
     assert elpd.sum() == pytest.approx(total, abs=1e-6)
 
 

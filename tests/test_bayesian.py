@@ -6,6 +6,8 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO, TraceEnum_ELBO
+from pyro.infer.autoguide import AutoDelta
+from sklearn.mixture import BayesianGaussianMixture
 from toys import SMALL as SHAPE
 from toys import SmallLinear, small_pair, three_clusters
 
@@ -151,3 +153,191 @@ def test_what_does_not_fit_is_refused():
     for start in (wide_start, variational_start):
         with pytest.raises(ArgumentError, match="at least 5 latents"):
             start(torch.zeros(4, 2), 5)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 3])
+def test_the_priors_of_the_sites_are_those_written_down(latent_dim):
+    prior = BayesianMixturePrior(4, latent_dim, concentration=0.3, mean_scale=5.0, scale=0.7)
+    trace = poutine.trace(prior).get_trace()
+    weights = trace.nodes["mixture_weights"]
+    assert weights["fn"].concentration.tolist() == pytest.approx([0.3] * 4)
+    means = trace.nodes["mixture_means"]
+    assert means["value"].shape == (4, latent_dim)
+    normal = torch.distributions.Normal(0.0, 5.0).log_prob(means["value"]).sum()
+    assert means["fn"].log_prob(means["value"]) == pytest.approx(normal)
+    scales = trace.nodes["mixture_scales"]
+    half = torch.distributions.HalfNormal(0.7).log_prob(scales["value"]).sum()
+    assert scales["fn"].log_prob(scales["value"]) == pytest.approx(half)
+    root = scales["value"].unsqueeze(-1)
+    if latent_dim > 1:
+        factors = trace.nodes["mixture_factors"]
+        assert factors["fn"].base_dist.concentration.unique().tolist() == [2.0]
+        root = root * factors["value"]
+    drawn = trace.nodes["_RETURN"]["value"]
+    assert torch.allclose(drawn.scale_tril, root)
+    assert torch.equal(drawn.means, means["value"])
+    assert torch.allclose(drawn.weights, weights["value"])
+
+
+def test_the_defaults_of_the_prior():
+    prior = BayesianMixturePrior(5, 2)
+    assert prior.concentration == pytest.approx(1 / 10)
+    assert (prior.mean_scale, prior.scale) == (3.0, 1.0)
+    assert (prior.n_components, prior.latent_dim, prior.covariance) == (5, 2, "full")
+
+
+@pytest.mark.parametrize("name", ["concentration", "mean_scale", "scale"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf")])
+def test_numbers_of_the_prior_are_above_0_and_finite(name, value):
+    with pytest.raises(ArgumentError, match=f"^`{name}` expected above 0, and finite; got"):
+        BayesianMixturePrior(3, 2, **{name: value})
+
+
+def test_a_weight_of_zero_has_a_finite_logarithm():
+    drawn = DrawnMixture(torch.tensor([1.0, 0.0]), torch.zeros(2, 2), torch.eye(2).repeat(2, 1, 1))
+    assert drawn.logits.tolist() == pytest.approx([0.0, np.log(torch.finfo(torch.float32).tiny)])
+    assert drawn.covariance == "full"
+
+
+@pytest.mark.parametrize(
+    "shapes", [((2, 3), (3, 2), (3, 2, 2)), ((3,), (2,), (3, 2, 2)), ((3,), (3, 2), (2, 2))]
+)
+def test_parameters_of_other_shapes_are_refused_by_name(shapes):
+    words = (
+        "`weights`, `means`, `scale_tril` expected (K,), (K, D), (K, D, D); got "
+        f"{shapes[0]}, {shapes[1]}, {shapes[2]}. Draw one mixture at a time "
+        "(vectorize_particles=False)."
+    )
+    with pytest.raises(ArgumentError) as error:
+        DrawnMixture(*(torch.ones(shape) for shape in shapes))
+    assert str(error.value) == words
+
+
+class Fixed(AutoDelta):
+    """A guide of the mixture whose draws are told, one after the other."""
+
+    def __init__(self, model, draws):
+        super().__init__(model)
+        self.draws = iter(draws)
+
+    def forward(self, *_, **__):
+        return next(self.draws)
+
+
+def told(latent_dim=2, n=3, n_components=2):
+    """Mixtures as an autoguide draws them, and their covariances."""
+    weights = torch.rand(n, n_components).softmax(-1)
+    means = torch.randn(n, n_components, latent_dim)
+    scales = torch.rand(n, n_components, latent_dim) + 0.5
+    angles = torch.rand(n, n_components)
+    factors = torch.zeros(n, n_components, 2, 2)
+    factors[..., 0, 0] = 1
+    factors[..., 1, 0], factors[..., 1, 1] = angles.cos(), angles.sin()
+    names = ("mixture_weights", "mixture_means", "mixture_scales", "mixture_factors")
+    values = (weights, means, scales, factors)[: 4 if latent_dim > 1 else 3]
+    draws = [dict(zip(names, parts, strict=False)) for parts in zip(*values, strict=True)]
+    correlation = torch.ones(n, n_components, latent_dim, latent_dim)
+    if latent_dim > 1:
+        correlation[..., 0, 1] = correlation[..., 1, 0] = angles.cos()
+    covariances = scales.unsqueeze(-1) * correlation * scales.unsqueeze(-2)
+    return draws, weights, means, covariances
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_draws_are_those_of_the_autoguide(latent_dim):
+    draws, weights, means, covariances = told(latent_dim)
+    model, guide = small_pair(2, latent_dim)
+    bayes = BayesianGuide(model, guide, autoguide=lambda seen: Fixed(seen, draws))
+    found = bayes.draw(torch.rand(4, *SHAPE), 3)
+    assert list(found) == ["weights", "means", "covariances"]
+    assert torch.equal(found["weights"], weights)
+    assert torch.equal(found["means"], means)
+    assert torch.allclose(found["covariances"], covariances)
+
+
+def test_settling_takes_the_means_of_the_draws():
+    draws, _, means, covariances = told()
+    for drawn in draws:
+        drawn["mixture_weights"] = torch.tensor([1.0, 0.0])
+    model, guide = small_pair(2)
+    bayes = BayesianGuide(model, guide, autoguide=lambda seen: Fixed(seen, draws))
+    bayes.settle(torch.rand(4, *SHAPE), 3)
+    assert torch.allclose(model.prior.means, means.mean(0))
+    assert torch.allclose(model.prior.full_covariances, covariances.mean(0), atol=1e-5)
+    # A weight that has underflowed is as small as can be.
+    assert model.prior.weights.tolist() == pytest.approx([1.0, 0.0])
+    assert model.prior.logits.isfinite().all()
+
+
+def test_settling_is_done_by_200_draws_of_seed_0():
+    model, guide = small_pair(2)
+    bayes, x = BayesianGuide(model, guide), torch.rand(3, *SHAPE)
+    bayes(x)  # the first call builds the autoguide
+    drawn = bayes.draw(x, 200, 0)
+    before = torch.get_rng_state()
+    bayes.settle(x)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.allclose(model.prior.means, drawn["means"].mean(0), atol=1e-6)
+    assert torch.equal(drawn["means"], bayes.draw(x, 200)["means"])
+    assert not torch.equal(drawn["means"], bayes.draw(x, 200, 1)["means"])
+
+
+def test_the_autoguide_starts_narrow_and_sees_the_mixture_alone():
+    model, guide = small_pair(3)
+    bayes, x = BayesianGuide(model, guide), torch.rand(2, *SHAPE)
+    trace = poutine.trace(bayes).get_trace(x)
+    sites = {name for name, node in trace.nodes.items() if node["type"] == "sample"}
+    mixture = {f"mixture_{name}" for name in ("weights", "means", "scales", "factors")}
+    assert mixture < sites
+    assert {name for name in sites - mixture if "unconstrained" not in name} >= {"z"}
+    assert not any(name in bayes.mixture.prototype_trace.nodes for name in ("x", "y", "z"))
+    assert bayes.mixture.scales.mixture_means.unique().tolist() == pytest.approx([0.05])
+    # From the mixture that the prior stands for.
+    assert torch.allclose(bayes.mixture.locs.mixture_means, model.prior.means)
+
+
+def test_two_guides_keep_their_parameters_apart():
+    first, second = (BayesianGuide(*small_pair(2)) for _ in range(2))
+    assert first._pyro_name != second._pyro_name
+    assert first._pyro_name.startswith("gmvae_bayesian_guide_")
+
+
+def test_a_wide_start_by_hand():
+    z = torch.randn(50, 2) * torch.tensor([1.0, 3.0])
+    weights, means, covariances = wide_start(z, 4, seed=5)
+    rows = torch.randperm(50, generator=torch.Generator().manual_seed(5))[:4]
+    assert weights.tolist() == [0.25] * 4
+    assert torch.equal(means, z[rows])
+    # Twice as wide as all latents: four times the mean variance.
+    assert torch.allclose(covariances, 2 * z.var(0).sum() * torch.eye(2).expand(4, 2, 2))
+    assert torch.equal(wide_start(z, 4)[1], wide_start(z, 4, 0)[1])
+    # As many latents as components are enough.
+    assert sorted(wide_start(z[:4], 4)[1][:, 0].tolist()) == sorted(z[:4, 0].tolist())
+
+
+def test_the_variational_start_is_the_best_of_five_of_scikit_learn():
+    z = torch.cat([torch.randn(40, 2), torch.randn(20, 2) + 3])
+    expected = BayesianGaussianMixture(
+        n_components=4,
+        weight_concentration_prior_type="dirichlet_distribution",
+        weight_concentration_prior=1 / 8,
+        mean_precision_prior=0.01,
+        max_iter=500,
+        n_init=5,
+        random_state=3,
+    ).fit(z.double().numpy())
+    weights, means, covariances = variational_start(z, 4, seed=3)
+    assert weights.dtype == means.dtype == covariances.dtype == torch.float32
+    assert weights.numpy() == pytest.approx(expected.weights_, rel=1e-5)
+    assert means.numpy() == pytest.approx(expected.means_, rel=1e-4, abs=1e-5)
+    assert covariances.numpy() == pytest.approx(expected.covariances_, rel=1e-4, abs=1e-5)
+    # Seeds beyond what NumPy takes come around.
+    assert torch.equal(variational_start(z, 4, seed=2**32 + 3)[1], means)
+    assert torch.equal(variational_start(z, 4)[1], variational_start(z, 4, seed=0)[1])
+
+
+def test_too_few_latents_are_refused_in_one_line():
+    words = "`z` expected at least 5 latents; got 4. Encode more images, or take fewer components."
+    with pytest.raises(ArgumentError) as error:
+        wide_start(torch.zeros(4, 2), 5)
+    assert str(error.value) == words

@@ -1,167 +1,42 @@
-"""The checks of the model, the tree, the verdict and the whole diagnosis."""
+"""The whole diagnosis: what it runs on what, and what it refuses."""
 
 import json
-import math
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import xarray as xr
-from torch import nn
-from toys import tiny
+from diagnosed import grey_images
+from toys import SHAPE, tiny
 
-from gmvae.data import Images
 from gmvae.diagnostics import (
     Check,
+    Diagnosis,
     Options,
+    Reference,
     Threshold,
     arviz_bridge,
+    calibrate,
     diagnose,
     draw,
+    fit_mixture,
+    labelled_reliability,
+    leave_one_out,
+    log_likelihood,
     predictive_check,
+    simulate,
+    simulated_reliability,
 )
-from gmvae.diagnostics.calibration import Reliability
-from gmvae.diagnostics.model_checks import (
-    active_units,
-    binarised,
-    prior_mismatch,
-    statistics,
-    weight_mismatch,
-)
-from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_diagnosis, plot_reliability
-from gmvae.diagnostics.report import _enough_components, _premise
-from gmvae.diagnostics.verdict import khat_threshold
-from gmvae.metrics import effective_number
-from gmvae.probability.likelihood import Bernoulli, Gaussian
+from gmvae.diagnostics.calibration_rows import calibration_rows
+from gmvae.diagnostics.guide_rows import importance_rows, nuts_rows, simulation_rows
+from gmvae.diagnostics.model_checks import replicate
+from gmvae.diagnostics.model_rows import fit_rows, mixture_rows, predictive_rows
+from gmvae.diagnostics.nuts import chosen_images
+from gmvae.diagnostics.pictures import plot_diagnosis
+from gmvae.diagnostics.simulation import premise
+from gmvae.diagnostics.tree import guide_tree, nuts_tree
 from gmvae.support.errors import ArgumentError, ContentError
-
-SHAPE = (1, 3, 4)
-
-
-def grey_images(n=40, labels=True):
-    rng = np.random.default_rng(0)
-    values = rng.integers(1, 4, n).astype(np.int64) if labels else None
-    return Images(rng.random((n, *SHAPE), dtype=np.float32), values, "noise")
-
-
-class PriorAsGuide(nn.Module):
-    """Every image has the standard normal as its posterior."""
-
-    def forward(self, x):
-        return torch.zeros(len(x), 2), torch.ones(len(x), 2)
-
-
-def standard_prior(gmvae):
-    gmvae.model.prior.set(torch.full((3,), 1 / 3), torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2))
-    gmvae.guide.encoder = PriorAsGuide()
-    return gmvae
-
-
-def test_statistics_of_an_image_are_those_seen():
-    x = torch.zeros(2, 1, 3, 4)
-    x[0, 0, 2, 1] = 1.0
-    found = statistics(x)
-    assert found["ink"] == pytest.approx([1 / 12, 0])
-    assert found["row"] == pytest.approx([2, 1])
-    assert found["column"] == pytest.approx([1, 1.5])
-    assert found["distance"] == pytest.approx([1, 1])
-
-
-def test_images_of_the_model_look_like_its_replicates():
-    gmvae = standard_prior(tiny(grey=False))
-    with torch.no_grad():
-        x = gmvae.model.likelihood(gmvae.model.decoder(torch.randn(600, 2))).sample()
-    draws = draw(gmvae.model, gmvae.guide, x, 25)
-    found = predictive_check(gmvae.model, gmvae.guide, x, draws)
-    assert found.replicated["ink"].shape == (20, 600)
-    for name in found.observed:
-        assert found.distance(name) < 0.1
-    white = predictive_check(gmvae.model, gmvae.guide, torch.ones_like(x), draws)
-    assert white.distance("ink") > 0.9
-    assert white.p_value("ink") == 0
-
-
-def test_only_a_bernoulli_draws_black_and_white():
-    """Another likelihood that is no density of its data draws what it draws."""
-    gmvae, x = tiny(), torch.rand(3, *SHAPE)
-    assert set(binarised(gmvae.model, x).unique().tolist()) <= {0, 1}
-    assert "black and white" in _premise(gmvae.model.likelihood)
-    gmvae.model.likelihood = Gaussian()
-    assert _premise(gmvae.model.likelihood) == ""
-    gmvae.model.likelihood.normalised = False
-    assert torch.equal(binarised(gmvae.model, x), x)
-    assert _premise(gmvae.model.likelihood) == "; the likelihood is no normalised density"
-    gmvae.model.likelihood = Bernoulli(grey=False)
-    assert torch.equal(binarised(gmvae.model, x), x)
-
-
-def test_an_unused_latent_is_counted_out():
-    gmvae = tiny()
-    gmvae.guide.encoder = Used()
-    draws = draw(gmvae.model, gmvae.guide, torch.rand(200, *SHAPE), 25)
-    assert active_units(draws) == 1
-
-
-class Used(nn.Module):
-    """A posterior that depends on the image in its first dimension alone."""
-
-    def forward(self, x):
-        loc = torch.stack([10 * x.mean((1, 2, 3)), torch.zeros(len(x))], dim=-1)
-        return loc, torch.full((len(x), 2), 0.1)
-
-
-def test_the_effective_number_counts_components():
-    assert effective_number(np.array([0.25, 0.25, 0.25, 0.25, 0])) == pytest.approx(4)
-    assert effective_number(np.array([1.0, 0])) == 1
-
-
-def test_latents_like_the_mixture_cannot_be_told_apart():
-    gmvae = standard_prior(tiny())
-    x = torch.rand(1_000, *SHAPE)
-    draws = draw(gmvae.model, gmvae.guide, x, 25)
-    assert prior_mismatch(gmvae.model, gmvae.guide, draws) == pytest.approx(0.5, abs=0.06)
-    gmvae.model.prior.means.data += 5
-    assert prior_mismatch(gmvae.model, gmvae.guide, draws) > 0.95
-
-
-def test_use_of_components_is_compared_with_their_weights():
-    gmvae = standard_prior(tiny())
-    draws = draw(gmvae.model, gmvae.guide, torch.rand(5, *SHAPE), 25)
-    draws.q_y[:] = [1, 0, 0]
-    assert weight_mismatch(gmvae.model, draws) == pytest.approx(2 / 3)
-
-
-@pytest.mark.parametrize(
-    ("figure", "status"), [(0.1, "pass"), (0.15, "look"), (0.3, "fail"), (math.nan, "look")]
-)
-def test_a_low_figure_is_good_where_good_is_below_bad(figure, status):
-    assert Threshold(0.1, 0.2, "here").status(figure) == status
-
-
-def test_a_high_figure_is_good_where_good_is_above_bad():
-    limits = Threshold(0.05, 0.001, "here")
-    assert [limits.status(f) for f in (0.5, 0.01, 1e-5)] == ["pass", "look", "fail"]
-    spared = Check("guide", "p", 0.0, limits, lenient=True)
-    assert spared.status == "look"
-    assert "counts as look" in spared.as_dict()["spared"]
-    for figure in (0.01, 0.5):  # nothing was spared that would not fail
-        assert Check("guide", "p", figure, limits, lenient=True).as_dict()["spared"] is None
-    assert Check("guide", "p", 0.0).status == "note"
-    assert Check("guide", "p", math.inf, limits).as_dict()["figure"] is None
-
-
-@pytest.mark.parametrize("n_components", [2, 3, 10])
-def test_all_components_in_use_pass_and_one_alone_fails(n_components):
-    limits = _enough_components(n_components)
-    assert limits.status(n_components) == "pass"
-    assert limits.status(1.0) == "fail"
-
-
-def test_the_threshold_of_khat_rises_to_its_limit():
-    assert khat_threshold(500) == pytest.approx(0.6295, abs=1e-4)
-    assert khat_threshold(100_000) == 0.7
 
 
 @pytest.fixture(scope="module")
@@ -257,88 +132,200 @@ def test_exchange_of_what_diagnose_writes(monkeypatch):
     arviz_bridge.write(found.nuts_tree, folder / "nuts.nc")
 
 
-def test_every_check_has_a_verdict_and_is_json(diagnosis):
+@pytest.fixture
+def some_reference(monkeypatch):
+    """NUTS that draws nothing, and says what it was told."""
+    told = []
+
+    def sampled(model, guide, x, n_draws, *, seed):
+        told.append((model, guide, x, n_draws, seed))
+        rng = np.random.default_rng(0)
+        by_latent = {
+            name: rng.random((len(x), 2))
+            for name in ("guide_mean", "guide_sd", "mean", "sd", "rhat", "ess")
+        }
+        by_image = {name: rng.random(len(x)) for name in ("log_evidence", "khat", "modes")}
+        return Reference(z=rng.random((4, n_draws, len(x), 2)), **by_latent, **by_image)
+
+    monkeypatch.setattr("gmvae.diagnostics.nuts.sample_posterior", sampled)
+    return told
+
+
+NAMES = (4, None, 3)
+
+
+@pytest.mark.parametrize("names", [NAMES, None])
+@pytest.mark.parametrize("fitted", [True, False])
+def test_every_step_is_told_what_it_needs_and_what_it_finds_is_kept(
+    names, fitted, monkeypatch, some_reference
+):
+    """The whole diagnosis, put together again from its parts, with their seeds."""
+    monkeypatch.setattr("gmvae.diagnostics.mixture._STEPS", 5)
+    gmvae, images = tiny(), grey_images(12)
+    pair = gmvae.model, gmvae.guide
+    mixture = fit_mixture(*pair, images, 4, 120, seed=15) if fitted else None
+    options = Options(
+        n_draws=120,
+        predictive_images=5,
+        worst_images=2,
+        random_images=1,
+        nuts_draws=11,
+        simulated_images=60,
+        mixture_components=4 if fitted else 0,
+        seed=10,
+    )
+    said = []
+    found = diagnose(*pair, images, options, component_classes=names, callback=said.append)
+    draws = draw(*pair, images, 120, seed=10)
+    predictive = predictive_check(*pair, images, draws, 20, seed=11)
+    # A hundred replicates of each image are kept.
+    replicates = replicate(*pair, draws.z[:100, :5], seed=12)
+    under_mixture = log_likelihood(pair[0], draws, mixture, seed=16) if fitted else None
+    simulated = simulate(*pair, 60, seed=13)
+    ranks = calibrate(*pair, simulated, 99, seed=14)
+    curves = {
+        "labels": labelled_reliability(draws.q_y, images.labels, names),
+        "simulated": simulated_reliability(*pair, simulated),
+    }
+    rows = chosen_images(draws.khat, 2, 1, seed=10)
+    ((model, guide, x, n_draws, seed),) = some_reference
+    assert (model, guide, n_draws, seed) == (*pair, 11, 10)
+    assert torch.equal(x, images.tensor(rows))
+    grey = premise(gmvae.model.likelihood)
+    assert grey
+    expected = [
+        *importance_rows(draws),
+        *simulation_rows(ranks, grey),
+        *nuts_rows(found.reference, rows, draws.log_evidence[rows]),
+        *fit_rows(*pair, draws),
+        *predictive_rows(predictive),
+        *(mixture_rows(mixture, leave_one_out(under_mixture)) if fitted else []),
+        *calibration_rows(curves, grey, named=names is not None),
+    ]
+    assert [check.as_dict() for check in found.checks] == [check.as_dict() for check in expected]
+    assert np.array_equal(found.ranks.ranks, ranks.ranks)
+    assert found.predictive.distance("ink") == predictive.distance("ink")
+    assert {name: curve.ece for name, curve in found.reliability.items()} == {
+        name: curve.ece for name, curve in curves.items()
+    }
+    assert found.nuts_rows.tolist() == rows.tolist()
+    assert found.tree.identical(
+        guide_tree(images, draws, replicates, False, mixture, under_mixture)
+    )
+    assert found.nuts_tree.identical(nuts_tree(found.reference, rows))
+    assert said == [
+        "draws of the guide",
+        "posterior predictive",
+        *(["posterior of the mixture", "leaving images out"] if fitted else []),
+        "simulated images",
+        "NUTS on 3 images",
+    ]
+
+
+def test_a_mixture_that_is_given_is_not_fitted_again(monkeypatch):
+    monkeypatch.setattr("gmvae.diagnostics.mixture._STEPS", 5)
+    gmvae, images = tiny(), grey_images(8)
+    mixture = fit_mixture(gmvae.model, gmvae.guide, images, 3, 25)
+    options = Options(25, 2, 0, 0, simulated_images=20, mixture_components=4)
+    said = []
+    found = diagnose(
+        gmvae.model, gmvae.guide, images, options, mixture=mixture, callback=said.append
+    )
+    assert "posterior of the mixture" not in said
+    assert "leaving images out" in said
+    assert np.array_equal(found.tree["posterior"]["weights"], mixture.weights[None])
+
+
+def test_the_rows_of_the_verdict_are_in_the_order_of_the_questions(diagnosis):
     topics = [check.topic for check in diagnosis.checks]
-    assert topics == sorted(topics)
-    assert len({check.name for check in diagnosis.checks}) == len(topics) == 22
-    assert {check.status for check in diagnosis.checks} <= {"pass", "look", "fail", "note"}
-    assert diagnosis.failed == any(check.status == "fail" for check in diagnosis.checks)
+    assert topics == ["guide"] * 11 + ["model"] * 9 + ["probabilities"] * 2
     json.dumps([check.as_dict() for check in diagnosis.checks], allow_nan=False)
 
 
-def test_pictures_are_drawn(diagnosis, tmp_path):
-    drawn = plot_diagnosis(diagnosis)
-    assert set(drawn) == {
-        "khat",
-        "predictive",
-        "ranks_simulated",
-        "reliability",
-        "forest",
-        "rank",
-        "pair",
+@pytest.mark.parametrize("status", ["pass", "look", "fail", "note"])
+def test_a_diagnosis_has_failed_where_a_check_has(status):
+    figure = {"pass": 0.0, "look": 0.15, "fail": 0.3, "note": 0.0}[status]
+    limits = None if status == "note" else Threshold(0.1, 0.2, "here")
+    rows = (Check("model", "a", 0.0), Check("model", "b", figure, limits))
+    assert Diagnosis(None, rows, None, None, {}, np.zeros(0)).failed == (status == "fail")
+
+
+def test_how_much_is_done_by_default():
+    assert vars(Options()) == {
+        "n_draws": 500,
+        "predictive_images": 64,
+        "worst_images": 3,
+        "random_images": 3,
+        "nuts_draws": 200,
+        "simulated_images": 1_000,
+        "mixture_components": 0,
+        "seed": 0,
     }
-    for name, figure in drawn.items():
-        figure.savefig(tmp_path / f"{name}.png")
-    lines = [text.get_text() for text in drawn["khat"].axes[0].texts]
-    limit = khat_threshold(diagnosis.tree["sample_stats"].sizes["draw"])
-    assert f"above {limit:.2f}:\nunreliable" in lines
-    assert sum(axes.get_legend() is not None for axes in drawn["predictive"].axes) <= 1
-    (legend,) = drawn["reliability"].legends
-    (axes,) = drawn["reliability"].axes
-    assert legend.get_window_extent().y1 < axes.get_window_extent().y0
 
 
-def test_latents_are_counted_from_one_in_pictures_alone(diagnosis):
-    held = diagnosis.nuts_tree["posterior"]
-    shown = _from_one(diagnosis.nuts_tree)["posterior"]
-    assert held["latent"].values.tolist() == [0, 1]
-    assert shown["latent"].values.tolist() == [1, 2]
-    np.testing.assert_array_equal(shown["z"], held["z"])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("n_draws", 25),
+        ("predictive_images", 1),
+        ("worst_images", 0),
+        ("random_images", 0),
+        ("nuts_draws", 10),
+        ("simulated_images", 20),
+        ("seed", 0),
+    ],
+)
+def test_too_little_is_refused(name, least):
+    assert getattr(Options(**{name: least}), name) == least
+    with pytest.raises(
+        ArgumentError, match=f"^`{name}` expected at least {least}; got {least - 1}"
+    ):
+        Options(**{name: least - 1})
 
 
-def test_of_many_latents_the_pictures_show_some_and_say_so():
-    draws = np.random.default_rng(0).normal(size=(2, 20, 1, 7))
-    drawn = _of_nuts(nuts_draws(draws, modes=[1]))
-    shown = {name: title.partition(": ")[2] for name, (_, title) in drawn.items()}
-    assert shown == {
-        "forest": "latents 1 to 6 of 7",
-        "rank": "latents 1 to 4 of 7",
-        "pair": "latents 1 to 4 of 7",
-    }
-    assert len(drawn["rank"][0].axes) == 4
+def test_a_mixture_has_two_components_at_least_or_none():
+    assert Options(mixture_components=2).mixture_components == 2
+    with pytest.raises(ArgumentError, match=r"^`mixture_components` expected at least 2; got 1\."):
+        Options(mixture_components=1)
 
 
-def test_the_forest_says_which_images_have_several_modes():
-    draws = np.random.default_rng(0).normal(size=(2, 20, 3, 1))
-    _, title = _of_nuts(nuts_draws(draws, modes=[2, 1, 3]))["forest"]
-    assert title.endswith("\nNo error bars, since they have several modes: images 5, 7")
-    _, title = _of_nuts(nuts_draws(draws, modes=[1, 1, 1]))["forest"]
-    assert "modes" not in title
+REFUSED = {
+    "tensors": (
+        lambda model, guide: diagnose(model, guide, torch.rand(5, *SHAPE)),
+        "`images` expected gmvae.Images; got Tensor",
+    ),
+    "names of another number": (
+        lambda model, guide: diagnose(model, guide, grey_images(5), component_classes=(1, 2)),
+        "`component_classes` expected one a component, 3; got 2. Give None for those without a "
+        "name.",
+    ),
+    "one image": (
+        lambda model, guide: diagnose(model, guide, grey_images(1)),
+        "`noise` expected at least 2 images to diagnose; got 1. Add some.",
+    ),
+    "more components than images": (
+        lambda model, guide: diagnose(model, guide, grey_images(5), Options(mixture_components=6)),
+        "`mixture_components` expected at most the number of images, 5; got 6. Choose fewer.",
+    ),
+}
 
 
-def nuts_draws(z, modes):
-    """Draws (chain, draw, image, latent) of images 5, 6 and so on, of so many modes each."""
-    coords = dict(zip(("chain", "draw", "image", "latent"), map(range, z.shape), strict=True))
-    coords["image"] = range(5, 5 + z.shape[2])
-    groups = {
-        "posterior": xr.Dataset({"z": (tuple(coords), z)}, coords),
-        "sample_stats": xr.Dataset({"modes": ("image", modes)}, {"image": coords["image"]}),
-    }
-    return xr.DataTree.from_dict(groups)
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_a_line_that_says_what_to_do(case):
+    call, words = REFUSED[case]
+    gmvae = tiny()
+    with pytest.raises((ArgumentError, ContentError)) as error:
+        call(gmvae.model, gmvae.guide)
+    assert str(error.value).startswith(words)
 
 
-def test_no_line_leads_to_a_bin_of_few_predictions():
-    at = np.array([0.4, 0.5, 0.8, 0.9])
-    curve = Reliability(at, at, np.array([50, 2, 30, 400]), 0.0)
-    figure = plot_reliability({"labels": curve})
-    _, line, _ = figure.axes[0].get_lines()
-    assert np.isfinite(line.get_ydata()).tolist() == [True, False, True, True]
-    many, few = figure.axes[0].collections
-    assert few.get_offsets().tolist() == [[0.5, 0.5]]
-    assert few.get_alpha() < many.get_alpha()
-    assert "fewer than 10 predictions" in [t.get_text() for t in figure.legends[0].get_texts()]
-    full = plot_reliability({"labels": Reliability(at, at, np.full(4, 50), 0.0)})
-    assert len(full.axes[0].get_lines()) == 2
+@pytest.mark.parametrize(("n", "components"), [(2, 0), (5, 5)])
+def test_what_is_just_enough_is_diagnosed(n, components, monkeypatch):
+    monkeypatch.setattr("gmvae.diagnostics.mixture._STEPS", 2)
+    gmvae = tiny()
+    options = Options(25, 1, 0, 0, simulated_images=20, mixture_components=components)
+    found = diagnose(gmvae.model, gmvae.guide, grey_images(n), options)
+    assert found.tree["posterior"].sizes["image"] == n
 
 
 def test_a_posterior_of_the_mixture_joins_the_tree_and_the_verdict(monkeypatch):
@@ -389,11 +376,3 @@ def test_what_cannot_be_diagnosed_is_refused():
         Options(n_draws=3)
     with pytest.raises(ArgumentError, match="mixture_components"):
         Options(mixture_components=1)
-
-
-def test_no_image_is_left_without_a_neighbour():
-    gmvae, images = tiny().eval(), grey_images(257)
-    found = predictive_check(
-        gmvae.model, gmvae.guide, images, draw(gmvae.model, gmvae.guide, images, 25)
-    )
-    assert (found.observed["distance"] > 0).all()

@@ -157,3 +157,17 @@ def test_labels_that_do_not_fit_are_refused():
     gmvae = tiny()
     with pytest.raises(ArgumentError, match="`y` expected"):
         elbo_parts(gmvae.model, gmvae.guide, random_images(2), torch.tensor([0, K]))
+
+
+@pytest.mark.parametrize("bound", [elbo_parts, log_evidence])
+def test_what_is_no_batch_or_no_generator_is_refused(bound):
+    gmvae, x = tiny(), random_images(2)
+    words = (
+        r"^`x` expected a tensor \(B, C, H, W\); got list\. Of gmvae\.Images it is images\.tensor"
+    )
+    with pytest.raises(ArgumentError, match=words):
+        bound(gmvae.model, gmvae.guide, [x])
+    with pytest.raises(ArgumentError, match=r"^`generator` expected a torch\.Generator on cpu"):
+        bound(gmvae.model, gmvae.guide, x, generator=3)
+    with pytest.raises(ArgumentError, match=r"^`n_samples` expected at least 1; got 0\."):
+        bound(gmvae.model, gmvae.guide, x, n_samples=0)

@@ -97,6 +97,48 @@ def test_calibration_error_by_hand():
     )
 
 
+def test_bins_of_confidence_are_closed_above():
+    confidence = [0.0, 0.1, 0.25, 0.26, 0.5, 0.75, 0.76, 1.0]
+    assert metrics.confidence_bins(confidence, 4).tolist() == [0, 0, 0, 1, 1, 2, 3, 3]
+
+
+def test_the_calibration_error_of_confidences_on_an_edge():
+    # With 0.25 in the bin of 0.2, where one of two is right, and 0.5 in the next.
+    found = metrics.expected_calibration_error([0.2, 0.25, 0.5], [0, 1, 0], bins=4)
+    assert found == pytest.approx((abs(1 - 0.45) + 0.5) / 3)
+
+
+def test_the_calibration_error_has_fifteen_bins_by_default(rng):
+    confidence, correct = rng.random(200), rng.random(200) < 0.5
+    assert metrics.expected_calibration_error(confidence, correct) == (
+        metrics.expected_calibration_error(confidence, correct, bins=15)
+    )
+
+
+def test_matched_components_are_plain_numbers():
+    assert metrics.matching(np.array([4, 8]), np.array([1, 0])) == {1: 4, 0: 8}
+    assert {type(n) for pair in metrics.matching([4], [1]).items() for n in pair} == {int}
+
+
+def test_f1_of_a_class_that_is_only_predicted_counts():
+    # Class 4: precision 1, recall 1/2; class 8, of no label: 0.
+    assert metrics.f1([4, 4], [4, 8])["macro"] == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_the_mean_of_squares_is_taken_in_double_precision():
+    """In single precision the sum of so many small squares would be another."""
+    images = np.zeros((400, 1, 50, 50), np.float32)
+    others = np.full_like(images, 1e-3)
+    expected = 1 - float(np.square(np.float32(1e-3)))
+    assert metrics.one_minus_mse(images, others) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_effective_number_counts_components():
+    assert metrics.effective_number(np.array([0.25, 0.25, 0.25, 0.25, 0])) == pytest.approx(4)
+    assert metrics.effective_number(np.array([1.0, 0])) == 1
+    assert metrics.effective_number([0.5, 0.25, 0.25]) == pytest.approx(2**1.5)
+
+
 def test_calibration_error_holds_the_ends_of_the_range():
     assert metrics.expected_calibration_error([0.0, 1.0], [0, 1]) == 0
     assert metrics.expected_calibration_error([0.0, 1.0], [1, 0]) == 1

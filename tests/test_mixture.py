@@ -7,8 +7,16 @@ import pytest
 import torch
 from toys import LinearGaussian, exact_guide, small_pair, three_clusters
 
-from gmvae.diagnostics import MixturePosterior, draw, fit_mixture, leave_one_out, log_likelihood
-from gmvae.probability.bayesian import DrawnMixture
+from gmvae.diagnostics import (
+    MixturePosterior,
+    arviz_bridge,
+    draw,
+    fit_mixture,
+    leave_one_out,
+    log_likelihood,
+    mixture,
+)
+from gmvae.probability.bayesian import BayesianMixturePrior, DrawnMixture, variational_start
 from gmvae.support.errors import ArgumentError
 
 
@@ -80,3 +88,160 @@ def test_what_cannot_be_fitted_is_refused():
         fit_mixture(model, guide, torch.rand(5, 1, 2, 3), 1)
     with pytest.raises(ArgumentError, match="at least 6 latents"):
         fit_mixture(model, guide, torch.rand(5, 1, 2, 3), 6)
+
+
+def test_the_effective_number_is_that_of_each_draw():
+    weights = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.5, 0.25, 0.25]])
+    found = MixturePosterior(weights, np.zeros((3, 3, 1)), np.ones((3, 3, 1, 1)))
+    assert found.effective_number == pytest.approx([2, 1, 2**1.5])
+
+
+def by_hand(truth, draws, posterior, n_latents, seed):
+    """Log p(x | theta), latent by latent: systematic resampling, then the mean of the ratios."""
+    t, n, _ = draws.z.shape
+    first = np.random.default_rng(seed).random(n)
+    drawn = [
+        DrawnMixture(*(torch.as_tensor(part) for part in parts))
+        for parts in zip(
+            posterior.weights,
+            posterior.means,
+            np.linalg.cholesky(posterior.covariances),
+            strict=True,
+        )
+    ]
+    found = np.zeros((len(drawn), n))
+    for i in range(n):
+        below = np.exp(draws.smoothed[:, i]).cumsum()
+        rows = [int((below < (first[i] + j) / n_latents).sum()) for j in range(n_latents)]
+        z = torch.as_tensor(draws.z[np.minimum(rows, t - 1), i])
+        p_z = truth.prior.z_dist().log_prob(z).exp()
+        for s, other in enumerate(drawn):
+            ratio = (other.z_dist().log_prob(z).exp() / p_z).mean().log().item()
+            found[s, i] = draws.log_evidence[i] + ratio
+    return found
+
+
+# Six densities a latent: two images, three draws of a mixture of one component.
+@pytest.mark.parametrize(
+    ("densities", "n_latents"),
+    [(0, 10), (6 * 12 + 5, 12), (6 * 100, 100), (6 * 1_000, 100)],
+)
+def test_the_log_likelihood_by_hand(densities, n_latents, monkeypatch):
+    monkeypatch.setattr("gmvae.diagnostics.mixture._DENSITIES", densities)
+    truth = LinearGaussian(1, "full")
+    guide = exact_guide(truth, widen=1.5)
+    truth.x = truth.x[:2]
+    guide.encoder.loc, guide.encoder.scale = guide.encoder.loc[:2], guide.encoder.scale[:2]
+    draws = draw(truth.model, guide, truth.x, 40)
+    means = truth.prior.means.detach().numpy() + np.random.default_rng(0).normal(size=(3, 1, 2)) / 3
+    covariances = np.stack([np.diag([1.0, 0.5]), np.diag([0.7, 0.8]), np.eye(2)])[:, None]
+    posterior = MixturePosterior(np.ones((3, 1)), means, covariances)
+    found = log_likelihood(truth.model, draws, posterior, seed=6)
+    assert found == pytest.approx(by_hand(truth, draws, posterior, n_latents, 6), rel=1e-9)
+    plain = log_likelihood(truth.model, draws, posterior)
+    assert np.array_equal(plain, log_likelihood(truth.model, draws, posterior, 0))
+
+
+def test_leaving_one_out_by_hand():
+    values = np.random.default_rng(0).normal(-50, 0.3, size=(200, 3))
+    found = leave_one_out(values)
+    elpd, khat = arviz_bridge.loo(values)
+    assert np.array_equal(found.elpd, elpd)
+    assert np.array_equal(found.khat, khat)
+    seen = np.log(np.exp(values).mean(0))
+    assert found.n_effective == pytest.approx((seen - elpd).sum())
+    # Of densities too small for exponentials.
+    shifted = leave_one_out(values - 2_000)
+    assert shifted.n_effective == pytest.approx(found.n_effective)
+
+
+def encoded(model, guide, x, seed):
+    """What a fit starts from: location and scale of the latents, and one draw of them."""
+    torch.manual_seed(seed)
+    q_z = guide.z_dist(x)
+    BayesianMixturePrior(3, 2)  # its means are drawn before the latents are
+    rows = torch.randperm(len(x))
+    return q_z.mean, q_z.stddev, torch.normal(q_z.mean[rows], q_z.stddev[rows])
+
+
+def test_a_fit_starts_from_the_variational_mixture_of_the_latents(monkeypatch):
+    told = []
+    monkeypatch.setattr("gmvae.diagnostics.mixture._learn", lambda *what: told.append(what))
+    model, guide = small_pair(5)
+    x = three_clusters(model, 100)
+    found = fit_mixture(model, guide, x, 3, n_draws=400, seed=2)
+    loc, scale, z = encoded(model, guide, x, 2)
+    weights, means, covariances = variational_start(z, 3, 2)
+    # The draws lie around the start, as narrow as the autoguide starts.
+    assert found.weights.shape == (400, 3)
+    assert found.weights.mean(0) == pytest.approx(weights.numpy(), abs=0.01)
+    assert found.means.mean(0) == pytest.approx(means.numpy(), abs=0.02)
+    assert found.covariances.mean(0) == pytest.approx(covariances.numpy(), abs=0.05)
+    ((prior, posterior, seen, loc_told, scale_told),) = told
+    assert torch.equal(loc_told, loc)
+    assert torch.equal(scale_told, scale)
+    assert torch.equal(seen, x[:1])
+    assert posterior.guide.encoder is guide.encoder
+    # The prior has the scale of the latents: means twice as wide as components.
+    spread = loc.std().item()
+    assert (prior.mean_scale, prior.scale) == pytest.approx((2 * spread, spread))
+    assert prior.concentration == pytest.approx(1 / 6)
+
+
+def test_500_draws_of_seed_0_by_default(monkeypatch):
+    monkeypatch.setattr("gmvae.diagnostics.mixture._learn", lambda *_: None)
+    model, guide = small_pair(5)
+    x = three_clusters(model, 60)
+    found = fit_mixture(model, guide, x, 2)
+    assert found.weights.shape == (500, 2)
+    assert np.array_equal(found.means, fit_mixture(model, guide, x, 2, 500, 0).means)
+
+
+def test_of_many_latents_the_start_sees_some(monkeypatch):
+    monkeypatch.setattr("gmvae.diagnostics.mixture._learn", lambda *_: None)
+    monkeypatch.setattr("gmvae.diagnostics.mixture._START_ROWS", 30)
+    told = []
+
+    def start(z, n_components, seed):
+        told.append((z, n_components, seed))
+        return variational_start(z, n_components, seed)
+
+    monkeypatch.setattr("gmvae.diagnostics.mixture.variational_start", start)
+    model, guide = small_pair(5)
+    fit_mixture(model, guide, three_clusters(model, 60), 2, n_draws=25, seed=9)
+    ((z, n_components, seed),) = told
+    assert (z.shape, n_components, seed) == ((30, 2), 2, 9)
+
+
+def test_learning_from_a_part_of_the_latents_at_a_time_counts_all_of_them(monkeypatch):
+    """One component: the mean's posterior has the width 1 / sqrt(n), n all 600 latents."""
+    monkeypatch.setattr("gmvae.diagnostics.mixture._ROWS", 60)
+    model, guide = small_pair(2, scale=1e-3)
+    z = torch.randn(600, 2) * torch.tensor([1.0, 0.5]) + torch.tensor([3.0, -1.0])
+    found = fit_mixture(model, guide, model.decoder(z), 2, n_draws=300)
+    largest = found.weights.mean(0).argmax()
+    assert found.weights[:, largest].mean() > 0.95
+    means = found.means[:, largest]
+    assert means.mean(0) == pytest.approx(z.mean(0).numpy(), abs=0.1)
+    assert means.std(0) == pytest.approx(z.std(0).numpy() / 600**0.5, rel=0.4)
+    covariance = found.covariances[:, largest].mean(0)
+    assert covariance == pytest.approx(torch.cov(z.T).numpy(), abs=0.12)
+
+
+def test_what_learns_and_for_how_long(monkeypatch):
+    """300 steps whose rate rises to a tenth in their first tenth and falls to nothing."""
+    rates = []
+    adam = torch.optim.Adam
+
+    class Watched(adam):
+        def step(self, *args, **kwargs):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*args, **kwargs)
+
+    monkeypatch.setattr("torch.optim.Adam", Watched)
+    model, guide = small_pair(2)
+    fit_mixture(model, guide, three_clusters(model, 20), 2, n_draws=25)
+    assert len(rates) == mixture._STEPS == 300
+    assert np.argmax(rates) == 29
+    assert max(rates) == pytest.approx(0.1)
+    assert rates[-1] < 1e-4

@@ -225,3 +225,18 @@ def test_saving_where_a_file_lies_says_so_and_leaves_it(tmp_path):
     with pytest.raises(NotADirectoryError, match="model is not a folder"):
         tiny().save(file)
     assert file.read_text() == "mine"
+
+
+def test_a_loaded_model_neither_learns_nor_forgets_by_being_used(tmp_path):
+    """Batch normalisation in training mode would classify by the batch, and move its means."""
+    gmvae = tiny(assigner_network="conv").train()
+    assert any(isinstance(module, nn.BatchNorm1d) for module in gmvae.guide.modules())
+    gmvae.save(tmp_path)
+    loaded = GMVAE.load(tmp_path)
+    assert not any(module.training for module in loaded.modules())
+    before = {name: value.clone() for name, value in loaded.state_dict().items()}
+    x = random_images(6)
+    with torch.no_grad():
+        whole, one = loaded.guide.assigner(x), loaded.guide.assigner(x[:1])
+    assert torch.allclose(whole[:1], one, atol=1e-6)
+    assert all(torch.equal(value, before[name]) for name, value in loaded.state_dict().items())

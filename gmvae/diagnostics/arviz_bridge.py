@@ -1,48 +1,48 @@
-"""The one place that speaks to ArviZ, its lines 0.23 (Python 3.11) and 1.x (3.12 and up) alike.
+"""What ArviZ makes of draws, on its lines 0.23 (Python 3.11) and 1.x (3.12 and up) alike.
 
 Everything else holds a plain :class:`xarray.DataTree` in ArviZ's schema. What differs between
-the two lines is settled here by the installed version: the sign that ``psislw`` expects, the
-names of arguments and columns, and what a plot returns. ArviZ is imported when first needed.
+the two lines is settled here and in :mod:`~gmvae.diagnostics.arviz_plots`, by the installed
+version: the sign that ``psislw`` expects, the names of arguments and columns, and what a plot
+returns.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
-from importlib import import_module
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from gmvae.diagnostics import arviz_line
+from gmvae.diagnostics.arviz_line import INTERVAL, Coords, for_arviz
+from gmvae.diagnostics.arviz_plots import plot_forest, plot_khat, plot_pair, plot_ppc, plot_rank
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import replacing
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = [
+    "ess",
+    "for_arviz",
+    "khat",
+    "loo",
+    "plot_forest",
+    "plot_khat",
+    "plot_pair",
+    "plot_ppc",
+    "plot_rank",
+    "psis",
+    "read",
+    "rhat",
+    "summary",
+    "write",
+]
 
 Array = NDArray[Any]
-Coords = Mapping[str, Any]
 
 # Below this spread of log-weights, in nats, the weights are constant but for rounding.
 CONSTANT = 1e-6
 # A tail of five weights, the fewest that a generalised Pareto distribution is fitted to.
 FEWEST_DRAWS = 25
-# The highest-density interval that `summary` and the pictures show.
-INTERVAL = 0.94
-# Points.
-_LETTERS = 9
-# Up to so many dots are drawn in full; of more, each is smaller and paler.
-_FEW_DOTS = 200
-
-
-@cache
-def is_old() -> bool:
-    """Whether the installed ArviZ is of the line 0.x."""
-    return version("arviz").startswith("0.")
 
 
 def psis(log_weights: ArrayLike) -> tuple[Array, Array]:
@@ -68,13 +68,13 @@ def psis(log_weights: ArrayLike) -> tuple[Array, Array]:
         Vehtari, Simpson, Gelman, Yao and Gabry, *Pareto smoothed importance sampling*, Journal
         of Machine Learning Research, 2024.
     """
-    given = np.asarray(log_weights, dtype=np.float64)
-    n_draws = given.shape[-1] if given.ndim else 0
+    log_w = np.asarray(log_weights, dtype=np.float64)
+    n_draws = log_w.shape[-1] if log_w.ndim else 0
     if n_draws < FEWEST_DRAWS:
         raise ArgumentError(
             f"`log_weights` expected at least {FEWEST_DRAWS} draws; got {n_draws}. Draw more."
         )
-    rows = given.reshape(-1, n_draws)
+    rows = log_w.reshape(-1, n_draws)
     highest = rows.max(-1, keepdims=True)
     if not np.isfinite(highest).all():
         raise ArgumentError(
@@ -86,7 +86,7 @@ def psis(log_weights: ArrayLike) -> tuple[Array, Array]:
     for i in np.flatnonzero(-rows.min(-1) >= CONSTANT):
         rows[i], khat[i] = _psis_row(rows[i])
     rows -= np.log(np.exp(rows).sum(-1, keepdims=True))
-    return rows.reshape(given.shape), khat.reshape(given.shape[:-1])
+    return rows.reshape(log_w.shape), khat.reshape(log_w.shape[:-1])
 
 
 def khat(log_weights: ArrayLike) -> Array:
@@ -103,9 +103,9 @@ def loo(log_likelihood: ArrayLike) -> tuple[Array, Array]:
     Returns:
         The log predictive density of each datum given the others, (N,), and k-hat, (N,).
     """
-    given = np.asarray(log_likelihood, dtype=np.float64)
-    smoothed, khat = psis(-given.T)
-    summed = smoothed.T + given
+    log_p = np.asarray(log_likelihood, dtype=np.float64)
+    smoothed, khat = psis(-log_p.T)
+    summed = smoothed.T + log_p
     highest = summed.max(0)
     return highest + np.log(np.exp(summed - highest).sum(0)), khat
 
@@ -120,12 +120,12 @@ def rhat(draws: ArrayLike) -> float:
         Vehtari, Gelman, Simpson, Carpenter and Bürkner, *Rank-normalization, folding, and
         localization: an improved R-hat*, Bayesian Analysis, 2021.
     """
-    return float(_array_statistics().rhat(_chains(draws, 2), **_axes()))
+    return float(arviz_line.array_statistics().rhat(_chains(draws, 2), **_axes()))
 
 
 def ess(draws: ArrayLike) -> float:
     """Bulk effective sample size of draws (chain, draw)."""
-    return float(_array_statistics().ess(_chains(draws, 1), **_axes()))
+    return float(arviz_line.array_statistics().ess(_chains(draws, 1), **_axes()))
 
 
 def summary(
@@ -143,11 +143,15 @@ def summary(
         ``mcse_mean``, ``mcse_sd``, ``ess_bulk``, ``ess_tail``, and ``r_hat`` for several chains.
     """
     kind: dict[str, Any] = (
-        {"hdi_prob": INTERVAL} if is_old() else {"ci_prob": INTERVAL, "ci_kind": "hdi"}
+        {"hdi_prob": INTERVAL} if arviz_line.is_old() else {"ci_prob": INTERVAL, "ci_kind": "hdi"}
     )
-    with _quiet():
-        table = _arviz().summary(
-            for_arviz(tree), var_names=_listed(var_names), coords=coords, round_to="none", **kind
+    with arviz_line.quiet():
+        table = arviz_line.arviz().summary(
+            for_arviz(tree),
+            var_names=arviz_line.listed(var_names),
+            coords=coords,
+            round_to="none",
+            **kind,
         )
     low, high = (name for name in table.columns if str(name).startswith("hdi"))
     table = table.rename(columns={low: "hdi_low", high: "hdi_high"})
@@ -157,14 +161,9 @@ def summary(
     return table[columns].astype(float)
 
 
-def for_arviz(tree: xr.DataTree) -> Any:
-    """What ArviZ's functions take: the tree itself, or on 0.x an InferenceData of it."""
-    return _arviz().from_datatree(tree) if is_old() else tree
-
-
 def write(tree: xr.DataTree, path: str | Path) -> None:
     """Write a tree as netCDF, whole or not at all."""
-    with replacing(path) as draft, _quiet():
+    with replacing(path) as draft, arviz_line.quiet():
         tree.to_netcdf(draft, engine="h5netcdf")
 
 
@@ -184,131 +183,15 @@ def read(path: str | Path) -> xr.DataTree:
         raise ContentError(f"{path} expected netCDF; got: {error}. Diagnose again.") from error
 
 
-def plot_forest(
-    tree: xr.DataTree, var_names: Sequence[str] | None = None, coords: Coords | None = None
-) -> "Figure":
-    """Intervals of the quantities of ``posterior``, the chains combined."""
-    with _quiet():
-        names = _listed(var_names)
-        kind = {"hdi_prob": INTERVAL} if is_old() else {"backend": "matplotlib"}
-        plot = _arviz().plot_forest(
-            for_arviz(tree), var_names=names, coords=coords, combined=True, **kind
-        )
-    return _figure(plot)
-
-
-def plot_pair(
-    tree: xr.DataTree, var_names: Sequence[str] | None = None, coords: Coords | None = None
-) -> "Figure":
-    """Scatter plots of every two quantities of ``posterior``."""
-    names = _listed(var_names)
-    # The old line leaves the diagonal out.
-    panels = _n_quantities(tree, names, coords) - is_old()
-    size = (max(2.3 * panels, 5.0), max(1.9 * panels, 4.5))
-    kind: dict[str, Any] = {"marginal": False, "backend": "matplotlib"}
-    kind |= {"figure_kwargs": {"figsize": size}}
-    if is_old():
-        kind = {"figsize": size, "textsize": _LETTERS}
-    with _quiet():
-        plot = _arviz().plot_pair(for_arviz(tree), var_names=names, coords=coords, **kind)
-    return _figure(plot)
-
-
-def plot_rank(
-    tree: xr.DataTree, var_names: Sequence[str] | None = None, coords: Coords | None = None
-) -> "Figure":
-    """Ranks of the draws of each chain among all: alike where the chains agree."""
-    names = _listed(var_names)
-    n = _n_quantities(tree, names, coords)
-    rows, columns = -(-n // 2), min(n, 2)
-    size = (4.5 * columns, 2.7 * rows + 0.5)
-    kind: dict[str, Any] = {"backend": "matplotlib", "col_wrap": columns}
-    kind |= {"figure_kwargs": {"figsize": size}}
-    if is_old():
-        kind = {"grid": (rows, columns), "figsize": size}
-    with _quiet():
-        plot = _arviz().plot_rank(for_arviz(tree), var_names=names, coords=coords, **kind)
-    return _figure(plot)
-
-
-def plot_khat(khats: ArrayLike, n_draws: int, threshold: float = 0.7) -> "Figure":
-    """The k-hat of every image.
-
-    Args:
-        khats: (N,); constant weights, minus infinity, are shown at -1.
-        n_draws: the draws behind each.
-        threshold: the line above which a k-hat is bad.
-    """
-    shown = np.asarray(khats, dtype=np.float64)
-    shown = np.where(np.isneginf(shown), -1.0, shown)
-    array = xr.DataArray(shown, dims="image", coords={"image": np.arange(len(shown))})
-    about = {"n_samples": n_draws, "n_data_points": len(shown), "scale": "log", "warning": False}
-    about |= {"p": 0.0, "se": 0.0, "good_k": threshold, "pareto_k": array}
-    with _quiet():
-        if is_old():
-            from arviz.stats.stats_utils import ELPDData
-
-            held = ELPDData(data=list(about.values()), index=list(about))
-            plot = _arviz().plot_khat(held, show_hlines=True, marker="o")
-        else:
-            arviz = _arviz()
-            plot = arviz.plot_khat(
-                arviz.ELPDData(elpd=0.0, **about),
-                hline_values=[0.0, threshold, 1.0],
-                visuals={"hlines": {"linewidth": 1, "color": "C1"}},
-                backend="matplotlib",
-                figure_kwargs={"figsize": (6.4, 4.8)},
-            )
-    figure = _figure(plot)
-    figure.axes[0].set(xlabel="image", ylabel="k-hat")
-    _thin_out(figure, len(shown))
-    return figure
-
-
-def plot_ppc(tree: xr.DataTree, var_names: Sequence[str] | None = None) -> "Figure":
-    """Densities of the variables of ``posterior_predictive``, beside those observed, two a row."""
-    from matplotlib.colors import to_hex
-
-    n_draws = tree["posterior_predictive"].sizes["draw"]
-    names = _listed(var_names)
-    n = len(names or tree["observed_data"].data_vars)
-    rows, columns = -(-n // 2), min(n, 2)
-    size = (5.5 * columns, 3.6 * rows)
-    with _quiet():
-        if is_old():
-            page: dict[str, Any] = {"grid": (rows, columns), "figsize": size, "textsize": 10}
-            page |= {"mean": False, "legend": False}
-            plot = _arviz().plot_ppc(for_arviz(tree), var_names=names, **page)
-        else:
-            page = {"col_wrap": columns, "figure_kwargs": {"figsize": size}}
-            plot = _arviz().plot_ppc_dist(
-                tree,
-                var_names=names,
-                num_samples=n_draws,
-                kind="kde",
-                backend="matplotlib",
-                **page,
-            )
-    figure = _figure(plot)
-    # The two lines of ArviZ draw in another order, but what is observed in black.
-    lines = {to_hex(line.get_color()) == "#000000": line for line in figure.axes[0].get_lines()}
-    shown = [lines[False], lines[True]]
-    legend = figure.axes[0].legend(shown, ["replicates", "observed"], frameon=False)
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
-    return figure
-
-
 def _psis_row(log_weights: Array) -> tuple[Array, float]:
     """Smoothed log-weights and k-hat of one image, (S,), not all the same."""
-    arviz = _array_statistics()
+    statistics = arviz_line.array_statistics()
     try:
-        found = arviz.psislw(log_weights) if is_old() else arviz.psislw(-log_weights)
+        answer = statistics.psislw(log_weights if arviz_line.is_old() else -log_weights)
     except ValueError:
         # ArviZ 1.x, where the largest weights are all the same.
         return log_weights, -np.inf
-    smoothed, k = np.asarray(found[0]), float(found[1])
+    smoothed, k = np.asarray(answer[0]), float(answer[1])
     if np.isposinf(k) and np.ptp(np.sort(log_weights)[-FEWEST_DRAWS // 5 :]) < CONSTANT:
         # ArviZ 0.x in the same case.
         return log_weights, -np.inf
@@ -326,77 +209,4 @@ def _chains(draws: ArrayLike, fewest: int) -> Array:
 
 
 def _axes() -> dict[str, int]:
-    return {} if is_old() else {"chain_axis": 0, "draw_axis": 1}
-
-
-@cache
-def _arviz() -> Any:
-    with warnings.catch_warnings():
-        # 0.23 announces 1.0 on import.
-        warnings.simplefilter("ignore")
-        import arviz
-    return arviz
-
-
-def _array_statistics() -> Any:
-    """The module whose functions take arrays."""
-    if is_old():
-        return _arviz()
-    return import_module("arviz_stats.base").array_stats
-
-
-def _listed(names: Sequence[str] | None) -> list[str] | None:
-    return None if names is None else list(names)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to ourselves the warnings that concern only ArviZ's own inside."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _figure(plot: Any) -> "Figure":
-    """The figure behind what a plot returned, taken out of pyplot's global list."""
-    from matplotlib import pyplot
-
-    if is_old():
-        figure = np.ravel(np.asarray(plot, dtype=object))[0].figure
-    else:
-        figure = plot.get_viz("figure")
-    pyplot.close(figure)
-    found: Figure = figure
-    _letter(found)
-    return found
-
-
-def _letter(figure: "Figure") -> None:
-    """Letters of one size, that of neither line of ArviZ, and room for them."""
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        text.set_fontsize(_LETTERS)
-    for axes in figure.axes:
-        axes.tick_params(labelsize=_LETTERS)
-    if figure.get_layout_engine() is None:
-        figure.set_layout_engine("constrained")
-
-
-def _thin_out(figure: "Figure", n: int) -> None:
-    """Dots that leave each other to be seen, however many."""
-    from matplotlib.collections import PathCollection
-
-    share = min(1.0, _FEW_DOTS / n)
-    (dots,) = (c for c in figure.axes[0].collections if isinstance(c, PathCollection))
-    dots.set(sizes=[max(6.0, 25 * share)], alpha=max(0.4, 0.8 * share), linewidths=0)
-    # Thousands of dots are one image in a file of vectors.
-    dots.set_rasterized(True)
-
-
-def _n_quantities(tree: xr.DataTree, names: list[str] | None, coords: Coords | None) -> int:
-    """The scalars behind each draw of these variables."""
-    held = tree["posterior"].to_dataset()
-    held = held if names is None else held[names]
-    one = held.sel(coords or {}).isel(chain=0, draw=0)
-    return sum(variable.size for variable in one.data_vars.values())
+    return {} if arviz_line.is_old() else {"chain_axis": 0, "draw_axis": 1}

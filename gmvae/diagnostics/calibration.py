@@ -57,14 +57,14 @@ def reliability(probabilities: Array, truth: Array, bins: int = BINS) -> Reliabi
         )
     top = np.clip(probabilities.max(-1), 0, 1).astype(np.float64)
     correct = probabilities.argmax(-1) == truth
-    places = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
+    places = metrics.confidence_bins(top, bins)
     count = np.bincount(places, minlength=bins)
-    held = count > 0
+    filled = count > 0
     confidence, accuracy = (
-        np.bincount(places, values, bins)[held] / count[held] for values in (top, correct)
+        np.bincount(places, values, bins)[filled] / count[filled] for values in (top, correct)
     )
     ece = metrics.expected_calibration_error(top, correct, bins)
-    return Reliability(confidence, accuracy, count[held], ece)
+    return Reliability(confidence, accuracy, count[filled], ece)
 
 
 def class_probabilities(
@@ -94,12 +94,12 @@ def labelled_reliability(
     # Also those that no image here has: an error is often sure of one of them.
     named = {name for name in names if name is not None}
     classes = tuple(sorted({*np.unique(labels).tolist(), *named}))
-    found = class_probabilities(probabilities, names, classes)
-    return reliability(found, np.searchsorted(classes, labels))
+    of_classes = class_probabilities(probabilities, names, classes)
+    return reliability(of_classes, np.searchsorted(classes, labels))
 
 
 def simulated_reliability(model: Model, guide: Guide, simulation: Simulation) -> Reliability:
     """Reliability of q(y | x) on draws of the model, whose components are known."""
     with settled(model, guide, 0):
-        each = [guide.y_dist(x).probs.cpu().numpy() for x in batches(model, simulation.x, 1_024)]
-    return reliability(np.concatenate(each), simulation.y.cpu().numpy())
+        parts = [guide.y_dist(x).probs.cpu().numpy() for x in batches(model, simulation.x, 1_024)]
+    return reliability(np.concatenate(parts), simulation.y.cpu().numpy())

@@ -142,8 +142,8 @@ def _draw(model: Model, guide: Guide, x: Tensor, n_draws: int) -> tuple[Array, .
     gap_y = torch.zeros(len(x))
     if model.assignment == "amortised":
         gap_y = (q_y.probs * (q_y.logits - log_y)).sum(-1).mean(0)
-    found = z, log_y.exp(), log_weights.double(), q_y.probs, gap_y.double()
-    return tuple(part.cpu().numpy() for part in found)
+    parts = z, log_y.exp(), log_weights.double(), q_y.probs, gap_y.double()
+    return tuple(part.cpu().numpy() for part in parts)
 
 
 def standard_error(values: Array) -> float:

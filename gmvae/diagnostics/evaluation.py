@@ -135,7 +135,7 @@ def _clusters(gmvae: GMVAE, images: Images, responsibilities: Tensor) -> Cluster
         return _NO_CLUSTERS
     components = responsibilities.argmax(-1).numpy()
     by_latent = gmvae.responsibilities(images).argmax(-1).numpy()
-    found = Clusters(
+    clusters = Clusters(
         **{
             **_NO_CLUSTERS,
             "acc": metrics.clustering_accuracy(labels, components),
@@ -147,13 +147,11 @@ def _clusters(gmvae: GMVAE, images: Images, responsibilities: Tensor) -> Cluster
     if gmvae.component_classes is not None:
         predicted = gmvae.predict(images)
         f1 = metrics.f1(labels, predicted)
-        found["acc_named"] = metrics.accuracy(labels, predicted)
-        found["f1_macro"], found["f1_micro"], found["f1_mean"] = (
-            f1["macro"],
-            f1["micro"],
-            f1["mean"],
-        )
-    return found
+        clusters["acc_named"] = metrics.accuracy(labels, predicted)
+        clusters["f1_macro"] = f1["macro"]
+        clusters["f1_micro"] = f1["micro"]
+        clusters["f1_mean"] = f1["mean"]
+    return clusters
 
 
 def _similarity(gmvae: GMVAE, images: Images) -> tuple[float | None, float]:

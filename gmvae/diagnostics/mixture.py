@@ -166,27 +166,34 @@ def log_likelihood(model: Model, draws: Draws, mixture: MixturePosterior, seed: 
     guide and resampled by their smoothed importance weights: a hundred an image, or fewer (at
     least ten) where images and draws are many.
     """
-    s, k = mixture.weights.shape
-    t, n, _ = draws.z.shape
-    n_latents = int(np.clip(_DENSITIES // (s * n * k), _FEWEST_LATENTS, _MOST_LATENTS))
-    rng = np.random.default_rng(seed)
-    # Systematic resampling: less noise than independent draws.
-    steps = (rng.random(n) + np.arange(n_latents)[:, None]) / n_latents
-    cumulated = np.exp(draws.smoothed).cumsum(0)
-    rows = np.stack([np.searchsorted(cumulated[:, i], steps[:, i]) for i in range(n)], axis=1)
-    z = torch.as_tensor(draws.z[rows.clip(max=t - 1), np.arange(n)]).to(model.prior.means)
+    n_mixtures, n_components = mixture.weights.shape
+    n_densities = n_mixtures * draws.z.shape[1] * n_components
+    n_latents = int(np.clip(_DENSITIES // n_densities, _FEWEST_LATENTS, _MOST_LATENTS))
+    z = torch.as_tensor(_resampled(draws, n_latents, seed)).to(model.prior.means)
     parameters = (
         torch.as_tensor(part).to(z)
         for part in (mixture.weights, mixture.means, np.linalg.cholesky(mixture.covariances))
     )
     with torch.no_grad(), pyro.validation_enabled(False):
-        known = model.prior.z_dist().log_prob(z)
+        log_p_z = model.prior.z_dist().log_prob(z)
         ratios = [
-            (DrawnMixture(*each).z_dist().log_prob(z) - known).logsumexp(0)
-            for each in zip(*parameters, strict=True)
+            (DrawnMixture(*one).z_dist().log_prob(z) - log_p_z).logsumexp(0)
+            for one in zip(*parameters, strict=True)
         ]
-    found = torch.stack(ratios).double().cpu().numpy() - math.log(n_latents)
-    return np.asarray(draws.log_evidence + found)
+    log_ratio = torch.stack(ratios).double().cpu().numpy() - math.log(n_latents)
+    return np.asarray(draws.log_evidence + log_ratio)
+
+
+def _resampled(draws: Draws, n_latents: int, seed: int) -> Array:
+    """Latents of the posterior, (``n_latents``, N, D), by systematic resampling of the draws.
+
+    It has less noise than independent draws.
+    """
+    n_draws, n, _ = draws.z.shape
+    steps = (np.random.default_rng(seed).random(n) + np.arange(n_latents)[:, None]) / n_latents
+    cumulated = np.exp(draws.smoothed).cumsum(0)
+    rows = np.stack([np.searchsorted(cumulated[:, i], steps[:, i]) for i in range(n)], axis=1)
+    return np.asarray(draws.z[rows.clip(max=n_draws - 1), np.arange(n)])
 
 
 def leave_one_out(log_likelihood: Array | None) -> LeaveOneOut:

@@ -60,13 +60,13 @@ def statistics(x: Tensor) -> dict[str, Array]:
     columns = torch.arange(width, device=x.device, dtype=x.dtype)
     row = (mass.sum(-1) * rows).sum(-1) / total
     column = (mass.sum(-2) * columns).sum(-1) / total
-    found = {
+    by_name = {
         "ink": x.mean((1, 2, 3)),
         "row": torch.where(total > 0, row, (height - 1) / 2),
         "column": torch.where(total > 0, column, (width - 1) / 2),
         "distance": (x - x.roll(1, 0)).square().sum((1, 2, 3)).sqrt(),
     }
-    return {name: value.cpu().numpy() for name, value in found.items()}
+    return {name: value.cpu().numpy() for name, value in by_name.items()}
 
 
 def predictive_check(
@@ -104,8 +104,8 @@ def predictive_check(
             observed.append(statistics(binarised(model, batch)))
             z = torch.as_tensor(draws.z[:n_replicates, start : start + len(batch)])
             start += len(batch)
-            each = [statistics(_images(model, one.to(batch.device))) for one in z]
-            replicated.append({name: np.stack([s[name] for s in each]) for name in each[0]})
+            sets = [statistics(_images(model, one.to(batch.device))) for one in z]
+            replicated.append({name: np.stack([s[name] for s in sets]) for name in sets[0]})
     names = observed[0]
     return Predictive(
         {name: np.concatenate([part[name] for part in observed]) for name in names},
@@ -117,11 +117,11 @@ def replicate(model: Model, guide: Guide, z: Array, seed: int = 3) -> Array:
     """Images drawn from p(x | z), (..., D) to (..., C, H, W)."""
     like = model.prior.means
     with settled(model, guide, seed):
-        each = [
+        images = [
             _images(model, torch.as_tensor(part).to(like.device, like.dtype)).cpu().numpy()
             for part in z
         ]
-    return np.stack(each)
+    return np.stack(images)
 
 
 def binarised(model: Model, x: Tensor) -> Tensor:
@@ -167,7 +167,8 @@ def prior_mismatch(model: Model, guide: Guide, draws: Draws, seed: int = 4) -> f
     whose = np.repeat([0, 1], n)
     order = rng.permutation(2 * n)
     train, test = order[:n], order[n:]
-    classifier = KNeighborsClassifier(5).fit(z[train], whose[train])
+    # Of very few images there are no five neighbours.
+    classifier = KNeighborsClassifier(min(5, n)).fit(z[train], whose[train])
     return float(classifier.score(z[test], whose[test]))
 
 

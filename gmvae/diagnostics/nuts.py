@@ -126,17 +126,17 @@ def sample_posterior(
         loc, scale = q_z.mean, q_z.stddev
         starts = _starts(model, x, loc, scale, n_chains)
         factors = _factors(model, x, starts, scale)
-        each = [
+        chains = [
             _run(model, x[i], starts[:, i], factors[:, i], n_draws, n_warmup) for i in range(len(x))
         ]
-        z = torch.stack(each, dim=2)
+        z = torch.stack(chains, dim=2)
         weighted, smoothed, log_evidence, khat = _weighted(model, x, z, scale)
         modes = _modes(model, x, weighted, smoothed, scale)
-    chains, values, weights = (part.double().cpu().numpy() for part in (z, weighted, smoothed))
+    draws, values, weights = (part.double().cpu().numpy() for part in (z, weighted, smoothed))
     mean = np.einsum("sn,snd->nd", weights, values)
     variance = np.einsum("sn,snd->nd", weights, (values - mean) ** 2)
     return Reference(
-        chains,
+        draws,
         loc.cpu().numpy(),
         scale.cpu().numpy(),
         mean,
@@ -144,8 +144,8 @@ def sample_posterior(
         log_evidence,
         khat,
         modes,
-        _each(arviz_bridge.rhat, chains),
-        _each(arviz_bridge.ess, chains),
+        _by_quantity(arviz_bridge.rhat, draws),
+        _by_quantity(arviz_bridge.ess, draws),
     )
 
 
@@ -242,11 +242,11 @@ def _modes(model: Model, x: Tensor, z: Tensor, weights: Tensor, scale: Tensor) -
     rows = torch.multinomial(weights.T, _CLIMBERS, replacement=True).T
     start = z.gather(0, rows.unsqueeze(-1).expand(-1, -1, z.shape[-1]))
     reached = (_climb(model, x, start, scale) / scale).cpu().numpy()
-    found = []
+    modes = []
     for i in range(len(x)):
         groups = fcluster(linkage(reached[:, i], "single"), 1.0, "distance")
-        found.append(max(1, int((np.bincount(groups) >= _COUNTS * _CLIMBERS).sum())))
-    return np.array(found)
+        modes.append(max(1, int((np.bincount(groups) >= _COUNTS * _CLIMBERS).sum())))
+    return np.array(modes)
 
 
 def _climb(model: Model, x: Tensor, z: Tensor, scale: Tensor) -> Tensor:
@@ -285,14 +285,14 @@ def _with_prior(model: Model, near: Any, share: float) -> tuple[Tensor, Tensor]:
 def _log_joint(model: Model, x: Tensor, z: Tensor) -> Tensor:
     """Log p(x, z), y summed out, of latents (S, n, D) of n images, (S, n)."""
     prior = model.prior.z_dist()
-    each = [
+    parts = [
         model.likelihood(model.decoder(part)).log_prob(x) + prior.log_prob(part)
         for part in z.split(_CHUNK)
     ]
-    return torch.cat(each)
+    return torch.cat(parts)
 
 
-def _each(statistic: Any, chains: Array) -> Array:
+def _by_quantity(statistic: Any, chains: Array) -> Array:
     """A statistic of chains (C, S, n, D) by image and dimension, (n, D)."""
     n, d = chains.shape[2:]
     return np.array([[statistic(chains[:, :, i, j]) for j in range(d)] for i in range(n)])

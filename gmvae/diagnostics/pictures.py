@@ -61,7 +61,7 @@ def _of_guide(diagnosis: Diagnosis) -> dict[str, tuple[Figure, str]]:
     _name_lines(khats, limit)
     predictive = arviz_bridge.plot_ppc(_statistics_tree(diagnosis.predictive))
     _keep_first_legend(predictive)
-    some = _which(diagnosis.ranks.ranks.shape[1], _MOST_LATENTS)
+    some = _shown_of(diagnosis.ranks.ranks.shape[1], _MOST_LATENTS)
     return {
         "khat": (khats, f"k-hat of {len(khat):,} images"),
         "predictive": (predictive, "Statistics of the images and of their replicates"),
@@ -84,15 +84,15 @@ def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
     image = int(posterior["image"].to_numpy()[0])
     first = {"image": image, "latent": latents[:_MOST_IN_GRID]}
     forest = arviz_bridge.plot_forest(tree, ["z"], {"latent": latents[:_MOST_LATENTS]})
-    some = _which(n, _MOST_IN_GRID)
+    some = _shown_of(n, _MOST_IN_GRID)
     # Of several modes an interval says only where some chains are.
     several = modes["image"].to_numpy()[modes.to_numpy() > 1]
     named = ", ".join(map(str, several))
     doubt = f"\nNo error bars, since they have several modes: images {named}" if named else ""
-    found = {
+    titled = {
         "forest": (
             forest,
-            f"z[image, latent] by NUTS{_which(n, _MOST_LATENTS)}{doubt}",
+            f"z[image, latent] by NUTS{_shown_of(n, _MOST_LATENTS)}{doubt}",
         ),
         "rank": (
             arviz_bridge.plot_rank(tree, ["z"], first),
@@ -101,11 +101,11 @@ def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
     }
     if n > 1:
         pair = arviz_bridge.plot_pair(tree, ["z"], first)
-        found["pair"] = (pair, f"Latent of image {image}, by NUTS{some}")
-    return found
+        titled["pair"] = (pair, f"Latent of image {image}, by NUTS{some}")
+    return titled
 
 
-def _which(n: int, most: int) -> str:
+def _shown_of(n: int, most: int) -> str:
     """Of more latents than are shown, which are."""
     return f": latents 1 to {most} of {n}" if n > most else ""
 

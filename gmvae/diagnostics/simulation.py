@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gmvae.diagnostics.draws import Array, batches, settled
 from gmvae.probability.guide import Guide
+from gmvae.probability.likelihood import Bernoulli, Likelihood
 from gmvae.probability.model import Model
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
@@ -85,13 +86,22 @@ def calibrate(
         raise ArgumentError(
             f"`simulation` expected at least 20 images; got {len(simulation.x)}. Simulate more."
         )
-    found = []
+    parts = []
     with settled(model, guide, seed):
         latents = simulation.z.split(_BATCH)
         for x, z in zip(batches(model, simulation.x, _BATCH), latents, strict=True):
-            found.append((guide.z_dist(x).sample((n_draws,)) < z).sum(0))
-    ranks = torch.cat(found).cpu().numpy()
+            parts.append((guide.z_dist(x).sample((n_draws,)) < z).sum(0))
+    ranks = torch.cat(parts).cpu().numpy()
     return Ranks(ranks, n_draws, _uniformity(ranks, n_draws + 1))
+
+
+def premise(likelihood: Likelihood) -> str:
+    """What is wrong with simulated images where the likelihood is no density of the real ones."""
+    if likelihood.normalised:
+        return ""
+    if isinstance(likelihood, Bernoulli):
+        return "; they are black and white, the model's own images grey"
+    return "; the likelihood is no normalised density"
 
 
 def _uniformity(ranks: Array, n_values: int) -> float:
@@ -102,8 +112,9 @@ def _uniformity(ranks: Array, n_values: int) -> float:
     n_bins = int(np.clip(n // 5, 2, min(20, n_values)))
     edges = np.linspace(0, n_values, n_bins + 1).round() - 0.5
     expected = n * np.diff(edges) / n_values
-    each = [chisquare(np.histogram(ranks[:, i], edges)[0], expected).pvalue for i in range(d)]
-    return float(min(1.0, d * min(each)))
+    counts = [np.histogram(ranks[:, i], edges)[0] for i in range(d)]
+    least = min(chisquare(in_bins, expected).pvalue for in_bins in counts)
+    return float(min(1.0, d * least))
 
 
 def _sampled_images(model: Model, z: Tensor) -> Tensor:

@@ -104,17 +104,17 @@ def nuts_tree(reference: Reference, rows: Array) -> xr.DataTree:
         log p(x), the k-hat of the weights and the number of modes.
     """
     dims = ("chain", "draw", "image", "latent")
-    each = ("image", "latent")
+    by_latent = ("image", "latent")
     statistics: Variables = {
-        "guide_mean": (each, reference.guide_mean),
-        "guide_sd": (each, reference.guide_sd),
-        "mean": (each, reference.mean),
-        "sd": (each, reference.sd),
+        "guide_mean": (by_latent, reference.guide_mean),
+        "guide_sd": (by_latent, reference.guide_sd),
+        "mean": (by_latent, reference.mean),
+        "sd": (by_latent, reference.sd),
         "log_evidence": ("image", reference.log_evidence),
         "khat": ("image", reference.khat),
         "modes": ("image", reference.modes),
-        "rhat": (each, reference.rhat),
-        "ess": (each, reference.ess),
+        "rhat": (by_latent, reference.rhat),
+        "ess": (by_latent, reference.ess),
     }
     tree = xr.DataTree.from_dict(
         {

@@ -45,6 +45,10 @@ class Threshold:
         return f"{relation} {self.good:.3g}, fails beyond {self.bad:.3g}"
 
 
+# Of the images: how many may have a k-hat above its limit.
+BAD_KHATS = Threshold(0.05, 0.20, f"k-hat: Vehtari et al. 2024; shares: {CONVENTION}")
+
+
 @dataclass(frozen=True)
 class Check:
     """One row of the verdict.

@@ -61,7 +61,7 @@ def mixture(gmvae: GMVAE, images: Images) -> Figure:
     images = thinned(images)
     n_components = gmvae.model.prior.n_components
     z = gmvae.encode(images).numpy()
-    top, components = (found.numpy() for found in gmvae.classify(images).max(-1))
+    top, components = (part.numpy() for part in gmvae.classify(images).max(-1))
     plane = Plane.of(z)
     points = plane.project(z)
     means, covariances = gaussians(gmvae, plane)

@@ -30,10 +30,10 @@ def candidates(
     above.plot(numbers, [np.nan if s is None else s for s in stabilities], "o-", color=COLOURS[0])
     above.set_ylabel("stability (adjusted Rand index)")
     above.set_ylim(top=1.02)
-    means = [float(np.mean(found)) for found in log_likelihoods]
+    means = [float(np.mean(of_runs)) for of_runs in log_likelihoods]
     below.errorbar(numbers, means, standard_errors, fmt="-", capsize=3, color=COLOURS[1])
-    for number, found in zip(numbers, log_likelihoods, strict=True):
-        below.plot([number] * len(found), found, "o", color=COLOURS[1], alpha=0.6)
+    for number, of_runs in zip(numbers, log_likelihoods, strict=True):
+        below.plot([number] * len(of_runs), of_runs, "o", color=COLOURS[1], alpha=0.6)
     density = "" if normalised else ",\nno normalised density"
     below.set_ylabel(f"log-likelihood (nats an image{density})")
     below.set_xlabel("components")

@@ -47,8 +47,8 @@ def spread(images: Images, n: int) -> NDArray[np.int64]:
     """``n`` rows, from all classes alike where there are labels, else from the whole set."""
     if images.labels is None:
         return np.unique(np.linspace(0, len(images) - 1, n).astype(np.int64))
-    each = -(-n // len(images.classes))
-    of_class = [np.flatnonzero(images.labels == value)[:each] for value in images.classes]
+    of_each_class = -(-n // len(images.classes))
+    of_class = [np.flatnonzero(images.labels == value)[:of_each_class] for value in images.classes]
     return np.concatenate(of_class)[:n]
 
 

@@ -72,8 +72,8 @@ class BayesianMixturePrior(MixturePrior):
     ) -> None:
         super().__init__(n_components, latent_dim, "full")
         concentration = 0.5 / n_components if concentration is None else concentration
-        given = {"concentration": concentration, "mean_scale": mean_scale, "scale": scale}
-        for name, value in given.items():
+        numbers = {"concentration": concentration, "mean_scale": mean_scale, "scale": scale}
+        for name, value in numbers.items():
             checks.number(name, value, "above 0, and finite", lambda v: 0 < v < math.inf)
         self.concentration, self.mean_scale, self.scale = concentration, mean_scale, scale
         for name, parameter in list(self.named_parameters()):
@@ -279,8 +279,8 @@ def variational_start(z: Tensor, n_components: int, seed: int = 0) -> tuple[Tens
         # The gradients that follow go on from there.
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(z.detach().double().cpu().numpy())
-    found = mixture.weights_, mixture.means_, mixture.covariances_
-    weights, means, covariances = (torch.as_tensor(part).to(z) for part in found)
+    fitted = mixture.weights_, mixture.means_, mixture.covariances_
+    weights, means, covariances = (torch.as_tensor(part).to(z) for part in fitted)
     return weights, means, covariances
 
 

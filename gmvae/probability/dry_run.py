@@ -31,21 +31,22 @@ def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
     """
     k, d = model.prior.means.shape
     x, z = torch.zeros(_N, *image_shape), torch.zeros(_N, d)
-    given = _answer("encoder", guide.encoder, x)
-    if not isinstance(given, tuple | list) or len(given) != 2:
+    answer = _answer("encoder", guide.encoder, x)
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise ArgumentError(
-            f"`encoder` expected to answer (location, scale); got {_described(given)}. Return both."
+            f"`encoder` expected to answer (location, scale); got {_described(answer)}. Return "
+            "both."
         )
-    for part in given:
+    for part in answer:
         _expect("encoder", f"location and scale, ({_N}, {d}) each,", part, (_N, d), x)
-    if not given[0].isfinite().all():
+    if not answer[0].isfinite().all():
         raise ArgumentError(
             "`encoder` expected to answer finite locations; got NaN or infinity. Change what it "
             "returns."
         )
-    if not (given[1] > 0).all():
+    if not (answer[1] > 0).all():
         raise ArgumentError(
-            f"`encoder` expected to answer scales above 0; got {given[1].min().item():g}. Return "
+            f"`encoder` expected to answer scales above 0; got {answer[1].min().item():g}. Return "
             "softplus or exp of its output."
         )
     if guide.assigner is not None:
@@ -67,25 +68,25 @@ def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
 
 
 def _answer(
-    name: str, module: nn.Module, given: Any, call: Callable[[Any], Any] | None = None
+    name: str, module: nn.Module, argument: Any, call: Callable[[Any], Any] | None = None
 ) -> Any:
     like = next((p for p in module.parameters()), None)
     if like is not None:
-        given = given.to(like)
+        argument = argument.to(like)
     try:
-        return (call or module)(given)
+        return (call or module)(argument)
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
         raise ArgumentError(
-            f"`{name}` expected to take a tensor {tuple(given.shape)}; got from it {why}. Change "
-            "what it takes."
+            f"`{name}` expected to take a tensor {tuple(argument.shape)}; got from it {why}. "
+            "Change what it takes."
         ) from error
 
 
-def _expect(name: str, what: str, answer: Any, shape: tuple[int, ...], given: Tensor) -> None:
+def _expect(name: str, what: str, answer: Any, shape: tuple[int, ...], argument: Tensor) -> None:
     if not isinstance(answer, Tensor) or tuple(answer.shape) != shape:
         raise ArgumentError(
-            f"`{name}` expected to answer {what} of a tensor {tuple(given.shape)}; got "
+            f"`{name}` expected to answer {what} of a tensor {tuple(argument.shape)}; got "
             f"{_described(answer)}. Change what it returns."
         )
 
