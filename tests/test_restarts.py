@@ -12,7 +12,7 @@ from gmvae.data import load
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, TrainingError
 from gmvae.training import jobs, restarts
-from gmvae.training.fitting import fit
+from gmvae.training.fitting import Fit, fit
 from gmvae.training.held_out import hold_out
 from gmvae.training.jobs import Outcome
 from gmvae.training.restarts import Restart, fit_restarts, seeds_from
@@ -155,6 +155,32 @@ def test_every_run_is_told_the_same_but_for_its_seed(digits, scripted, given):
         assert job.device == "cpu"
     assert len({job.folder for job in scripted.jobs}) == 2
     assert not any(job.folder.exists() for job in scripted.jobs)
+
+
+def test_a_single_run_is_told_all_that_its_caller_says(digits, monkeypatch):
+    told = {}
+
+    def alone(images, settings, **options):
+        told.update(options, images=images, settings=settings)
+        return Fit(tiny(), [], (), {"loss": 2.0, "elbo": -1.0})
+
+    def tell(progress):
+        raise AssertionError
+
+    monkeypatch.setattr(restarts, "fit", alone)
+    observed, own = np.full(len(digits), -1), digits.subset(slice(0, 30))
+    _, runs = fit_restarts(
+        digits, QUICK, 1, observed=observed, held_out=own, callback=tell, device="cpu"
+    )
+    assert runs == (Restart(3, -2.0, -1.0),)
+    assert told == {
+        "images": digits,
+        "settings": QUICK,
+        "observed": observed,
+        "held_out": own,
+        "callback": tell,
+        "device": torch.device("cpu"),
+    }
 
 
 def test_two_runs_by_default(digits, scripted):

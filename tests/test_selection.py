@@ -237,6 +237,8 @@ def test_without_stability_there_is_no_most_stable():
     ("changes", "fragment"),
     [
         ({"numbers": []}, r"`numbers` expected distinct numbers; got \[\]"),
+        ({"numbers": [0]}, "`numbers` expected at least 1; got 0"),
+        ({"n_samples": 0}, "`n_samples` expected at least 1; got 0"),
         ({"numbers": [2, 2]}, r"`numbers` expected distinct numbers; got \[2, 2\]"),
         ({"callback": 3}, "`callback` expected a function; got 3"),
         (
