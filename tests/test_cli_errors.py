@@ -1,6 +1,5 @@
 """What goes wrong is one line and an exit code."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 import typer
 from cli_spies import save_run, untrained
 from cli_toys import COMMANDS, one_line
-from gmvae_cli import app, errors, train
+from gmvae_cli import app, errors
 
 from gmvae import GMVAE
 from gmvae.support.errors import ArgumentError, ContentError, GMVAEError, TrainingError
@@ -132,16 +131,6 @@ def test_names_in_errors_are_options_that_exist(capsys: pytest.CaptureFixture[st
     words = set(shown.replace(",", " ").split())
     for typed in {*errors.TYPED.values(), *errors.ELSEWHERE.values()} - {"DATA"}:
         assert typed in words
-
-
-def test_every_setting_of_train_has_its_option_in_errors() -> None:
-    import inspect
-
-    from gmvae.settings import Settings
-
-    settings = {field.name for field in dataclasses.fields(Settings)}
-    for name in settings & set(inspect.signature(train.train).parameters):
-        assert name in errors.TYPED, name
 
 
 def test_an_unexpected_error_is_one_line_until_debugged(

@@ -1,13 +1,19 @@
 """``gmvae --help`` and its like."""
 
 import csv
+import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from cli_toys import COMMANDS
 from gmvae_cli import app
+
+from gmvae.settings import Settings
+from gmvae.support.declarations import declarations
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -38,14 +44,70 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("gmvae ")
 
 
-def test_choices_and_defaults_are_those_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
-    from gmvae.settings import Settings
+@pytest.mark.parametrize("command", ["train", "select"])
+def test_choices_and_defaults_are_those_of_the_library(command: str) -> None:
+    """But for the latent dimensions of ``select``."""
+    called = typer.main.get_command(app.app).commands[command]
+    options = {parameter.name: parameter for parameter in called.params}
+    context = typer.Context(called)
+    defaults = dataclasses.asdict(Settings()) | ({"latent_dim": 10} if command == "select" else {})
+    del defaults["n_components"]
+    for name, default in defaults.items():
+        assert options[name].default == default, name
+        _, text = options[name].get_help_record(context)
+        assert (f"[default: {default}" in text) == (default is not None), name
+    for setting in declarations(Settings):
+        if setting.choices and setting.name in options:
+            choices = "|".join(setting.choices)
+            assert choices in options[setting.name].get_help_record(context)[0]
 
-    app.run(["train", "--help"])
-    shown = " ".join(capsys.readouterr().out.split())
-    for name in ("latent_dim", "covariance", "network", "likelihood", "augment", "batch_size"):
-        assert f"({getattr(Settings(), name)})." in shown, name
-    assert f"({Settings().lr:g})." in shown
+
+def test_the_options_of_train_stand_in_panels(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["train", "--help"]) == 0
+    panels: dict[str, list[str]] = {}
+    for line in capsys.readouterr().out.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            panels[line[:-1]] = []
+        elif line.startswith("  -"):
+            panels[next(reversed(panels))] += re.findall(r"^  (?:-., )?(--[\w-]+)", line)
+    del panels["Arguments"]
+    assert {title: set(options) for title, options in panels.items()} == {
+        "Data": {"--val", "--classes", "--labels", "--augment", "--held-out", "--data-root"},
+        "Model": {
+            "--latent-dim",
+            "--components",
+            "--covariance",
+            "--network",
+            "--likelihood",
+            "--assignment",
+        },
+        "Training": {
+            "--effort",
+            "--epochs",
+            "--warmup-epochs",
+            "--rounds",
+            "--batch-size",
+            "--lr",
+            "--patience",
+            "--seed",
+            "--restarts",
+            "--jobs",
+            "--device",
+        },
+        "Weights": {"--information-weight", "--classification-weight", "--agreement-weight"},
+        "Output": {"--output", "--force"},
+        "Options": {"--config", "--help"},
+    }
+    assert list(panels) == ["Data", "Model", "Training", "Weights", "Output", "Options"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_is_a_whole_sentence(command: str) -> None:
+    called = typer.main.get_command(app.app).commands[command]
+    for parameter in called.params:
+        text = parameter.help.partition(" [default")[0]
+        assert re.fullmatch(r"[\w.\-].*[.0-9]", text, re.S), parameter.name
+        assert not text.startswith(("Of ", "of ")), parameter.name
 
 
 def test_the_help_explains_every_phase(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

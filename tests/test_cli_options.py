@@ -20,6 +20,7 @@ SETTINGS: dict[str, tuple[str, Any]] = {
     "likelihood": ("--likelihood gaussian", "gaussian"),
     "assignment": ("--assignment exact", "exact"),
     "augment": ("--augment none", "none"),
+    "effort": ("--effort quick", "quick"),
     "epochs": ("--epochs 7", 7),
     "warmup_epochs": ("--warmup-epochs 8", 8),
     "rounds": ("--rounds 3", 3),
@@ -28,6 +29,7 @@ SETTINGS: dict[str, tuple[str, Any]] = {
     "information_weight": ("--information-weight 1.5", 1.5),
     "classification_weight": ("--classification-weight 2.5", 2.5),
     "agreement_weight": ("--agreement-weight 3.5", 3.5),
+    "held_out": ("--held-out 0.25", 0.25),
     "patience": ("--patience 11", 11),
     "seed": ("--seed 12", 12),
 }
@@ -35,7 +37,6 @@ OBSERVED = (
     "6 labels observed in training (2 of class 1, 2 of class 4, 2 of class 8). "
     "All other labels only score the result."
 )
-OF_SELECT = ("latent_dim", "augment", "epochs", "warmup_epochs", "seed")
 # Command, parameter, what is typed, and what is then true; of a command alone it is not.
 Row = tuple[str, str, str, dict[str, Any]]
 ROWS: list[Row] = [
@@ -63,7 +64,7 @@ ROWS: list[Row] = [
     *(
         ("select", name, f"data.npz {typed}", {f"compare_components.settings.{name}": value})
         for name, (typed, value) in SETTINGS.items()
-        if name in OF_SELECT
+        if name != "n_components"
     ),
     ("select", "data", "other", {"compare_components.images.name": "other"}),
     ("select", "components", "data.npz --components 3,5", {"compare_components.numbers": (3, 5)}),
@@ -140,7 +141,7 @@ FORCE = "force"
 
 def parameters() -> set[tuple[str, str]]:
     """Every option and argument of every command."""
-    commands = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app.app).commands
     return {(name, p.name) for name, command in commands.items() for p in command.params}
 
 

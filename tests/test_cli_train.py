@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_toys import QUICK, prepared, save
-from gmvae_cli import app, progress, train
+from gmvae_cli import app, progress, summary
 
 from gmvae import Images
 
@@ -86,11 +86,11 @@ def test_train_says_that_it_stopped_early(
 
 def test_nothing_observed_leaves_no_other_labels(digits: Images, tmp_path: Path) -> None:
     source = save(tmp_path / "digits.npz", digits)
-    assert train._observed(prepared(data=source)) == (
+    assert list(summary.opening(prepared(data=source))) == [
         "No labels observed in training. Labels only score the result."
-    )
+    ]
     bare = save(tmp_path / "bare.npz", Images(digits.pixels))
-    assert train._observed(prepared(data=bare)) == "No labels observed in training."
+    assert list(summary.opening(prepared(data=bare))) == ["No labels observed in training."]
 
 
 def test_more_components_than_images(
