@@ -152,8 +152,8 @@ def given_settings(settings: Settings | None) -> Settings:
         ArgumentError: something else.
     """
     remedy = "Of a dict it is gmvae.Settings(**settings)."
-    given = Settings() if settings is None else settings
-    return checks.instance("settings", given, Settings, "gmvae.Settings", remedy)
+    settings = Settings() if settings is None else settings
+    return checks.instance("settings", settings, Settings, "gmvae.Settings", remedy)
 
 
 def markdown(settings_class: type[Any] = Settings) -> str:

@@ -38,21 +38,33 @@ def digits() -> Images:
 
 
 @pytest.fixture(scope="session")
-def named_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The original's experiment, hardly trained."""
-    folder = tmp_path_factory.mktemp("named") / "run"
+    folder = tmp_path_factory.mktemp("trained") / "run"
     assert app.run(["train", "--output", str(folder), *QUICK]) == 0
     return folder
 
 
 @pytest.fixture(scope="session")
+def named_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as of the original's experiment, its model not trained at all."""
+    record = {"data": "digits", "classes": [1, 4, 8], "labels_observed": 15}
+    return untrained_run(tmp_path_factory.mktemp("named"), (1, 4, 8), record)
+
+
+@pytest.fixture(scope="session")
 def unnamed_run(digits: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of a file, not trained: no label was observed, so no component has a name."""
+    """The same of a file without observed labels: no component has a name."""
     folder = tmp_path_factory.mktemp("unnamed")
-    data = save(folder / "digits.npz", digits)
+    record = {"data": save(folder / "digits.npz", digits), "classes": None, "labels_observed": 0}
+    return untrained_run(folder, None, record)
+
+
+def untrained_run(folder: Path, classes: Any, record: dict[str, Any]) -> Path:
     torch.manual_seed(0)
-    record = {"data": data, "classes": None, "labels_observed": 0, "settings": {"seed": 0}}
-    GMVAE(Config(digits.shape, 3)).save(folder / "run", extra={"training": record})
+    gmvae = GMVAE(Config((1, 8, 8), 3))
+    gmvae.component_classes = classes
+    gmvae.save(folder / "run", extra={"training": record | {"settings": {"seed": 0}}})
     return folder / "run"
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pyro
 import pytest
 import torch
-from cli_toys import digits, elsewhere, named_run, unnamed_run  # noqa: F401 (fixtures)
+from cli_toys import digits, elsewhere, named_run, trained_run, unnamed_run  # noqa: F401 (fixtures)
 
 from gmvae.training import recipe
 

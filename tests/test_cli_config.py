@@ -162,3 +162,13 @@ def test_a_number_out_of_range_names_its_file(
     line = one_line(capsys)
     assert "--epochs" in line
     assert line.endswith(" in run.toml. See `gmvae train --help`.")
+
+
+def test_a_configuration_is_read_before_other_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert app.run(["train", "--epochs", "0", "--config", "absent.toml"]) == 2
+    assert one_line(capsys) == (
+        "Error: `--config` expected a TOML file; got absent.toml, which does not exist. Check the "
+        "path."
+    )

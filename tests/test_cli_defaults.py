@@ -162,6 +162,7 @@ def test_where_a_range_ends(
 
     assert (code(least), code(least - 1)) == (0, 2)
     assert option in spies.at("command.err")
+    assert "--help`" in spies.at("command.err")  # before anything is loaded
     if most is not None:
         assert (code(most), code(most + 1)) == (0, 2)
         assert option in spies.at("command.err")

@@ -274,8 +274,13 @@ def test_the_process_ends_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None
         app.main()
     assert ended.value.code == 2
     assert (os.environ["OMP_WAIT_POLICY"], os.environ["OMP_NUM_THREADS"]) == ("PASSIVE", "4")
+    for cores in (None, 1, 2, 3):
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        with pytest.raises(SystemExit):
+            app.main()
+        assert os.environ["OMP_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.setattr("os.cpu_count", lambda: None)
     monkeypatch.setattr(sys, "argv", ["gmvae", "--version"])
     with pytest.raises(SystemExit) as ended:
         app.main()

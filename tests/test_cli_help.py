@@ -110,8 +110,10 @@ def test_every_help_is_a_whole_sentence(command: str) -> None:
         assert not text.startswith(("Of ", "of ")), parameter.name
 
 
-def test_the_help_explains_every_phase(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_explains_every_phase(
+    trained_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert app.run(["train", "--help"]) == 0
     explained = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
-    with (named_run / "history.csv").open(newline="") as file:
+    with (trained_run / "history.csv").open(newline="") as file:
         assert {row["phase"] for row in csv.DictReader(file)} <= explained

@@ -157,3 +157,54 @@ def test_json_is_indented_and_ends_its_file(tmp_path: Path) -> None:
     assert output.as_json({"a": [1.5, True]}) == '{\n  "a": [\n    1.5,\n    true\n  ]\n}'
     output.write_json(tmp_path / "a.json", {"a": "ä"})
     assert (tmp_path / "a.json").read_text(encoding="utf-8").endswith("}\n")
+
+
+def test_refusals_of_a_place_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as error:
+        output.check_file(tmp_path / "file" / "deep" / "a.csv", False, [".csv"])
+    assert str(error.value) == (
+        f"`--output` expected to lie in a folder; got {tmp_path / 'file' / 'deep' / 'a.csv'}, "
+        f"where {tmp_path / 'file'} is a file. Choose another --output."
+    )
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(PermissionError) as refused:
+        output.check_folder(tmp_path / "a" / "b", False, frozenset())
+    assert str(refused.value) == (
+        f"`--output` expected to lie where one can write; got {tmp_path / 'a' / 'b'}, and "
+        f"{tmp_path} cannot be written (Read-only file system). Choose another --output."
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("there.csv", "there.csv exists. Choose another --output, or overwrite with --force."),
+        (
+            "folder.csv",
+            "`--output` expected a file; got the folder folder.csv. Name a file in it.",
+        ),
+        ("a.txt", "`--output` expected a .csv or .npz file; got a.txt. Rename it."),
+    ],
+)
+def test_refusals_of_a_file_in_full(path: str, message: str) -> None:
+    Path("there.csv").touch()
+    Path("folder.csv").mkdir()
+    with pytest.raises((FileExistsError, IsADirectoryError, ArgumentError)) as error:
+        output.check_file(Path(path), False, [".csv", ".npz"])
+    assert str(error.value) == message
+
+
+def test_refusals_of_a_folder_in_full() -> None:
+    Path("file").touch()
+    for path, message in (
+        (Path("file"), "`--output` expected a folder; got the file file. Choose another --output."),
+        (Path(), "`--output` expected a folder of its own; got '.'. Name a new one."),
+    ):
+        with pytest.raises((NotADirectoryError, ArgumentError)) as error:
+            output.check_folder(path, True, frozenset())
+        assert str(error.value) == message

@@ -68,14 +68,14 @@ def test_reconstruct_writes_images_in_the_format_of_the_original(named_run: Path
 
 
 def test_evaluate_prints_json_and_writes_it(
-    named_run: Path, capsys: pytest.CaptureFixture[str]
+    trained_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["evaluate", "--model", str(named_run), "--samples", "2", "--json"]
+    arguments = ["evaluate", "--model", str(trained_run), "--samples", "2", "--json"]
     assert app.run([*arguments, "-o", "figures.json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads(Path("figures.json").read_text())
     assert len(printed["overlap"]) == 3
-    metrics = json.loads((named_run / "metrics.json").read_text())
+    metrics = json.loads((trained_run / "metrics.json").read_text())
     assert printed["acc_named"] == pytest.approx(metrics["acc_named"])
 
 

@@ -129,6 +129,7 @@ def test_select_says_what_is_no_density(spies: Spies, monkeypatch: pytest.Monkey
     monkeypatch.setattr(selection, "compare_components", lambda *_, **__: tuple(grey[:1]))
     spies.run(["select", "data.npz", "--components", "1"])
     lines = spies.at("command.out").splitlines()
+    assert (spies.at("command.code"), lines[-1]) == (0, "Figures and picture: gmvae-select")
     assert lines[0] == "2 runs: 1-2 with 1 components."
     assert not [line for line in lines if line.startswith("Most stable")]
     assert "Log-likelihood: on held-out images, in nats an image." in lines

@@ -14,8 +14,8 @@ from gmvae import Images
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-def test_train_writes_a_whole_run_folder(named_run: Path) -> None:
-    assert {path.name for path in named_run.iterdir()} == {
+def test_train_writes_a_whole_run_folder(trained_run: Path) -> None:
+    assert {path.name for path in trained_run.iterdir()} == {
         "config.json",
         "model.safetensors",
         "history.csv",
@@ -26,19 +26,19 @@ def test_train_writes_a_whole_run_folder(named_run: Path) -> None:
         "mixture.png",
         "ambiguous.png",
     }
-    assert [path.name for path in named_run.parent.iterdir()] == ["run"]
-    training = json.loads((named_run / "config.json").read_text())["training"]
+    assert [path.name for path in trained_run.parent.iterdir()] == ["run"]
+    training = json.loads((trained_run / "config.json").read_text())["training"]
     assert training["data"] == "digits"
     assert training["classes"] == [1, 4, 8]
     assert training["labels_observed"] == 15
     assert training["settings"]["n_components"] == 3
-    metrics = json.loads((named_run / "metrics.json").read_text())
+    metrics = json.loads((trained_run / "metrics.json").read_text())
     assert metrics["n_images"] == 134
     assert 0 <= metrics["acc_named"] <= 1
 
 
-def test_history_has_a_row_an_epoch(named_run: Path) -> None:
-    with (named_run / "history.csv").open(newline="") as file:
+def test_history_has_a_row_an_epoch(trained_run: Path) -> None:
+    with (trained_run / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["phase"] for row in rows if row["phase"] in ("warm-up", "joint")] == [
         "warm-up",

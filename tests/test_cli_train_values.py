@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 import torch
 from cli_spies import LOSS, Spies, images_called, spies, untrained
+from gmvae_cli import summary
 
 from gmvae import GMVAE
 from gmvae.diagnostics.evaluation import evaluate
+from gmvae.training.loop import Progress
+from gmvae.training.recipe import Fit
+from gmvae.training.restarts import Restart
 
 __all__ = ["spies"]
 
@@ -165,3 +169,47 @@ def test_progress_says_of_which_pixels_the_elbo_is_no_density(spies: Spies) -> N
     assert note in spies.run(["train", "data.npz"]).at("command.err")
     gaussian = ["train", "data.npz", "--likelihood", "gaussian", "--force"]
     assert note not in spies.run(gaussian).at("command.err")
+
+
+def test_the_early_stop_is_that_of_the_kept_run(
+    spies: Spies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gmvae.training import restarts
+
+    def fit_restarts(*_: Any, callback: Any, **__: Any) -> Any:
+        callback(Progress("joint", 60, 90, {}, 1))  # of the kept run
+        callback(Progress("joint", 90, 90, {}, 2))
+        runs = (Restart(7, -LOSS, -6.0), Restart(8, None, None))
+        return Fit(untrained(), [{"phase": "joint"}], (), {"loss": LOSS}), runs
+
+    monkeypatch.setattr(restarts, "fit_restarts", fit_restarts)
+    lines = spies.run(["train", "data.npz", "--restarts", "2"]).at("command.out").splitlines()
+    assert lines[1:4] == [
+        "Restart 1, seed 7: held-out objective -5.00, ELBO -6.00, no normalised density (kept)",
+        "Restart 2, seed 8: diverged",
+        "Stopped early, after 60 of 90 epochs: epoch 10 had the best held-out objective, and its "
+        "model is kept.",
+    ]
+
+
+def test_a_run_to_the_end_was_not_stopped() -> None:
+    assert list(summary.early_stop(Progress("joint", 9, 9), 5)) == []
+    assert len(list(summary.early_stop(Progress("joint", 8, 9), 5))) == 1
+
+
+def test_the_closing_lines_of_a_density() -> None:
+    metrics = {
+        "n_images": 1_234,
+        "acc_named": None,
+        "acc": 0.25,
+        "train_elbo": -1.25,
+        "elbo": 2.0,
+        "likelihood_normalised": True,
+    }
+    assert list(summary.closing(metrics, "these", Path("gmvae-run"))) == [
+        "Scored on these: 1,234 images.",
+        "Accuracy with components matched to classes: 0.250",
+        "ELBO: -1.2 on train, 2.0 on the scored images (nats an image; the higher, the better)",
+        "Model, figures and pictures: gmvae-run",
+        "Next: gmvae classify",
+    ]
