@@ -267,3 +267,54 @@ def test_pictures_by_the_names_of_their_files(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_a_source_that_lasts(source: str, kept: str) -> None:
     assert run_folder.lasting(source) == kept.format(here=Path.cwd())
+
+
+def refusal(of: Any, *arguments: Any) -> str:
+    with pytest.raises((ContentError, FileNotFoundError)) as error:
+        of(*arguments)
+    return str(error.value)
+
+
+def test_refusals_in_full(tmp_path: Path) -> None:
+    run, config = tmp_path / "run", tmp_path / "run" / "config.json"
+    run.mkdir()
+    assert refusal(run_folder.open_run, run, "cpu") == (
+        f"`--model` expected a run folder; got {run}, which has no config.json. Make one with: "
+        "gmvae train"
+    )
+    config.write_text("{")
+    line = refusal(run_folder.open_run, run, "cpu")
+    assert line.startswith(f"{config} expected JSON; got: Expecting property name")
+    assert line.endswith(". Restore it, or train again.")
+    config.write_text("[]")
+    assert refusal(run_folder.open_run, run, "cpu") == f"{config} expected a JSON object; got list."
+    config.write_text('{"training": []}')
+    assert refusal(run_folder.open_run, run, "cpu") == (
+        f"{config} expected the section `training` as gmvae train wrote it; got another. Restore "
+        "it, or remove it and name DATA."
+    )
+    config.write_text('{"model": {"custom": ["encoder", "decoder"]}}')
+    assert refusal(run_folder.open_run, run, "cpu") == (
+        f"{run} holds a model with modules of its user's own, which the command line cannot make. "
+        f"Load it in Python: gmvae.GMVAE.load({str(run)!r}, encoder=..., decoder=...)."
+    )
+
+
+def test_refusals_of_images_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = opened(tmp_path, data="gone.npz")
+    config = tmp_path / "run" / "config.json"
+    assert refusal(run_folder.images_for, run, None, None) == (
+        f"`DATA` expected where {config} names data that are there; got gone.npz, which does not "
+        "exist. Name DATA."
+    )
+    wide = Images(np.zeros((2, 1, 9, 9), np.uint8), name="wide")
+    assert refusal(run_folder.check_shape, run.gmvae, wide) == (
+        "`DATA` expected images of shape (1, 3, 4), as the model was trained on; got (1, 9, 9) in "
+        "wide. Use a model trained on such images."
+    )
+    named = opened(tmp_path, class_names={"1": "one"})
+    images = replace(images_called("other"), class_names={1: "two"})
+    assert refusal(run_folder._check_names, named, images) == (
+        "`DATA` expected the classes that the model was trained on, 1 (one); got 1 (two) in other. "
+        "Give it a subfolder of each name, or name the subfolders of both by numbers."
+    )
