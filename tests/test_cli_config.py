@@ -77,7 +77,7 @@ def test_a_configuration_that_is_wrong(
         ('network = "conv"\nepochs = 2', {"network": "conv", "epochs": 2}),
         ("force = true", {"force": True}),
         ("force = false", {"force": False}),
-        ('output = "mine"', {"output": Path("mine")}),
+        ('output = "Mine"', {"output": Path("Mine")}),
         ("classes = [1, 4]", {"classes": "1,4"}),
         ('classes = "4"', {"classes": "4"}),
     ],

@@ -180,6 +180,8 @@ def test_a_row_of_the_table(capsys):
     diagnose._print("some", SimpleNamespace(checks=checks, reference=None))
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     rows = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in lines if "│" in line]
+    figures = [line.strip("│").split("│")[2] for line in lines if "│" in line]
+    assert {len(figure.rstrip()) for figure in figures if figure.strip()} == {len("figure") + 1}
     assert rows == [
         ["", QUESTIONS["guide"], "", "", ""],
         [
