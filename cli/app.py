@@ -6,17 +6,30 @@ from typing import Annotated
 
 import typer
 
-from . import classify, diagnose, errors, evaluate, info, reconstruct, sample, select, train
+from . import (
+    classify,
+    diagnose,
+    errors,
+    evaluate,
+    info,
+    options,
+    reconstruct,
+    sample,
+    select,
+    train,
+)
 
 app = typer.Typer(
     name="gmvae",
     add_completion=False,
-    # Pretty panels and tracebacks would double the time to the first letter.
+    # rich cuts words where a column ends, and takes half as long again to the first letter.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: gmvae train",
 )
+# Commands of so many options that their help shows them in panels.
+IN_PANELS = (train.train, select.select)
 for command, examples in (
     (train.train, train.EXAMPLES),
     (classify.classify, classify.EXAMPLES),
@@ -28,7 +41,10 @@ for command, examples in (
     (select.select, select.EXAMPLES),
 ):
     # After \b the lines stay as they are.
-    app.command(epilog="\n".join(("\b", "Examples:", *(f"  {e}" for e in examples))))(command)
+    app.command(
+        cls=options.PanelCommand if command in IN_PANELS else None,
+        epilog="\n".join(("\b", "Examples:", *(f"  {example}" for example in examples))),
+    )(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -42,43 +42,48 @@ CONSEQUENCES: "dict[Topic, str]" = {
 FAILED = 3
 
 
+Draws = Annotated[int, typer.Option(min=25, metavar="N", help="Draws of the guide an image.")]
+PredictiveImages = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Images whose replicates are kept.")
+]
+NutsImages = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Images for NUTS: half those of the worst k-hat, half any."
+    ),
+]
+SimulatedImages = Annotated[
+    int, typer.Option(min=20, metavar="N", help="Images drawn from the model.")
+]
+Mixture = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="K",
+        help="Fit a Bayesian mixture of up to K components to the latents, encoder and decoder "
+        "fixed; its draws and leave-one-out join the others. 0: none.",
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help=f"Exit with {FAILED} where a check fails.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="The folder for verdict, draws and pictures."
+    ),
+]
+
+
 def diagnose(
     data: options.DataArgument = None,
     model: options.Model = options.DEFAULT_RUN,
-    draws: Annotated[
-        int, typer.Option(min=25, metavar="N", help="Draws of the guide an image.")
-    ] = 500,
-    predictive_images: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images whose replicates are kept.")
-    ] = 64,
-    nuts_images: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="N", help="Images for NUTS: half those of the worst k-hat, half any."
-        ),
-    ] = 6,
-    simulated_images: Annotated[
-        int, typer.Option(min=20, metavar="N", help="Images drawn from the model.")
-    ] = 1_000,
-    mixture: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="K",
-            help="Fit a Bayesian mixture of up to K components to the latents, encoder and decoder "
-            "fixed; its draws and leave-one-out join the others. 0: none.",
-        ),
-    ] = 0,
+    draws: Draws = 500,
+    predictive_images: PredictiveImages = 64,
+    nuts_images: NutsImages = 6,
+    simulated_images: SimulatedImages = 1_000,
+    mixture: Mixture = 0,
     json: options.AsJson = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help=f"Exit with {FAILED} where a check fails.")
-    ] = False,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="The folder for verdict, draws and pictures."
-        ),
-    ] = Path("gmvae-diagnosis"),
+    strict: Strict = False,
+    output: Output = Path("gmvae-diagnosis"),
     seed: options.Seed = 0,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
@@ -98,7 +103,7 @@ def diagnose(
     images, name = images_for(run, data, data_root)
     from gmvae import diagnostics
 
-    found = diagnostics.diagnose(
+    diagnosis = diagnostics.diagnose(
         run.gmvae.model,
         run.gmvae.guide,
         images,
@@ -114,46 +119,46 @@ def diagnose(
         component_classes=run.gmvae.component_classes,
         callback=lambda step: print(f"{step} ...", file=sys.stderr, flush=True),
     )
-    verdict = _verdict(found, name, len(images))
-    _write(output, found, verdict)
+    verdict = _verdict(diagnosis, name, len(images))
+    _write(output, diagnosis, verdict)
     if json:
         say(as_json(verdict))
     else:
-        _print(f"{name}: {len(images):,} images", found)
+        _print(f"{name}: {len(images):,} images", diagnosis)
         say(f"Verdict: {verdict['verdict']}. Table, draws and pictures: {output}")
-    if strict and found.failed:
+    if strict and diagnosis.failed:
         raise typer.Exit(FAILED)
 
 
-def _verdict(found: "Diagnosis", name: str, n_images: int) -> dict[str, Any]:
+def _verdict(diagnosis: "Diagnosis", name: str, n_images: int) -> dict[str, Any]:
     """The table, ready for JSON, and the worst of it."""
-    statuses = {check.status for check in found.checks}
+    statuses = {check.status for check in diagnosis.checks}
     worst = next(status for status in ("fail", "look", "pass", "note") if status in statuses)
     return {
         "images": name,
         "n_images": n_images,
         "verdict": worst,
-        "checks": [check.as_dict() for check in found.checks],
+        "checks": [check.as_dict() for check in diagnosis.checks],
     }
 
 
-def _write(output: Path, found: "Diagnosis", verdict: dict[str, Any]) -> None:
+def _write(output: Path, diagnosis: "Diagnosis", verdict: dict[str, Any]) -> None:
     """Write the folder, whole or not at all."""
     from gmvae.diagnostics import arviz_bridge
     from gmvae.diagnostics.pictures import plot_diagnosis
 
-    drawn = plot_diagnosis(found)
+    drawn = plot_diagnosis(diagnosis)
     with replacing(output) as draft:
         draft.mkdir()
         write_json(draft / VERDICT, verdict)
-        arviz_bridge.write(found.tree, draft / DRAWS)
-        if found.nuts_tree is not None:
-            arviz_bridge.write(found.nuts_tree, draft / NUTS_DRAWS)
+        arviz_bridge.write(diagnosis.tree, draft / DRAWS)
+        if diagnosis.nuts_tree is not None:
+            arviz_bridge.write(diagnosis.nuts_tree, draft / NUTS_DRAWS)
         for name, picture in drawn.items():
             picture.savefig(draft / f"{name}.png")
 
 
-def _print(title: str, found: "Diagnosis") -> None:
+def _print(title: str, diagnosis: "Diagnosis") -> None:
     """The checks, a block a question, and below them what is to be known of the words."""
     from rich.console import Console
     from rich.table import Table
@@ -165,7 +170,7 @@ def _print(title: str, found: "Diagnosis") -> None:
     for column in ("verdict", "check", "figure", "threshold", "source and detail"):
         grid.add_column(column, justify="right" if column == "figure" else "left")
     topic = None
-    for check in found.checks:
+    for check in diagnosis.checks:
         if check.topic != topic:
             topic = check.topic
             grid.add_section()
@@ -181,24 +186,24 @@ def _print(title: str, found: "Diagnosis") -> None:
     console = Console()
     # A file or a pipe has no width of its own, and the table would be cut up to fit 80 letters.
     (console if console.is_terminal else Console(width=160)).print(grid)
-    for line in _key(found):
+    for line in _key(diagnosis):
         say(line)
 
 
-def _key(found: "Diagnosis") -> Iterator[str]:
+def _key(diagnosis: "Diagnosis") -> Iterator[str]:
     """The words of the table that need some more, and what follows from a fail."""
     from gmvae.diagnostics.verdict import LENIENT
 
     yield "pass: good; look: in between; fail: bad; note: no threshold."
-    if any(check.spared for check in found.checks):
+    if any(check.spared for check in diagnosis.checks):
         yield f"look*: {LENIENT}."
-    if found.reference is not None and (found.reference.modes > 1).any():
+    if diagnosis.reference is not None and (diagnosis.reference.modes > 1).any():
         yield (
             "Several modes: regions of latents, apart from each other, that explain an image. A "
             "chain stays in one of them, so R-hat and the sample size say nothing of such images; "
             "the k-hat of the weighted chains does."
         )
-    failed = {check.topic for check in found.checks if check.status == "fail"}
+    failed = {check.topic for check in diagnosis.checks if check.status == "fail"}
     for topic, consequence in CONSEQUENCES.items():
         if topic in failed:
             yield consequence

@@ -9,7 +9,11 @@ from typing import Any
 
 import typer
 
+from gmvae.settings import Settings
+from gmvae.support.declarations import declarations
 from gmvae.support.errors import ArgumentError, ContentError, GMVAEError
+
+from .options import option_name
 
 # The first row that fits counts.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -26,35 +30,19 @@ INTERRUPTED = 130
 MORE = "; run again with --debug for the traceback."
 # What the user typed, by the name that the library gives it in its messages.
 TYPED = {
+    **{setting.name: option_name(setting.name) for setting in declarations(Settings)},
     "source": "DATA",
     "images": "DATA",
     "other": "--val",
     "n": "--labels",
-    "n_components": "--components",
     "n_draws": "--draws",
     "predictive_images": "--predictive-images",
     "simulated_images": "--simulated-images",
     "mixture_components": "--mixture",
     "n_samples": "--samples",
     "classes": "--classes",
-    "latent_dim": "--latent-dim",
-    "covariance": "--covariance",
-    "network": "--network",
-    "likelihood": "--likelihood",
-    "assignment": "--assignment",
-    "augment": "--augment",
-    "epochs": "--epochs",
-    "warmup_epochs": "--warmup-epochs",
-    "rounds": "--rounds",
-    "patience": "--patience",
-    "batch_size": "--batch-size",
-    "lr": "--lr",
-    "information_weight": "--information-weight",
-    "classification_weight": "--classification-weight",
-    "agreement_weight": "--agreement-weight",
     "n_restarts": "--restarts",
     "n_jobs": "--jobs",
-    "seed": "--seed",
     "device": "--device",
     "component": "--component",
 }
@@ -130,8 +118,8 @@ def _refused(error: Any) -> str:
     message = re.sub(
         r"^Invalid value for '(-[^']+)'[^:]*: Input should be ", r"`\1` expected ", message
     )
-    found: list[Any] = getattr(error.__cause__, "errors", list)()
-    typed = repr(found[0]["input"]) if found else ""
+    refusals: list[Any] = getattr(error.__cause__, "errors", list)()
+    typed = repr(refusals[0]["input"]) if refusals else ""
     return message if typed in message else f"{message.rstrip('.')}; got {typed}"
 
 

@@ -54,14 +54,14 @@ def evaluate(
     from gmvae.diagnostics import evaluation
 
     generator = torch.Generator(run.gmvae.device).manual_seed(seed)
-    found = evaluation.evaluate(run.gmvae, images, n_samples=samples, generator=generator)
+    figures = evaluation.evaluate(run.gmvae, images, n_samples=samples, generator=generator)
     if json:
-        say(as_json(found))
+        say(as_json(figures))
     else:
-        table(f"{name}: {len(images):,} images", _rows(found))
-        _print_overlap(found["overlap"], run.gmvae.component_classes)
+        table(f"{name}: {len(images):,} images", _rows(figures))
+        _print_overlap(figures["overlap"], run.gmvae.component_classes)
     if output is not None:
-        write_json(output, found)
+        write_json(output, figures)
 
 
 def _print_overlap(overlap: list[list[float]], classes: tuple[int | None, ...] | None) -> None:
@@ -77,27 +77,27 @@ def _print_overlap(overlap: list[list[float]], classes: tuple[int | None, ...] |
     table(title, rows, ("component", *numbers))
 
 
-def _rows(found: "Evaluation") -> Iterator[tuple[str, str]]:
+def _rows(figures: "Evaluation") -> Iterator[tuple[str, str]]:
     """The figures as a person reads them; those that need labels only where there are some."""
     for name, value in (
-        ("accuracy of predicted labels", found["acc_named"]),
-        ("accuracy, components matched to classes", found["acc"]),
-        ("the same by p(y | z)", found["acc_latent"]),
-        ("normalised mutual information", found["nmi"]),
-        ("adjusted Rand index", found["ari"]),
-        ("F1, macro", found["f1_macro"]),
-        ("F1, micro", found["f1_micro"]),
-        ("F1, mean of the two", found["f1_mean"]),
-        ("structural similarity (SSIM)", found["ssim"]),
-        ("1 - mean squared error", found["one_minus_mse"]),
+        ("accuracy of predicted labels", figures["acc_named"]),
+        ("accuracy, components matched to classes", figures["acc"]),
+        ("the same by p(y | z)", figures["acc_latent"]),
+        ("normalised mutual information", figures["nmi"]),
+        ("adjusted Rand index", figures["ari"]),
+        ("F1, macro", figures["f1_macro"]),
+        ("F1, micro", figures["f1_micro"]),
+        ("F1, mean of the two", figures["f1_mean"]),
+        ("structural similarity (SSIM)", figures["ssim"]),
+        ("1 - mean squared error", figures["one_minus_mse"]),
     ):
         if value is not None:
             yield name, f"{value:.4f}"
-    unit = "nats an image" + ("" if found["likelihood_normalised"] else ", no normalised density")
-    yield f"ELBO ({unit})", f"{found['elbo']:.2f}"
-    yield "   reconstruction", f"{found['reconstruction']:.2f}"
-    yield "   KL of z", f"{found['kl_z']:.2f}"
-    yield "   KL of y", f"{found['kl_y']:.2f}"
-    yield f"log-likelihood ({unit})", f"{found['log_likelihood']:.2f}"
-    yield "components in use", f"{found['effective_components']:.2f}"
-    yield "smallest weight", f"{found['smallest_weight']:.4f}"
+    unit = "nats an image" + ("" if figures["likelihood_normalised"] else ", no normalised density")
+    yield f"ELBO ({unit})", f"{figures['elbo']:.2f}"
+    yield "   reconstruction", f"{figures['reconstruction']:.2f}"
+    yield "   KL of z", f"{figures['kl_z']:.2f}"
+    yield "   KL of y", f"{figures['kl_y']:.2f}"
+    yield f"log-likelihood ({unit})", f"{figures['log_likelihood']:.2f}"
+    yield "components in use", f"{figures['effective_components']:.2f}"
+    yield "smallest weight", f"{figures['smallest_weight']:.4f}"

@@ -1,11 +1,15 @@
 """``gmvae info``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from gmvae.settings import Settings
+from gmvae.support.declarations import by_group
+
 from . import options
 from .experiment import describe
+from .options import option_name
 from .output import as_json, say, table
 from .run_folder import Run, listed, open_run
 
@@ -26,6 +30,8 @@ def info(
         return
     table(f"Model in {model}", _rows(run))
     table("Components", _components(run))
+    if "settings" in run.training:
+        table("Settings of the training", settings_rows(run.training["settings"]))
 
 
 def _rows(run: Run) -> Iterator[tuple[str, str]]:
@@ -47,7 +53,19 @@ def _training(run: Run) -> Iterator[tuple[str, str]]:
         if training.get("class_names"):
             yield "classes", listed(training["class_names"])
         yield "labels observed", str(training["labels_observed"])
-        yield "seed", str(training["settings"]["seed"])
+
+
+def settings_rows(
+    values: Mapping[str, Any], settings_class: type[Any] = Settings
+) -> Iterator[tuple[str, str]]:
+    """The settings of a run, by group, each under the name of its option."""
+    for group, declared in by_group(settings_class).items():
+        yield group, ""
+        for setting in declared:
+            if setting.name in values:
+                value = values[setting.name]
+                shown = "left out" if value is None else str(value)
+                yield f"   {option_name(setting.name)}", shown
 
 
 def _components(run: Run) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,32 @@
-"""The arguments and options that commands share, each declared once."""
+"""The arguments and options that commands share, each declared once.
 
+Those of the library's settings are made from their declarations by :func:`with_settings`.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
+
+from gmvae.settings import Settings
+from gmvae.support.declarations import Declaration, declarations
 
 Columns = Literal["all", "label"]
+Command = Callable[..., None]
+# What `with_settings` hands to a command, by the name of the setting.
+SettingValues = dict[str, Any]
 
 DEFAULT_RUN = Path("gmvae-run")
+# The panels of the help, in the order in which they are shown; options of no panel come last.
+DATA, TRAINING, OUTPUT = "Data", "Training", "Output"
+PANELS = (DATA, "Model", TRAINING, "Weights", OUTPUT)
+# Settings whose option has another name than theirs.
+_RENAMED = {"n_components": "--components"}
 
 DataArgument = Annotated[
     str | None,
@@ -28,28 +47,127 @@ DataRoot = Annotated[
         help="Where named sets lie or are downloaded to. [default: $GMVAE_DATA_ROOT, else the "
         "cache folder of the platform]",
         show_default=False,
+        rich_help_panel=DATA,
     ),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="NAME", help="auto, cpu, cuda or any other device of torch.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto, cpu, cuda or any other device of torch.",
+        rich_help_panel=TRAINING,
+    ),
 ]
 Classes = Annotated[
-    str | None, typer.Option(metavar="1,4,8", help="Only these classes, by their numbers.")
-]
-Epochs = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Epochs of joint training (by the size of the data)."),
-]
-WarmupEpochs = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Epochs of the warm-up (by the size of the data)."),
+    str | None,
+    typer.Option(
+        metavar="1,4,8", help="Only these classes, by their numbers.", rich_help_panel=DATA
+    ),
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Runs at a time (as many as there are cores)."),
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Number of runs at a time; left out, as many as there are cores.",
+        rich_help_panel=TRAINING,
+    ),
 ]
-Seed = Annotated[
-    int, typer.Option(min=0, max=2**63 - 1, metavar="N", help="Seed of every random number.")
+Force = Annotated[
+    bool, typer.Option("--force", help="Overwrite what exists.", rich_help_panel=OUTPUT)
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]
+
+
+def option_name(setting: str) -> str:
+    """``--latent-dim`` for ``latent_dim``."""
+    return _RENAMED.get(setting, f"--{setting.replace('_', '-')}")
+
+
+def with_settings(
+    settings_class: type[Any] = Settings,
+    *,
+    left_out: Sequence[str] = (),
+    changed: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Callable[[Command], Command]:
+    """A decorator: in place of the parameter ``settings`` a command gets an option a setting.
+
+    The command is then called with ``settings``, a dictionary of what was typed and of the
+    defaults.
+
+    Args:
+        settings_class: the dataclass that declares the settings.
+        left_out: names of settings that the command chooses itself.
+        changed: by name, what the command declares otherwise: a default, a help.
+    """
+    offered = [
+        replace(declaration, **(changed or {}).get(declaration.name, {}))
+        for declaration in declarations(settings_class)
+        if declaration.name not in left_out
+    ]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            settings = {setting.name: values.pop(setting.name) for setting in offered}
+            command(settings=settings, **values)
+
+        parameters: list[inspect.Parameter] = []
+        for parameter in inspect.signature(command).parameters.values():
+            is_settings = parameter.name == "settings"
+            parameters += map(_parameter, offered) if is_settings else [parameter]
+        # typer reads the first, and type hints from the second.
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return called
+
+    return decorate
+
+
+def option_of(setting: Declaration) -> Any:
+    """What typer is told of the setting's option."""
+    return typer.Option(
+        option_name(setting.name),
+        min=setting.limits.least,
+        max=setting.limits.most,
+        metavar=setting.symbol,
+        help=setting.help,
+        rich_help_panel=setting.group.capitalize(),
+    )
+
+
+def _parameter(setting: Declaration) -> inspect.Parameter:
+    """The setting as a parameter that typer makes an option of."""
+    kind = setting.kind | None if setting.optional else setting.kind
+    return inspect.Parameter(
+        setting.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=setting.default,
+        annotation=Annotated[kind, option_of(setting)],
+    )
+
+
+Seed = Annotated[int, option_of(next(d for d in declarations(Settings) if d.name == "seed"))]
+
+
+class PanelCommand(TyperCommand):
+    """A command whose options are shown in panels, as plain text.
+
+    rich's own panels cut words where a column ends: ``continuou|s-bernoulli``.
+    """
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, then the options of each panel, then the others."""
+        sections: dict[str, list[tuple[str, str]]] = {
+            title: [] for title in ("Arguments", *PANELS, "Options")
+        }
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            panel = getattr(parameter, "rich_help_panel", None) or "Options"
+            if record is not None:
+                is_argument = parameter.param_type_name == "argument"
+                sections["Arguments" if is_argument else panel].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)

@@ -101,11 +101,11 @@ def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
     _check_writable(path)
 
 
-def check_folder(path: Path, force: bool, known: frozenset[str]) -> None:
+def check_folder(path: Path, force: bool, replaceable: frozenset[str]) -> None:
     """Refuse, before any work, a folder that must not or cannot be written.
 
     ``force`` replaces a folder whole, so it does so only where nothing but files named in
-    ``known`` lies in it.
+    ``replaceable`` lies in it.
 
     Raises:
         ArgumentError: it is the current folder, or one around it.
@@ -121,13 +121,13 @@ def check_folder(path: Path, force: bool, known: frozenset[str]) -> None:
         raise NotADirectoryError(
             f"`--output` expected a folder; got the file {path}. Choose another --output."
         )
-    held = {entry.name for entry in place.iterdir()} if place.exists() else set()
-    if held and not force:
+    entries = {entry.name for entry in place.iterdir()} if place.exists() else set()
+    if entries and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
-    if held - known:
+    if entries - replaceable:
         raise FileExistsError(
-            f"{path} holds what no run wrote ({min(held - known)}), which --force would delete. "
-            "Choose another --output."
+            f"{path} holds what no run wrote ({min(entries - replaceable)}), which --force would "
+            "delete. Choose another --output."
         )
     _check_writable(path)
 

@@ -89,10 +89,10 @@ def _refuse_own_modules(config: Mapping[str, Any], folder: Path) -> None:
     model = config.get("model")
     custom = model.get("custom") if isinstance(model, dict) else None
     if custom and isinstance(custom, list):
-        given = ", ".join(f"{name}=..." for name in custom)
+        arguments = ", ".join(f"{name}=..." for name in custom)
         raise ContentError(
             f"{folder} holds a model with modules of its user's own, which the command line cannot "
-            f"make. Load it in Python: gmvae.GMVAE.load({str(folder)!r}, {given})."
+            f"make. Load it in Python: gmvae.GMVAE.load({str(folder)!r}, {arguments})."
         )
 
 

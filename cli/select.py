@@ -1,18 +1,18 @@
 """``gmvae select``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmvae.support.choices import Augmentation
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
 from . import options
-from .experiment import Request, class_list, prepare
+from .device import named_device
+from .experiment import Experiment, Request, class_list, prepare
 from .output import check_folder, say, table, write_json
 
 if TYPE_CHECKING:
@@ -26,36 +26,59 @@ CANDIDATES, PICTURE = "candidates.json", "candidates.png"
 FILES = frozenset((CANDIDATES, PICTURE))
 
 
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="digits, mnist, fashion-mnist or kmnist (the train part), or a path: .npz, .npy, "
+        "IDX or a folder of images. Labels are not looked at.",
+        show_default=False,
+    ),
+]
+Components = Annotated[
+    str,
+    typer.Option(
+        metavar="2-12",
+        help="The numbers to try: a range, or 2,5,10.",
+        rich_help_panel="Model",
+    ),
+]
+Restarts = Annotated[
+    int,
+    typer.Option(
+        min=2,
+        metavar="N",
+        help="Number of runs for each number of components, from different seeds.",
+        rich_help_panel=options.TRAINING,
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="The folder to write.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+# Not the two of a picture: nobody looks at these latents, and clusters of many classes need room.
+LATENT_DIM = 10
+HEADINGS = ("components", "stability", "log-likelihood", "standard error", "components in use")
+
+
+@options.with_settings(left_out=["n_components"], changed={"latent_dim": {"default": LATENT_DIM}})
 def select(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help="digits, mnist, fashion-mnist or kmnist (the train part), or a path: .npz, .npy, "
-            "IDX or a folder of images. Labels are not looked at.",
-            show_default=False,
-        ),
-    ],
-    components: Annotated[
-        str, typer.Option(metavar="2-12", help="The numbers to try: a range, or 2,5,10.")
-    ] = "2-12",
-    restarts: Annotated[
-        int, typer.Option(min=2, metavar="N", help="Runs for each number, from different seeds.")
-    ] = 2,
+    *,
+    data: Data,
+    components: Components = "2-12",
+    restarts: Restarts = 2,
     classes: options.Classes = None,
-    latent_dim: Annotated[int, typer.Option(min=1, metavar="D", help="Latent dimensions.")] = 10,
-    augment: Annotated[
-        Augmentation, typer.Option(help="Transformed views of the images in training.")
-    ] = "affine",
-    epochs: options.Epochs = None,
-    warmup_epochs: options.WarmupEpochs = None,
+    settings: options.SettingValues,
     jobs: options.Jobs = None,
-    seed: options.Seed = 0,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write.")
-    ] = Path("gmvae-select"),
+    output: Output = Path("gmvae-select"),
     force: options.Force = False,
 ) -> None:
     """Compare numbers of components.
@@ -68,61 +91,58 @@ def select(
     """
     check_folder(output, force, FILES)
     numbers = number_list(components)
-    experiment = prepare(Request(data, classes=class_list(classes), labels=0, data_root=data_root))
+    request = Request(data, classes=class_list(classes), labels=0, data_root=data_root)
+    experiment = prepare(request)
+    candidates = _compare(experiment, numbers, settings, restarts, jobs, device)
+    normalised = all(candidate.likelihood_normalised for candidate in candidates)
+    _write(output, candidates, normalised)
+    title = f"{data}: {restarts} runs for each number of components"
+    table(title, [_row(candidate) for candidate in candidates], headings=HEADINGS)
+    density = "" if normalised else ", of no normalised density"
+    say(f"Log-likelihood: on held-out images, in nats an image{density}.")
+    if max(numbers) > 1:
+        say(_most_stable(candidates))
+    say(f"Figures and picture: {output}")
+
+
+def _compare(
+    experiment: Experiment,
+    numbers: Sequence[int],
+    values: Mapping[str, Any],
+    restarts: int,
+    jobs: int | None,
+    device: str,
+) -> "tuple[Candidate, ...]":
+    """Train with each number of components; nothing is said before all of them fit the images."""
     from gmvae import Settings
     from gmvae.training.held_out import check_components
     from gmvae.training.selection import compare_components
 
-    from .device import named_device
     from .progress import progress
 
-    settings = Settings(
-        latent_dim=latent_dim,
-        augment=augment,
-        epochs=epochs,
-        warmup_epochs=warmup_epochs,
-        seed=seed,
-    )
-    where = named_device(device)
+    settings = Settings(**values)
+    torch_device = named_device(device)
     check_components(numbers, experiment.train, settings, held_out=experiment.held_out)
     say(_runs(numbers, restarts))
     with progress(experiment.is_density(settings.likelihood)) as callback:
-        found = compare_components(
+        return compare_components(
             experiment.train,
             numbers,
             settings,
             restarts,
             held_out=experiment.held_out,
             callback=callback,
-            device=where,
+            device=torch_device,
             n_jobs=jobs,
         )
-    normalised = all(candidate.likelihood_normalised for candidate in found)
-    _write(output, found, normalised)
-    table(
-        f"{data}: {restarts} runs for each number of components",
-        [_row(candidate) for candidate in found],
-        headings=(
-            "components",
-            "stability",
-            "log-likelihood",
-            "standard error",
-            "components in use",
-        ),
-    )
-    density = "" if normalised else ", of no normalised density"
-    say(f"Log-likelihood: on held-out images, in nats an image{density}.")
-    if max(numbers) > 1:
-        say(_most_stable(found))
-    say(f"Figures and picture: {output}")
 
 
-def _most_stable(found: "tuple[Candidate, ...]") -> str:
+def _most_stable(candidates: "tuple[Candidate, ...]") -> str:
     """The number that is named, and those that are as stable."""
     from gmvae.training.selection import equally_stable, most_stable
 
-    named = most_stable(found).n_components
-    equals = [str(candidate.n_components) for candidate in equally_stable(found)]
+    named = most_stable(candidates).n_components
+    equals = [str(candidate.n_components) for candidate in equally_stable(candidates)]
     if len(equals) == 1:
         return f"Most stable: {named} components."
     return (
@@ -133,11 +153,11 @@ def _most_stable(found: "tuple[Candidate, ...]") -> str:
 
 def _runs(numbers: Sequence[int], restarts: int) -> str:
     """How many runs there will be, and which of them have how many components."""
-    each = []
+    shares = []
     for i, k in enumerate(numbers):
         first, last = 1 + i * restarts, (i + 1) * restarts
-        each.append(f"{first if first == last else f'{first}-{last}'} with {k}")
-    return f"{len(numbers) * restarts} runs: {', '.join(each)} components."
+        shares.append(f"{first if first == last else f'{first}-{last}'} with {k}")
+    return f"{len(numbers) * restarts} runs: {', '.join(shares)} components."
 
 
 def number_list(text: str) -> tuple[int, ...]:
@@ -169,16 +189,16 @@ def _row(candidate: "Candidate") -> tuple[str, ...]:
     )
 
 
-def _write(output: Path, found: "tuple[Candidate, ...]", normalised: bool) -> None:
+def _write(output: Path, candidates: "tuple[Candidate, ...]", normalised: bool) -> None:
     """Write the folder, whole or not at all."""
     from gmvae import plots
 
-    records: list[dict[str, Any]] = [asdict(candidate) for candidate in found]
+    records: list[dict[str, Any]] = [asdict(candidate) for candidate in candidates]
     picture = plots.candidates(
-        [c.n_components for c in found],
-        [c.log_likelihoods for c in found],
-        [c.standard_error for c in found],
-        [c.stability for c in found],
+        [c.n_components for c in candidates],
+        [c.log_likelihoods for c in candidates],
+        [c.standard_error for c in candidates],
+        [c.stability for c in candidates],
         normalised,
     )
     with replacing(output) as draft:

@@ -1,17 +1,16 @@
 """``gmvae train``."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gmvae.support import choices
 from gmvae.support.files import replacing
 
-from . import config_file, options, run_folder
+from . import config_file, options, run_folder, summary
 from .device import named_device
 from .experiment import Experiment, Request, class_list, prepare
 from .output import check_folder, say, write_json
@@ -27,137 +26,86 @@ EXAMPLES = (
     "gmvae train mnist --classes 1,4,8 --output mnist-148",
     "gmvae train train.npz --val labelled.npz",
 )
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        help="digits, mnist, fashion-mnist or kmnist, or a path: .npz (data, and labels where "
+        "there are some), .npy, IDX or a folder of images. Left out: the experiment of the "
+        "original on digits, with classes 1,4,8 and 5 labels a class.",
+        show_default=False,
+    ),
+]
+Val = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="A second set: with labels, the images whose labels are observed; without, "
+        "held out to tell when to stop.",
+        rich_help_panel=options.DATA,
+    ),
+]
+Labels = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Labelled images a class that the model may observe; left out, all of --val where it "
+        "has labels, 5 where DATA is left out, else 0. All other labels only score the result.",
+        rich_help_panel=options.DATA,
+    ),
+]
+Restarts = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Train from N seeds and keep the run with the best held-out objective.",
+        rich_help_panel=options.TRAINING,
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="The run folder to write.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        callback=config_file.take_defaults,
+        is_eager=True,
+        metavar="FILE",
+        help="Options from a TOML file, as in: latent-dim = 10. Flags win.",
+    ),
+]
+A_COMPONENT_A_CLASS = {
+    "default": None,
+    "optional": True,
+    "help": "Number of Gaussians K in the mixture; left out, one for each class of the labels, or "
+    "10 without labels.",
+}
 
 
+@options.with_settings(changed={"n_components": A_COMPONENT_A_CLASS})
 def train(
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATA",
-            help="digits, mnist, fashion-mnist or kmnist, or a path: .npz (data, and labels where "
-            "there are some), .npy, IDX or a folder of images. Left out: the experiment of the "
-            "original on digits, with classes 1,4,8 and 5 labels a class.",
-            show_default=False,
-        ),
-    ] = None,
-    val: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA",
-            help="A second set: with labels, the images whose labels are observed; without, "
-            "held out to tell when to stop.",
-        ),
-    ] = None,
+    *,
+    data: Data = None,
+    val: Val = None,
     classes: options.Classes = None,
-    latent_dim: Annotated[
-        int | None, typer.Option(min=1, metavar="D", help="Latent dimensions (2).")
-    ] = None,
-    n_components: Annotated[
-        int | None,
-        typer.Option(
-            "--components",
-            min=1,
-            metavar="K",
-            help="Gaussians in the mixture (one a class, else 10).",
-        ),
-    ] = None,
-    covariance: Annotated[
-        choices.Covariance | None, typer.Option(help="Of each Gaussian (full).")
-    ] = None,
-    network: Annotated[
-        choices.Network | None, typer.Option(help="Encoder and decoder (mlp).")
-    ] = None,
-    likelihood: Annotated[
-        choices.LikelihoodName | None, typer.Option(help="Of the pixels (bernoulli).")
-    ] = None,
-    assignment: Annotated[
-        choices.Assignment | None,
-        typer.Option(help="q(y|x) by a network, or p(y|z) itself (amortised)."),
-    ] = None,
-    augment: Annotated[
-        choices.Augmentation | None,
-        typer.Option(
-            help="Transformed views of the images in training; with none, the warm-up learns from "
-            "each image's nearest neighbours (affine)."
-        ),
-    ] = None,
-    labels: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Labelled images a class that the model may observe (all of --val where it has "
-            "labels; 5 where DATA is left out; else 0). All other labels only score the result.",
-        ),
-    ] = None,
-    epochs: options.Epochs = None,
-    warmup_epochs: options.WarmupEpochs = None,
-    rounds: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="How often a network learns q(y|x) anew, from the last one's answers (twice where "
-            "labels are observed among over 4,000 images, else once).",
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Epochs without a better held-out objective to stop after (50).",
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Images a step (128).")
-    ] = None,
-    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate (0.002).")] = None,
-    information_weight: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="WEIGHT",
-            help="Of the mutual information of an image's y and its view's (20).",
-        ),
-    ] = None,
-    classification_weight: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="WEIGHT",
-            help="Of log q(y|x) on images whose label is observed (20).",
-        ),
-    ] = None,
-    agreement_weight: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="WEIGHT", help="Of what holds p(y|z) to q(y|x) (20)."),
-    ] = None,
-    restarts: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Train from N seeds and keep the run with the best held-out objective.",
-        ),
-    ] = 1,
+    labels: Labels = None,
+    settings: options.SettingValues,
+    restarts: Restarts = 1,
     jobs: options.Jobs = None,
-    seed: options.Seed = 0,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The run folder to write.")
-    ] = options.DEFAULT_RUN,
+    output: Output = options.DEFAULT_RUN,
     force: options.Force = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            callback=config_file.take_defaults,
-            is_eager=True,
-            metavar="FILE",
-            help="Options from a TOML file, as in: latent-dim = 10. Flags win.",
-        ),
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Train a model on images and write its run folder.
 
@@ -179,62 +127,30 @@ def train(
     times --information-weight: the higher, the better.
     """  # noqa: D301 (\b keeps lines as they are, in the help)
     check_folder(output, force, frozenset(run_folder.FILES))
-    request = Request(data, val, class_list(classes), labels, data_root, seed)
+    request = Request(data, val, class_list(classes), labels, data_root, settings["seed"])
     experiment = prepare(request)
-    settings = _settings(
-        experiment,
-        latent_dim=latent_dim,
-        n_components=n_components,
-        covariance=covariance,
-        network=network,
-        likelihood=likelihood,
-        assignment=assignment,
-        augment=augment,
-        epochs=epochs,
-        warmup_epochs=warmup_epochs,
-        rounds=rounds,
-        patience=patience,
-        batch_size=batch_size,
-        lr=lr,
-        information_weight=information_weight,
-        classification_weight=classification_weight,
-        agreement_weight=agreement_weight,
-        seed=seed,
-    )
-    where = named_device(device)
+    chosen = _chosen(settings, experiment)
+    torch_device = named_device(device)
     # Nothing is said before all that was asked for is known to fit.
-    say(_observed(experiment))
-    if experiment.train.class_names:
-        say(f"The classes are {run_folder.listed(experiment.train.class_names)}.")
+    _say_all(summary.opening(experiment))
     began = time.monotonic()
-    result, runs, last = _fit(experiment, settings, restarts, jobs, where)
-    training = _training(request, experiment, settings, time.monotonic() - began)
-    training["restarts"] = [asdict(run) for run in runs]
-    metrics = _measure(result.gmvae, experiment, seed)
-    _write(output, result, experiment, training, metrics)
-    compared = _comparison(result, runs) if restarts > 1 else []
-    said = (*result.warnings, *compared, *_stopped(last, settings.patience))
-    for line in (*said, *_summary(metrics, experiment, output)):
+    result, runs, last = _fit(experiment, chosen, restarts, jobs, torch_device)
+    seconds = time.monotonic() - began
+    metrics = _measure(result.gmvae, experiment, chosen.seed)
+    _write(output, result, experiment, _record(request, experiment, chosen, runs, seconds), metrics)
+    _say_all(result.warnings)
+    _say_all(summary.restart_lines(result, runs) if restarts > 1 else ())
+    _say_all(summary.early_stop(last, chosen.patience))
+    _say_all(summary.closing(metrics, experiment.scored_name, output))
+
+
+def _say_all(lines: Iterable[str]) -> None:
+    for line in lines:
         say(line)
 
 
-def _observed(experiment: Experiment) -> str:
-    """The first line: how many labels the model may see, and what becomes of the others."""
-    import numpy as np
-
-    n = experiment.n_observed
-    where = f"{n or 'No'} labels observed in training"
-    if n:
-        seen = experiment.observed[experiment.observed >= 0]
-        values, counts = np.unique(seen, return_counts=True)
-        each = ", ".join(f"{c} of class {v}" for v, c in zip(values, counts, strict=True))
-        where += f" ({each})"
-    left = "All other labels" if n else "Labels"
-    return f"{where}." + (f" {left} only score the result." if experiment.train.classes else "")
-
-
-def _settings(experiment: Experiment, **given: Any) -> "Settings":
-    """What was given; the library's defaults for the rest.
+def _chosen(values: Mapping[str, Any], experiment: Experiment) -> "Settings":
+    """The settings of a run on these images.
 
     Raises:
         ArgumentError: a setting out of its range, or more components than images.
@@ -242,9 +158,10 @@ def _settings(experiment: Experiment, **given: Any) -> "Settings":
     from gmvae import Settings
     from gmvae.training.held_out import check_components
 
-    if given["n_components"] is None:
-        given["n_components"] = experiment.n_components
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    n_components = values["n_components"]
+    if n_components is None:
+        n_components = experiment.n_components
+    settings = Settings(**{**values, "n_components": n_components})
     check_components(
         [settings.n_components],
         experiment.train,
@@ -280,12 +197,16 @@ def _fit(
             device=device,
             n_jobs=jobs,
         )
-    kept = next(i for i, run in enumerate(runs, start=1) if _is_kept(run, result))
+    kept = next(i for i, run in enumerate(runs, start=1) if summary.is_kept(run, result))
     return result, runs, last[kept if restarts > 1 else 0]
 
 
-def _training(
-    request: Request, experiment: Experiment, settings: "Settings", seconds: float
+def _record(
+    request: Request,
+    experiment: Experiment,
+    settings: "Settings",
+    runs: tuple["Restart", ...],
+    seconds: float,
 ) -> dict[str, Any]:
     """What the run was trained on and how, for its configuration."""
     request = request.completed()
@@ -298,6 +219,7 @@ def _training(
         "labels_observed": experiment.n_observed,
         "settings": asdict(settings),
         "seconds": round(seconds, 1),
+        "restarts": [asdict(run) for run in runs],
     }
 
 
@@ -328,46 +250,3 @@ def _write(
         write_json(draft / run_folder.METRICS, metrics)
         for name, picture in pictures.items():
             picture.savefig(draft / f"{name}.png")
-
-
-def _comparison(result: "Fit", runs: tuple["Restart", ...]) -> list[str]:
-    """A line for each of several runs, the kept one marked; in nats on the held-out images."""
-    density = "" if result.gmvae.model.likelihood.normalised else ", no normalised density"
-    lines = []
-    for number, run in enumerate(runs, start=1):
-        if run.objective is None:
-            figures = "diverged"
-        else:
-            figures = f"held-out objective {run.objective:.2f}, ELBO {run.elbo:.2f}{density}"
-        kept = " (kept)" if _is_kept(run, result) else ""
-        lines.append(f"Restart {number}, seed {run.seed}: {figures}{kept}")
-    return lines
-
-
-def _is_kept(run: "Restart", result: "Fit") -> bool:
-    return run.objective == -result.figures["loss"]
-
-
-def _stopped(last: "Progress", patience: int) -> list[str]:
-    """A line where the last epoch came before its time."""
-    if last.epoch == last.epochs:
-        return []
-    return [
-        f"Stopped early, after {last.epoch} of {last.epochs} epochs: epoch "
-        f"{last.epoch - patience} had the best held-out objective, and its model is kept."
-    ]
-
-
-def _summary(metrics: Mapping[str, Any], experiment: Experiment, output: Path) -> list[str]:
-    """The last lines: how well it went, where the files lie, what to type next."""
-    lines = [f"Scored on {experiment.scored_name}: {metrics['n_images']:,} images."]
-    if metrics["acc_named"] is not None:
-        lines.append(f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}")
-    if metrics["acc"] is not None:
-        lines.append(f"Accuracy with components matched to classes: {metrics['acc']:.3f}")
-    unit = "nats an image" if metrics["likelihood_normalised"] else "no normalised density"
-    bounds = f"{metrics['train_elbo']:.1f} on train, {metrics['elbo']:.1f} on the scored images"
-    lines.append(f"ELBO: {bounds} ({unit}; the higher, the better)")
-    lines.append(f"Model, figures and pictures: {output}")
-    source = "" if output == options.DEFAULT_RUN else f" --model {output}"
-    return [*lines, f"Next: gmvae classify{source}"]

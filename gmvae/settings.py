@@ -1,10 +1,14 @@
-"""The settings of a run."""
+"""The settings of a run, each declared here and nowhere else.
 
-import math
+Its check, the options of ``gmvae train`` and ``gmvae select``, the keys of ``--config``, what
+``gmvae info`` shows and the page ``docs/settings.md`` are made from its declaration.
+"""
+
+import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any
 
-from gmvae.config import CHOICES
 from gmvae.support import checks
 from gmvae.support.choices import (
     MOST_DIMENSIONS,
@@ -15,84 +19,183 @@ from gmvae.support.choices import (
     LikelihoodName,
     Network,
 )
+from gmvae.support.declarations import Declaration, by_group, declarations, setting
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a run; the defaults are the ones that work.
+    """The settings of a run; the defaults are the ones that work."""
 
-    Attributes:
-        latent_dim: D, dimensions of the latent, 1 to 10,000.
-        n_components: K, components of the mixture.
-        covariance: of the components: ``spherical``, ``diagonal`` or ``full``.
-        network: encoder and decoder: ``mlp`` or ``conv``.
-        likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``.
-        assignment: ``amortised`` (a network for q(y | x)) or ``exact`` (y summed out).
-        augment: views for the warm-up and the mutual information: ``affine`` or ``none``, where
-            the warm-up learns from each image's nearest neighbours.
-        effort: scales the length of all phases: ``quick``, ``standard`` or ``thorough``.
-        epochs: of the joint phase; None for as many as the size of the data asks for.
-        warmup_epochs: of the warm-up; None likewise.
-        rounds: how often a network learns q(y | x) anew, each time from the last one's answers;
-            None for two where labels name every component and images are many, else one.
-        batch_size: images a step in the joint phase.
-        lr: learning rate at the start of the joint phase.
-        information_weight: of the mutual information, in the joint phase.
-        classification_weight: of log q(y | x) on labelled rows, in the joint phase.
-        agreement_weight: of what holds p(y | z) to q(y | x) in the joint phase, beyond the bound's
-            own term; not used by the exact assignment, where the two are one.
-        held_out: fraction of the images held out for early stopping, 0 to below 1.
-        patience: epochs of the joint phase without a better held-out objective (the bound and
-            the mutual information) before it stops; the parameters with the best one are kept.
-        seed: of every random choice.
-    """
-
-    latent_dim: int = 2
-    n_components: int = 10
-    covariance: Covariance = "full"
-    network: Network = "mlp"
-    likelihood: LikelihoodName = "bernoulli"
-    assignment: Assignment = "amortised"
-    augment: Augmentation = "affine"
-    effort: Effort = "standard"
-    epochs: int | None = None
-    warmup_epochs: int | None = None
-    rounds: int | None = None
-    batch_size: int = 128
-    lr: float = 2e-3
-    information_weight: float = 20.0
-    classification_weight: float = 20.0
-    agreement_weight: float = 20.0
-    held_out: float = 0.05
-    patience: int = 50
-    seed: int = 0
+    latent_dim: int = setting(
+        2,
+        "Number of dimensions D of the latent z.",
+        group="model",
+        symbol="D",
+        least=1,
+        most=MOST_DIMENSIONS,
+    )
+    n_components: int = setting(
+        10, "Number of Gaussians K in the mixture.", group="model", symbol="K", least=1
+    )
+    covariance: Covariance = setting(
+        "full", "Shape of the covariance of each Gaussian.", group="model"
+    )
+    network: Network = setting("mlp", "Kind of network of the encoder and decoder.", group="model")
+    likelihood: LikelihoodName = setting(
+        "bernoulli", "Distribution of a pixel given the latent.", group="model"
+    )
+    assignment: Assignment = setting(
+        "amortised",
+        "Where q(y|x) comes from: amortised has a network for it, exact takes p(y|z) itself and "
+        "sums y out.",
+        group="model",
+    )
+    augment: Augmentation = setting(
+        "affine",
+        "Views of an image that training treats as the image itself: affine transforms it; with "
+        "none the warm-up learns from the nearest neighbours of each image.",
+        group="data",
+    )
+    effort: Effort = setting(
+        "standard",
+        "Length of all phases together, a first answer or a longer look; a number of epochs that is "
+        "set still wins.",
+        group="training",
+    )
+    epochs: int | None = setting(
+        None,
+        "Number of epochs of the joint phase; left out, the size of the data decides.",
+        group="training",
+        symbol="N",
+        least=1,
+    )
+    warmup_epochs: int | None = setting(
+        None,
+        "Number of epochs of the warm-up; left out, the size of the data decides.",
+        group="training",
+        symbol="N",
+        least=1,
+    )
+    rounds: int | None = setting(
+        None,
+        "How often a network learns q(y|x) anew, each time from the answers of the last one; left "
+        "out, twice where labels name every component among over 4,000 images, else once.",
+        group="training",
+        symbol="N",
+        least=1,
+    )
+    batch_size: int = setting(
+        128,
+        "Number of images in a step of the joint phase.",
+        group="training",
+        symbol="N",
+        least=1,
+    )
+    lr: float = setting(
+        2e-3,
+        "Learning rate at the start of the joint phase.",
+        group="training",
+        symbol="RATE",
+        above=0,
+    )
+    information_weight: float = setting(
+        20.0,
+        "Weight in the joint phase of the mutual information of the y of an image and that of its "
+        "view.",
+        group="weights",
+        symbol="WEIGHT",
+        least=0,
+    )
+    classification_weight: float = setting(
+        20.0,
+        "Weight in the joint phase of log q(y|x) on images whose label is observed.",
+        group="weights",
+        symbol="WEIGHT",
+        least=0,
+    )
+    agreement_weight: float = setting(
+        20.0,
+        "Weight in the joint phase of what holds p(y|z) to q(y|x) beyond the term of the bound; "
+        "the exact assignment, where the two are one, has no use for it.",
+        group="weights",
+        symbol="WEIGHT",
+        least=0,
+    )
+    held_out: float = setting(
+        0.05,
+        "Fraction of the images held out from training to tell when to stop.",
+        group="data",
+        symbol="FRACTION",
+        least=0,
+        below=1,
+    )
+    patience: int = setting(
+        50,
+        "Number of epochs of the joint phase without a better held-out objective (the bound and "
+        "the mutual information) after which it stops; the best parameters are kept.",
+        group="training",
+        symbol="N",
+        least=1,
+    )
+    seed: int = setting(
+        0, "Seed of every random choice.", group="training", symbol="N", least=0, most=2**63 - 1
+    )
 
     def __post_init__(self) -> None:
-        checks.whole("latent_dim", self.latent_dim, least=1, most=MOST_DIMENSIONS)
-        for name in ("n_components", "batch_size", "patience"):
-            checks.whole(name, getattr(self, name), least=1)
-        for name in ("epochs", "warmup_epochs", "rounds"):
-            if getattr(self, name) is not None:
-                checks.whole(name, getattr(self, name), least=1)
-        checks.whole("seed", self.seed, least=0, most=2**63 - 1)
-        checks.number("lr", self.lr, "above 0, and finite", lambda lr: 0 < lr < math.inf)
-        for name in ("information_weight", "classification_weight", "agreement_weight"):
-            checks.number(
-                name, getattr(self, name), "at least 0, and finite", lambda w: 0 <= w < math.inf
-            )
-        checks.number("held_out", self.held_out, "0 to below 1", lambda part: 0 <= part < 1)
-        for name in ("covariance", "network", "likelihood", "assignment"):
-            checks.one_of(name, getattr(self, name), CHOICES[name])
-        checks.one_of("effort", self.effort, get_args(Effort))
-        checks.one_of("augment", self.augment, get_args(Augmentation))
+        for declaration in declarations(type(self)):
+            declaration.check(getattr(self, declaration.name))
 
 
-def given_settings(settings: Settings | None) -> Settings:
+def settings_or_defaults(settings: Settings | None) -> Settings:
     """The settings, or the defaults for None.
 
     Raises:
         ArgumentError: something else.
     """
     remedy = "Of a dict it is gmvae.Settings(**settings)."
-    given = Settings() if settings is None else settings
-    return checks.instance("settings", given, Settings, "gmvae.Settings", remedy)
+    settings = Settings() if settings is None else settings
+    return checks.instance("settings", settings, Settings, "gmvae.Settings", remedy)
+
+
+def markdown(settings_class: type[Any] = Settings) -> str:
+    """The page ``docs/settings.md``: a table for each group."""
+    lines = [
+        "# Settings",
+        "",
+        "`gmvae.Settings(...)` takes each of these by its name. `gmvae train` and `gmvae select` "
+        "take it as an",
+        "option, with dashes: `latent_dim` is `--latent-dim`; only `n_components` is "
+        "`--components`. The file of",
+        "`--config` takes the names of the options.",
+        "",
+        "This page is made from the declarations in `gmvae/settings.py`; after a change there, "
+        "make it again:",
+        "",
+        "```sh",
+        "python -c 'from gmvae.settings import markdown; print(markdown(), end=\"\")' "
+        "> docs/settings.md",
+        "```",
+    ]
+    for group, of_group in by_group(settings_class).items():
+        lines += ["", f"## {group.capitalize()}", "", "| setting | values | default | meaning |"]
+        lines += ["|---|---|---|---|", *map(_row, of_group)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(declaration: Declaration) -> str:
+    default = "left out" if declaration.default is None else f"`{declaration.default}`"
+    meaning = declaration.help.replace("|", r"\|")
+    return f"| `{declaration.name}` | {declaration.values} | {default} | {meaning} |"
+
+
+def _docstring(settings_class: type[Any]) -> Iterator[str]:
+    """The attributes of the class, as its docstring lists them."""
+    yield f"{settings_class.__doc__}\n\n    Attributes:"
+    for declaration in declarations(settings_class):
+        sentence = f"{declaration.name}: {declaration.help[:-1]} ({declaration.values})."
+        yield textwrap.fill(
+            sentence, 98, initial_indent=" " * 8, subsequent_indent=" " * 12, break_on_hyphens=False
+        )
+
+
+Settings.__doc__ = "\n".join(_docstring(Settings)) + "\n"

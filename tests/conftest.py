@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pyro
 import pytest
 import torch
+from cli_toys import digits, elsewhere, named_run, trained_run, unnamed_run  # noqa: F401 (fixtures)
 
 from gmvae.training.recipe import EFFORTS
 

@@ -18,7 +18,7 @@ FLOORS = {
     "data": 2,
     "metrics": 2,
     "probability": 3,
-    "settings": 3,
+    "settings": 2,
     "config": 3,
     "gmvae": 4,
     "plots": 5,
@@ -26,7 +26,7 @@ FLOORS = {
     "diagnostics": 6,
 }
 INSIDE = {
-    "support": {"errors": 1, "files": 1, "lazy": 1, "choices": 1, "checks": 2},
+    "support": {"errors": 1, "files": 1, "lazy": 1, "choices": 1, "checks": 2, "declarations": 3},
     "networks": {"modes": 1, "features": 1, "encoders": 2, "decoders": 2},
     "data": {"views": 1, "images": 1, "arrays": 2, "readers": 3, "named": 4, "sources": 5},
     "probability": {

@@ -5,11 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from cli_spies import spies, untrained
 from gmvae_cli import app, diagnose
 from toys import SHAPE, tiny
 
 from gmvae.diagnostics import arviz_bridge
+from gmvae.diagnostics.report import Options
 from gmvae.diagnostics.verdict import QUESTIONS, Check, Threshold
+
+__all__ = ["spies"]
 
 
 @pytest.fixture
@@ -102,3 +107,110 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(
     assert last.startswith("Error: ")
     assert words in last
     assert not (tmp_path / "found").exists()
+
+
+def shown_by(spies, *options):
+    """The command with a diagnosis of the test's own, in lines."""
+    spies.run(["diagnose", "other", *options])
+    return [line.rstrip() for line in spies.at("command.out").splitlines()]
+
+
+def test_the_defaults_that_reach_the_library(spies):
+    shown_by(spies)
+    assert spies.at("diagnose.options") == Options(
+        n_draws=500,
+        predictive_images=64,
+        worst_images=3,
+        random_images=3,
+        simulated_images=1_000,
+        mixture_components=0,
+        seed=0,
+    )
+    for part in ("model", "guide"):
+        weights = getattr(untrained(), part).state_dict()
+        asked = spies.at("diagnose")[part].state_dict()
+        assert weights
+        assert all(torch.equal(asked[name], value) for name, value in weights.items())
+    assert spies.at("diagnose.component_classes") == (1, 4, 8)
+    spies.arguments["diagnose"]["callback"]("NUTS")
+    assert spies.capture.readouterr().err == "NUTS ...\n"
+
+
+def test_the_verdict_is_the_worst_of_the_checks(spies):
+    limits = Threshold(0.05, 0.001, "here")
+    passed, look, fail = (
+        Check("guide", name, figure, limits) for name, figure in (("a", 0.5), ("b", 0.01), ("c", 0))
+    )
+    note = Check("guide", "d", 1.0)
+    for checks, verdict in (
+        ((note, passed, look, fail), "fail"),
+        ((look, passed, note), "look"),
+        ((note, passed), "pass"),
+        ((note,), "note"),
+    ):
+        record = diagnose._verdict(SimpleNamespace(checks=checks), "some", 12)
+        assert record == {
+            "images": "some",
+            "n_images": 12,
+            "verdict": verdict,
+            "checks": [check.as_dict() for check in checks],
+        }
+
+
+def test_what_diagnose_says(spies):
+    lines = shown_by(spies)
+    assert lines[0] == "other: 24 images"
+    assert lines[-1] == "Verdict: fail. Table, draws and pictures: gmvae-diagnosis"
+    assert lines[-2] == diagnose.CONSEQUENCES["model"]
+    assert lines[-3] == "pass: good; look: in between; fail: bad; note: no threshold."
+    assert spies.at("_write.verdict")["n_images"] == 24
+    assert json.loads("\n".join(shown_by(spies, "--json", "--force"))) == {
+        **spies.at("_write.verdict"),
+        "checks": [dict(check) for check in spies.at("_write.verdict")["checks"]],
+    }
+
+
+def test_a_row_of_the_table(capsys):
+    limits = Threshold(0.05, 0.001, "Somebody, 2024")
+    checks = (
+        Check("guide", "ranks [z]", 0.5, limits, detail="so many"),
+        Check("guide", "other", 0.0, limits, lenient=True),
+        Check("model", "ink", 123.456),
+    )
+    diagnose._print("some", SimpleNamespace(checks=checks, reference=None))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    rows = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in lines if "│" in line]
+    figures = [line.strip("│").split("│")[2] for line in lines if "│" in line]
+    assert {len(figure.rstrip()) for figure in figures if figure.strip()} == {len("figure") + 1}
+    assert rows == [
+        ["", QUESTIONS["guide"], "", "", ""],
+        [
+            "pass",
+            "ranks [z]",
+            "0.5",
+            ">= 0.05, fails beyond 0.001",
+            "so many; Somebody, 2024",
+        ],
+        ["look*", "other", "0", ">= 0.05, fails beyond 0.001", "Somebody, 2024"],
+        ["", QUESTIONS["model"], "", "", ""],
+        ["note", "ink", "123.5", "", ""],
+    ]
+
+
+def test_no_mixture_of_one(spies):
+    for number, code in (("0", 0), ("1", 2), ("2", 0)):
+        spies.run(["diagnose", "--mixture", number, "--force"])
+        assert spies.at("command.code") == code
+    for number, worst, random in (("0", 0, 0), ("1", 1, 0), ("2", 1, 1)):
+        spies.run(["diagnose", "--nuts-images", number, "--force"])
+        options = spies.at("diagnose.options")
+        assert (options.worst_images, options.random_images) == (worst, random)
+
+
+def test_strict_and_good_is_no_failure(spies, monkeypatch):
+    good = SimpleNamespace(
+        checks=(Check("model", "ink", 1.0),), reference=None, failed=False, tree=None
+    )
+    monkeypatch.setattr("gmvae.diagnostics.diagnose", lambda *_, **__: good)
+    assert spies.run(["diagnose", "--strict"]).at("command.code") == 0
+    assert spies.at("command.out").splitlines()[-1].startswith("Verdict: note. ")

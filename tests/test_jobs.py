@@ -25,9 +25,9 @@ from gmvae.data import load
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, TrainingError
 from gmvae.training import jobs
+from gmvae.training.fitting import Fit
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Progress
-from gmvae.training.recipe import Fit
 from gmvae.training.restarts import fit_restarts
 
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)

@@ -12,7 +12,7 @@ from torch import nn
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
 from gmvae.probability.likelihood import Likelihood
-from gmvae.settings import Settings, given_settings
+from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
 from gmvae.training.held_out import check_components, hold_out
@@ -80,7 +80,7 @@ def fit(
         ContentError: fewer than two images, all the same, or pixels that are not between 0 and 1.
         TrainingError: an objective that is not finite.
     """
-    settings = given_settings(settings)
+    settings = settings_or_defaults(settings)
     device = checks.device(device)
     check_callback(callback)
     check_components([settings.n_components], images, settings, observed, held_out)

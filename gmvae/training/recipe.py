@@ -8,7 +8,7 @@ phase says in its docstring what it does, by which equation, and where that come
 
 from dataclasses import replace
 
-from gmvae.settings import Settings, given_settings
+from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support.choices import Effort
 from gmvae.training.clustering import N_CLUSTERED
 from gmvae.training.phases import (
@@ -55,7 +55,7 @@ def recipe(
         n_images: that are trained on; 0 where that is not known yet.
         labels_lead: whether labels of as many classes as there are components are observed.
     """
-    settings = given_settings(settings)
+    settings = settings_or_defaults(settings)
     factor = EFFORTS[settings.effort]
 
     def lasting(length: Length, exactly: int | None = None) -> Length:

@@ -13,7 +13,7 @@ import torch
 
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
-from gmvae.settings import Settings, given_settings
+from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import TrainingError
 from gmvae.training.fitting import Fit, check_callback, fit
@@ -73,7 +73,7 @@ def fit_restarts(
         ArgumentError: as ``fit``, or no run asked for.
         TrainingError: every run diverged, or the process of one was ended from outside.
     """
-    settings = given_settings(settings)
+    settings = settings_or_defaults(settings)
     check_callback(callback)
     checks.whole("n_restarts", n_restarts, least=1)
     device = checks.device(device)

@@ -19,7 +19,7 @@ from torch import Generator
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
 from gmvae.metrics import effective_number
-from gmvae.settings import Settings, given_settings
+from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.training.fitting import check_callback
@@ -99,7 +99,7 @@ def compare_components(
         Stability: Ben-Hur, Elisseeff and Guyon, *A stability based method for discovering
         structure in clustered data*, 2002. Adjusted Rand index: Hubert and Arabie, 1985.
     """
-    settings = given_settings(settings)
+    settings = settings_or_defaults(settings)
     check_callback(callback)
     numbers = _distinct(numbers)
     checks.whole("n_restarts", n_restarts, least=1)

@@ -1,0 +1,72 @@
+"""What ``train`` says of a run: a line before it, and what came of it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .experiment import Experiment
+from .options import DEFAULT_RUN
+from .run_folder import listed
+
+if TYPE_CHECKING:
+    from gmvae.training.fitting import Fit
+    from gmvae.training.loop import Progress
+    from gmvae.training.restarts import Restart
+
+
+def opening(experiment: Experiment) -> Iterator[str]:
+    """How many labels the model may see, and what becomes of the others; the classes' names."""
+    import numpy as np
+
+    n = experiment.n_observed
+    line = f"{n or 'No'} labels observed in training"
+    if n:
+        observed = experiment.observed[experiment.observed >= 0]
+        classes, counts = np.unique(observed, return_counts=True)
+        pairs = zip(classes, counts, strict=True)
+        line += f" ({', '.join(f'{count} of class {label}' for label, count in pairs)})"
+    others = "All other labels" if n else "Labels"
+    yield f"{line}." + (f" {others} only score the result." if experiment.train.classes else "")
+    if experiment.train.class_names:
+        yield f"The classes are {listed(experiment.train.class_names)}."
+
+
+def restart_lines(result: "Fit", restarts: tuple["Restart", ...]) -> Iterator[str]:
+    """A line for each of several runs, the kept one marked; in nats on the held-out images."""
+    density = "" if result.gmvae.model.likelihood.normalised else ", no normalised density"
+    for number, restart in enumerate(restarts, start=1):
+        if restart.objective is None:
+            figures = "diverged"
+        else:
+            objective, elbo = restart.objective, restart.elbo
+            figures = f"held-out objective {objective:.2f}, ELBO {elbo:.2f}{density}"
+        kept = " (kept)" if is_kept(restart, result) else ""
+        yield f"Restart {number}, seed {restart.seed}: {figures}{kept}"
+
+
+def is_kept(restart: "Restart", result: "Fit") -> bool:
+    """Whether ``result`` is that run."""
+    return restart.objective == -result.figures["loss"]
+
+
+def early_stop(last: "Progress", patience: int) -> Iterator[str]:
+    """A line where the last epoch came before its time."""
+    if last.epoch < last.epochs:
+        yield (
+            f"Stopped early, after {last.epoch} of {last.epochs} epochs: epoch "
+            f"{last.epoch - patience} had the best held-out objective, and its model is kept."
+        )
+
+
+def closing(metrics: Mapping[str, Any], scored_name: str, output: Path) -> Iterator[str]:
+    """How well it went, where the files lie, what to type next."""
+    yield f"Scored on {scored_name}: {metrics['n_images']:,} images."
+    if metrics["acc_named"] is not None:
+        yield f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}"
+    if metrics["acc"] is not None:
+        yield f"Accuracy with components matched to classes: {metrics['acc']:.3f}"
+    unit = "nats an image" if metrics["likelihood_normalised"] else "no normalised density"
+    bounds = f"{metrics['train_elbo']:.1f} on train, {metrics['elbo']:.1f} on the scored images"
+    yield f"ELBO: {bounds} ({unit}; the higher, the better)"
+    yield f"Model, figures and pictures: {output}"
+    yield "Next: gmvae classify" + ("" if output == DEFAULT_RUN else f" --model {output}")

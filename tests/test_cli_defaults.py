@@ -1,0 +1,168 @@
+"""What options are where they are left out, and where their range ends."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from cli_spies import Spies, spies
+from gmvae_cli import app
+
+from gmvae.settings import Settings
+from gmvae.support.declarations import declarations
+
+__all__ = ["spies"]
+
+SETTINGS = {declaration.name for declaration in declarations(Settings)}
+# Of all commands but for the settings, which `test_cli_help.py` holds to their declarations.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "train": {
+        "data": None,
+        "val": None,
+        "classes": None,
+        "n_components": None,
+        "labels": None,
+        "restarts": 1,
+        "jobs": None,
+        "device": "auto",
+        "data_root": None,
+        "output": Path("gmvae-run"),
+        "force": False,
+        "config": None,
+    },
+    "select": {
+        "data": None,
+        "components": "2-12",
+        "restarts": 2,
+        "classes": None,
+        "jobs": None,
+        "device": "auto",
+        "data_root": None,
+        "output": Path("gmvae-select"),
+        "force": False,
+    },
+    "classify": {
+        "data": None,
+        "model": Path("gmvae-run"),
+        "output": Path("vae.csv"),
+        "columns": "all",
+        "device": "auto",
+        "data_root": None,
+        "force": False,
+    },
+    "reconstruct": {
+        "data": None,
+        "model": Path("gmvae-run"),
+        "output": Path("vae_reconstructed.npz"),
+        "device": "auto",
+        "data_root": None,
+        "force": False,
+    },
+    "evaluate": {
+        "data": None,
+        "model": Path("gmvae-run"),
+        "samples": 50,
+        "json": False,
+        "output": None,
+        "seed": 0,
+        "device": "auto",
+        "data_root": None,
+        "force": False,
+    },
+    "diagnose": {
+        "data": None,
+        "model": Path("gmvae-run"),
+        "draws": 500,
+        "predictive_images": 64,
+        "nuts_images": 6,
+        "simulated_images": 1_000,
+        "mixture": 0,
+        "json": False,
+        "strict": False,
+        "output": Path("gmvae-diagnosis"),
+        "seed": 0,
+        "device": "auto",
+        "data_root": None,
+        "force": False,
+    },
+    "sample": {
+        "number": 60,
+        "component": None,
+        "model": Path("gmvae-run"),
+        "output": Path("samples.png"),
+        "seed": 0,
+        "device": "auto",
+        "force": False,
+    },
+    "info": {"model": Path("gmvae-run"), "json": False},
+}
+
+
+@pytest.mark.parametrize("command", DEFAULTS)
+def test_what_is_left_out(command: str) -> None:
+    called = typer.main.get_command(app.app).commands[command]
+    defaults = {p.name: p.default for p in called.params}
+    if command in ("train", "select"):
+        own = {name: defaults[name] for name in defaults if name not in SETTINGS}
+        defaults = own | ({"n_components": defaults["n_components"]} if command == "train" else {})
+    assert defaults == DEFAULTS[command]
+
+
+def test_the_order_of_the_commands() -> None:
+    assert list(typer.main.get_command(app.app).commands) == [
+        "train",
+        "classify",
+        "reconstruct",
+        "evaluate",
+        "diagnose",
+        "sample",
+        "info",
+        "select",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "least", "most"),
+    [
+        ("train data.npz -o new", "--labels", 0, None),
+        ("train data.npz -o new", "--restarts", 1, None),
+        ("train data.npz -o new", "--jobs", 1, None),
+        ("train data.npz -o new", "--components", 1, None),
+        ("train data.npz -o new", "--latent-dim", 1, 10_000),
+        ("train data.npz -o new", "--epochs", 1, None),
+        ("train data.npz -o new", "--warmup-epochs", 1, None),
+        ("train data.npz -o new", "--rounds", 1, None),
+        ("train data.npz -o new", "--batch-size", 1, None),
+        ("train data.npz -o new", "--patience", 1, None),
+        ("train data.npz -o new", "--information-weight", 0, None),
+        ("train data.npz -o new", "--classification-weight", 0, None),
+        ("train data.npz -o new", "--agreement-weight", 0, None),
+        ("train data.npz -o new", "--held-out", 0, None),
+        ("train data.npz -o new", "--seed", 0, 2**63 - 1),
+        ("select data.npz", "--restarts", 2, None),
+        ("evaluate", "--samples", 1, None),
+        ("evaluate", "--seed", 0, 2**63 - 1),
+        ("diagnose", "--draws", 25, None),
+        ("diagnose", "--predictive-images", 1, None),
+        ("diagnose", "--nuts-images", 0, None),
+        ("diagnose", "--simulated-images", 20, None),
+        ("diagnose", "--mixture", 0, None),
+        ("sample", "--number", 1, None),
+        ("sample", "--component", 0, 2),
+    ],
+)
+def test_where_a_range_ends(
+    command: str, option: str, least: int, most: int | None, spies: Spies
+) -> None:
+    def code(number: int) -> int:
+        force = [] if command == "evaluate" else ["--force"]
+        spies.run([*command.split(), *force, f"{option}={number}"])
+        code: int = spies.at("command.code")
+        return code
+
+    assert (code(least), code(least - 1)) == (0, 2)
+    assert option in spies.at("command.err")
+    assert "--help`" in spies.at("command.err")  # before anything is loaded
+    if most is not None:
+        assert (code(most), code(most + 1)) == (0, 2)
+        assert option in spies.at("command.err")

@@ -1,0 +1,320 @@
+"""The run folder, whole and damaged."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_spies import images_called, save_run, untrained
+from cli_toys import QUICK, one_line
+from gmvae_cli import app, run_folder
+from PIL import Image as Picture
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from gmvae import GMVAE, Config, Images
+from gmvae.support.errors import ContentError
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("training", "code", "words"),
+    [
+        ({"classes": [77]}, 1, "config.json names data that cannot be read: `classes` expected"),
+        ({"data": "/gone.npz"}, 2, "`DATA` expected where "),
+    ],
+)
+def test_a_run_whose_data_cannot_be_had(
+    training: dict[str, object],
+    code: int,
+    words: str,
+    named_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(named_run, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["training"] |= training
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    output = str(tmp_path / "vae.csv")
+    assert app.run(["classify", "--model", str(tmp_path / "run"), "-o", output]) == code
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": 5},
+        {"classes": "148"},
+        {"classes": [1.5]},
+        {"settings": None},
+        {"labels_observed": "many"},
+        None,
+    ],
+)
+@pytest.mark.parametrize("command", ["info", "classify"])
+def test_a_damaged_record_of_the_training_is_said_to_be(
+    change: dict[str, Any] | None,
+    command: str,
+    named_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = shutil.copytree(named_run, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config["training"] = [] if change is None else config["training"] | change
+    (copy / "config.json").write_text(json.dumps(config))
+    assert app.run([command, "--model", str(copy)]) == 1
+    assert "expected the section `training` as gmvae train wrote it" in one_line(capsys)
+
+
+def test_weights_that_are_no_numbers(
+    named_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(named_run, tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    weights["model.prior.means"][0, 0] = float("nan")
+    save_file(weights, copy / "model.safetensors")
+    assert app.run(["classify", "--model", str(copy)]) == 1
+    assert "expected finite numbers; got NaN or infinity in model.prior.means" in one_line(capsys)
+
+
+def test_a_model_with_a_decoder_of_ones_own_is_for_python(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Config(image_shape=(1, 8, 8), n_components=2)
+    decoder = nn.Sequential(nn.Linear(2, 64), nn.Unflatten(-1, (1, 8, 8)))
+    GMVAE(config, decoder=decoder).save(tmp_path / "own")
+    assert app.run(["classify", "digits", "--model", str(tmp_path / "own")]) == 1
+    line = one_line(capsys)
+    assert "Load it in Python: gmvae.GMVAE.load(" in line
+    assert line.endswith("decoder=...).")
+
+
+@pytest.mark.usefixtures("quick")
+def test_words_for_classes_are_told_and_may_not_change(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"one": 1, "four": 4, "eight": 8}.items():
+        pictures = (digits.only([value]).pixels[:8, 0] * 255).astype(np.uint8)
+        for folder in ("pics", "others") if name != "eight" else ("pics",):
+            (tmp_path / folder / name).mkdir(parents=True)
+            for i, pixels in enumerate(pictures):
+                Picture.fromarray(pixels).save(tmp_path / folder / name / f"{i}.png")
+    assert app.run(["train", "pics", *QUICK]) == 0
+    assert "The classes are 0 (eight), 1 (four), 2 (one)." in capsys.readouterr().out
+    assert app.run(["classify", "pics"]) == 0
+    assert "The classes are 0 (eight), 1 (four), 2 (one)." in capsys.readouterr().out
+    assert app.run(["info"]) == 0
+    assert "0 (eight), 1 (four), 2 (one)" in capsys.readouterr().out
+    assert app.run(["evaluate", "others"]) == 1
+    words = "on, 0 (eight), 1 (four), 2 (one); got 0 (four), 1 (one) in others. Give it a subf"
+    assert words in one_line(capsys)
+    assert app.run(["train", "pics", "--val", "others", "--output", "never"]) == 2
+    assert "`--val` expected class 0 to be eight, as in pics; got four" in one_line(capsys)
+
+
+@pytest.mark.parametrize("command", ["classify", "reconstruct", "evaluate"])
+def test_images_of_another_shape_than_the_model(
+    command: str, named_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "large.npz", data=np.zeros((4, 28, 28), np.uint8))
+    assert app.run([command, "large.npz", "--model", str(named_run)]) == 1
+    assert "(1, 8, 8)" in one_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["large.npz"]
+
+
+def test_a_run_and_its_classes(tmp_path: Path) -> None:
+    for classes, expected in (([1, 4], (1, 4)), (None, None)):
+        save_run(tmp_path / "run", untrained(), classes=classes)
+        run = run_folder.open_run(tmp_path / "run", "cpu")
+        assert run.classes == expected
+        assert run.folder == tmp_path / "run"
+        assert run.training["data"] == "data.npz"
+        assert run.config["training"] == run.training
+        assert run.gmvae.component_classes == (1, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("training", "fits"),
+    [
+        ({}, True),
+        ({"classes": [1, 4]}, True),
+        ({"classes": None}, True),
+        ({"class_names": {"1": "one"}}, True),
+        ({"data": None}, False),
+        ({"labels_observed": None}, False),
+        ({"settings": {}}, False),
+        ({"settings": {"seed": "0"}}, False),
+        ({"settings": 3}, False),
+        ({"classes": (1, 4)}, False),
+        ({"classes": [1, "4"]}, False),
+        ({"class_names": ["one"]}, False),
+    ],
+)
+def test_a_record_is_as_train_wrote_it(training: dict[str, Any], fits: bool) -> None:
+    record = {"data": "a.npz", "labels_observed": 0, "settings": {"seed": 0}, "classes": None}
+    config = {"training": record | training}
+    if fits:
+        assert run_folder.training_of(config, Path("run")) == record | training
+    else:
+        with pytest.raises(ContentError, match=r"run.config\.json expected the section `training`"):
+            run_folder.training_of(config, Path("run"))
+    assert run_folder.training_of({}, Path("run")) == {}
+
+
+def opened(tmp_path: Path, **training: Any) -> run_folder.Run:
+    save_run(tmp_path / "run", untrained(), **training)
+    return run_folder.open_run(tmp_path / "run", "cpu")
+
+
+def test_which_images_a_command_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def load_part(*arguments: Any) -> Images:
+        asked.append(arguments)
+        return images_called("other")
+
+    monkeypatch.setattr("gmvae_cli.run_folder.load_part", load_part)
+    root = Path("root")
+    Path("mine.npz").touch()
+    of_a_set = opened(tmp_path, data="digits", classes=[1, 4])
+    of_a_file = opened(tmp_path, data="mine.npz", classes=[1, 4])
+    names = [
+        run_folder.images_for(run, data, root)[1]
+        for run, data in (
+            (of_a_set, None),
+            (of_a_file, None),
+            (of_a_set, "mnist"),
+            (of_a_set, "their.npz"),
+        )
+    ]
+    assert asked == [
+        ("digits", "test", (1, 4), root),
+        ("mine.npz", "test", (1, 4), root),
+        ("mnist", "test", (1, 4), root),
+        ("their.npz", "test", None, root),
+    ]
+    assert names == [
+        "digits, test part, classes 1, 4",
+        "mine.npz, classes 1, 4",
+        "mnist, test part, classes 1, 4",
+        "their.npz",
+    ]
+
+
+def test_a_model_of_python_says_nothing_of_its_images(tmp_path: Path) -> None:
+    untrained().save(tmp_path / "run")
+    run = run_folder.open_run(tmp_path / "run", "cpu")
+    with pytest.raises(FileNotFoundError, match=r"run does not say what it was trained on\. Name"):
+        run_folder.images_for(run, None, None)
+
+
+def test_names_of_classes_may_be_new_where_there_were_none(tmp_path: Path) -> None:
+    images = replace(images_called("other"), class_names={1: "one"})
+    run_folder._check_names(opened(tmp_path), images)
+    named = opened(tmp_path, class_names={"1": "one", "4": "four"})
+    run_folder._check_names(named, images)
+    run_folder._check_names(named, images_called("other"))
+    with pytest.raises(ContentError, match=r"trained on, 1 \(one\), 4 \(four\); got 1 \(two\) in"):
+        run_folder._check_names(named, replace(images, class_names={1: "two"}))
+
+
+def test_what_a_folder_lacks_or_holds(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"which has no config\.json\. Make one with: "):
+        run_folder.open_run(tmp_path, "cpu")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ContentError, match=r"config\.json"):
+        run_folder.open_run(tmp_path, "cpu")
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ContentError, match=r"config\.json"):
+        run_folder.open_run(tmp_path, "cpu")
+
+
+def test_a_history_of_phases_with_other_columns(tmp_path: Path) -> None:
+    history = [{"phase": "start", "a": 1}, {"phase": "joint", "b": 2.5}]
+    run_folder.write_history(tmp_path / "history.csv", history)
+    assert (tmp_path / "history.csv").read_text().split() == ["phase,a,b", "start,1,", "joint,,2.5"]
+
+
+def test_pictures_by_the_names_of_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gmvae import plots
+
+    model, images = untrained(), images_called("other")
+    functions = ("latent_space", "reconstructions", "manifold", "mixture", "ambiguous")
+    for name in functions:
+        monkeypatch.setattr(plots, name, lambda *asked, name=name: (name, *asked))
+    assert run_folder.draw(model, images) == {
+        name: (function, model, images)
+        for name, function in zip(run_folder.PICTURES, functions, strict=True)
+    }
+    assert run_folder.PICTURES == (
+        "latent",
+        "reconstructions",
+        "manifold",
+        "mixture",
+        "ambiguous",
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [("digits", "digits"), ("a.npz", "{here}/a.npz"), ("/a/b.npz", "/a/b.npz")],
+)
+def test_a_source_that_lasts(source: str, kept: str) -> None:
+    assert run_folder.lasting(source) == kept.format(here=Path.cwd())
+
+
+def refusal(of: Any, *arguments: Any) -> str:
+    with pytest.raises((ContentError, FileNotFoundError)) as error:
+        of(*arguments)
+    return str(error.value)
+
+
+def test_refusals_in_full(tmp_path: Path) -> None:
+    run, config = tmp_path / "run", tmp_path / "run" / "config.json"
+    run.mkdir()
+    assert refusal(run_folder.open_run, run, "cpu") == (
+        f"`--model` expected a run folder; got {run}, which has no config.json. Make one with: "
+        "gmvae train"
+    )
+    config.write_text("{")
+    line = refusal(run_folder.open_run, run, "cpu")
+    assert line.startswith(f"{config} expected JSON; got: Expecting property name")
+    assert line.endswith(". Restore it, or train again.")
+    config.write_text("[]")
+    assert refusal(run_folder.open_run, run, "cpu") == f"{config} expected a JSON object; got list."
+    config.write_text('{"training": []}')
+    assert refusal(run_folder.open_run, run, "cpu") == (
+        f"{config} expected the section `training` as gmvae train wrote it; got another. Restore "
+        "it, or remove it and name DATA."
+    )
+    config.write_text('{"model": {"custom": ["encoder", "decoder"]}}')
+    assert refusal(run_folder.open_run, run, "cpu") == (
+        f"{run} holds a model with modules of its user's own, which the command line cannot make. "
+        f"Load it in Python: gmvae.GMVAE.load({str(run)!r}, encoder=..., decoder=...)."
+    )
+
+
+def test_refusals_of_images_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = opened(tmp_path, data="gone.npz")
+    config = tmp_path / "run" / "config.json"
+    assert refusal(run_folder.images_for, run, None, None) == (
+        f"`DATA` expected where {config} names data that are there; got gone.npz, which does not "
+        "exist. Name DATA."
+    )
+    wide = Images(np.zeros((2, 1, 9, 9), np.uint8), name="wide")
+    assert refusal(run_folder.check_shape, run.gmvae, wide) == (
+        "`DATA` expected images of shape (1, 3, 4), as the model was trained on; got (1, 9, 9) in "
+        "wide. Use a model trained on such images."
+    )
+    named = opened(tmp_path, class_names={"1": "one"})
+    images = replace(images_called("other"), class_names={1: "two"})
+    assert refusal(run_folder._check_names, named, images) == (
+        "`DATA` expected the classes that the model was trained on, 1 (one); got 1 (two) in other. "
+        "Give it a subfolder of each name, or name the subfolders of both by numbers."
+    )

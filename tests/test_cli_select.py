@@ -1,0 +1,171 @@
+"""``gmvae select``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_spies import Spies, spies
+from cli_toys import QUICK, one_line, save
+from gmvae_cli import app, select
+
+from gmvae import Images
+from gmvae.training.selection import Candidate
+
+__all__ = ["spies"]
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+
+def test_select_says_which_numbers_are_equally_stable() -> None:
+    found = [
+        Candidate(k, (log_likelihood,), True, 0.1, stability, float(k))
+        for k, log_likelihood, stability in ((2, -5.0, 0.7), (5, -4.0, 0.999), (6, -4.05, 1.0))
+    ]
+    assert select._most_stable(found[:2]) == "Most stable: 5 components."
+    tie = select._most_stable(found)
+    assert tie.startswith("Most stable: 5, 6 components, alike to two decimals. Of these 6 is")
+
+
+@pytest.mark.usefixtures("quick")
+def test_select_compares_numbers_of_components(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = save(tmp_path / "digits.npz", digits)
+    output = tmp_path / "compared"
+    arguments = ["select", source, "--components", "2,3", "--latent-dim", "2", "--jobs", "1"]
+    assert app.run([*arguments, *QUICK, "-o", str(output)]) == 0
+    shown = capsys.readouterr().out
+    assert {path.name for path in output.iterdir()} == {"candidates.json", "candidates.png"}
+    two, three = json.loads((output / "candidates.json").read_text())
+    assert (two["n_components"], three["n_components"]) == (2, 3)
+    assert len(two["log_likelihoods"]) == 2
+    assert two["likelihood_normalised"] is False
+    candidates = [
+        Candidate(**{**figures, "log_likelihoods": tuple(figures["log_likelihoods"])})
+        for figures in (two, three)
+    ]
+    assert select._most_stable(tuple(candidates)) in shown
+    assert f"{three['stability']:.3f}" in shown
+    assert "no normalised density" in shown
+
+
+@pytest.mark.parametrize("text", ["", "0", "3-2", "2,2", "a", "2-", "-2", "1-2-3", "2,,3"])
+def test_numbers_of_components_that_are_none(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["select", "digits", f"--components={text}"]) == 2
+    assert "`--components` expected a range or distinct whole numbers" in one_line(capsys)
+
+
+@pytest.mark.parametrize(("text", "numbers"), [("2-4", (2, 3, 4)), ("7", (7,)), ("2,9", (2, 9))])
+def test_numbers_of_components(text: str, numbers: tuple[int, ...]) -> None:
+    from gmvae_cli.select import number_list
+
+    assert number_list(text) == numbers
+
+
+def test_select_checks_every_number_before_it_trains(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "few.npz", digits)
+    assert app.run(["select", data, "--components", "2,400"]) == 2
+    line = one_line(capsys)  # and so no progress of the two components
+    assert "`--components` expected at most the number of images to train on, 57" in line
+    assert "(60 less 3 held out); got 400." in line
+
+
+def test_select_needs_images_to_hold_out(
+    digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save(tmp_path / "few.npz", digits.subset(slice(0, 5)))
+    assert app.run(["select", data, "--components", "2"]) == 1
+    assert "`few.npz` expected images enough to hold 5% of them out" in one_line(capsys)
+
+
+def test_the_table_and_the_lines_of_select(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables: list[Any] = []
+    monkeypatch.setattr(
+        "gmvae_cli.select.table",
+        lambda title, rows, headings: tables.append((title, list(rows), headings)),
+    )
+    spies.run(["select", "data.npz", "--components", "2,4", "--restarts", "3"])
+    assert spies.at("command.out").splitlines() == [
+        "6 runs: 1-3 with 2, 4-6 with 4 components.",
+        "Log-likelihood: on held-out images, in nats an image.",
+        "Most stable: 4 components.",
+        "Figures and picture: gmvae-select",
+    ]
+    assert tables == [
+        (
+            "data.npz: 3 runs for each number of components",
+            [("2", "0.500", "-5.50", "0.10", "2.00"), ("4", "0.750", "-5.50", "0.10", "4.00")],
+            ("components", "stability", "log-likelihood", "standard error", "components in use"),
+        )
+    ]
+
+
+def test_the_files_of_select(spies: Spies) -> None:
+    spies.run(["select", "data.npz", "--components", "2,4"])
+    candidate = {
+        "log_likelihoods": [-5.0, -6.0],
+        "likelihood_normalised": True,
+        "standard_error": 0.1,
+    }
+    assert json.loads(Path("gmvae-select/candidates.json").read_text()) == [
+        {"n_components": 2, "stability": 0.5, "effective_components": 2.0, **candidate},
+        {"n_components": 4, "stability": 0.75, "effective_components": 4.0, **candidate},
+    ]
+    assert list(spies.at("candidates").values()) == [
+        [2, 4],
+        [(-5.0, -6.0), (-5.0, -6.0)],
+        [0.1, 0.1],
+        [0.5, 0.75],
+        True,
+    ]
+
+
+def test_select_says_what_is_no_density(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gmvae.training import selection
+
+    grey = [Candidate(k, (-5.0,), k == 1, 0.1, None, 1.0) for k in (1, 2)]
+    monkeypatch.setattr(selection, "compare_components", lambda *_, **__: tuple(grey[:1]))
+    spies.run(["select", "data.npz", "--components", "1"])
+    lines = spies.at("command.out").splitlines()
+    assert (spies.at("command.code"), lines[-1]) == (0, "Figures and picture: gmvae-select")
+    assert lines[0] == "2 runs: 1-2 with 1 components."
+    assert not [line for line in lines if line.startswith("Most stable")]
+    assert "Log-likelihood: on held-out images, in nats an image." in lines
+    monkeypatch.setattr(selection, "compare_components", lambda *_, **__: tuple(grey))
+    spies.run(["select", "data.npz", "--components", "1", "--force"])
+    line = "Log-likelihood: on held-out images, in nats an image, of no normalised density."
+    assert line in spies.at("command.out").splitlines()
+
+
+def test_select_looks_at_no_label(spies: Spies) -> None:
+    spies.run(["select", "data.npz"])
+    assert spies.at("compare_components.settings.latent_dim") == 10
+    assert spies.at("compare_components.numbers") == tuple(range(2, 13))
+    assert spies.at("compare_components.n_restarts") == 2
+    assert spies.at("compare_components.held_out") is None
+    assert spies.at("command.first").startswith("22 runs: 1-2 with 2, 3-4 with 3, ")
+    assert "The ELBO is no normalised density" in spies.at("command.err")
+
+
+def test_equally_stable_numbers_in_full() -> None:
+    found = [
+        Candidate(k, (log_likelihood,), True, 0.1, stability, float(k))
+        for k, log_likelihood, stability in ((5, -4.0, 0.999), (6, -4.05, 1.0), (7, -9.0, 1.0))
+    ]
+    assert select._most_stable(tuple(found)) == (
+        "Most stable: 5, 6, 7 components, alike to two decimals. Of these 6 is the largest number "
+        "whose log-likelihood is within a standard error of the best."
+    )
+
+
+def test_a_stability_that_is_not_known() -> None:
+    assert select._row(Candidate(1, (-5.0, -6.0), True, 0.1, None, 1.0)) == (
+        "1",
+        "",
+        "-5.50",
+        "0.10",
+        "1.00",
+    )
+    assert select._runs((2, 5), 1) == "2 runs: 1 with 2, 2 with 5 components."

@@ -1,0 +1,215 @@
+"""``gmvae train``: each line, file and figure by value, of a run that is not trained."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cli_spies import LOSS, Spies, images_called, spies, untrained
+from gmvae_cli import summary
+
+from gmvae import GMVAE
+from gmvae.diagnostics.evaluation import evaluate
+from gmvae.training.fitting import Fit
+from gmvae.training.loop import Progress
+from gmvae.training.restarts import Restart
+
+__all__ = ["spies"]
+
+
+@pytest.fixture(autouse=True)
+def _room(spies: Spies) -> None:
+    shutil.rmtree("gmvae-run")
+
+
+def record() -> Any:
+    return json.loads(Path("gmvae-run/config.json").read_text())["training"]
+
+
+def test_the_lines_of_a_run(spies: Spies) -> None:
+    lines = spies.run(["train", "data.npz", "--labels", "2"]).at("command.out").splitlines()
+    metrics = json.loads(Path("gmvae-run/metrics.json").read_text())
+    assert lines == [
+        "6 labels observed in training (2 of class 1, 2 of class 4, 2 of class 8). "
+        "All other labels only score the result.",
+        "a warning",
+        "Stopped early, after 53 of 54 epochs: epoch 3 had the best held-out objective, and its "
+        "model is kept.",
+        "Scored on data.npz, the training images themselves but the 6 observed ones: 18 images.",
+        f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}",
+        f"Accuracy with components matched to classes: {metrics['acc']:.3f}",
+        f"ELBO: {metrics['train_elbo']:.1f} on train, {metrics['elbo']:.1f} on the scored images "
+        "(no normalised density; the higher, the better)",
+        "Model, figures and pictures: gmvae-run",
+        "Next: gmvae classify",
+    ]
+
+
+def test_the_lines_of_restarts(spies: Spies) -> None:
+    lines = spies.run(["train", "data.npz", "--restarts", "2"]).at("command.out").splitlines()
+    assert lines[1:4] == [
+        "a warning",
+        "Restart 1, seed 1: held-out objective -6.00, ELBO -7.00, no normalised density",
+        "Restart 2, seed 2: held-out objective -5.00, ELBO -8.00, no normalised density (kept)",
+    ]
+    assert record()["restarts"] == [
+        {"seed": 1, "objective": -6.0, "elbo": -7.0},
+        {"seed": 2, "objective": -LOSS, "elbo": -8.0},
+    ]
+
+
+def test_without_labels_there_is_no_accuracy(spies: Spies) -> None:
+    lines = spies.run(["train", "bare.npz", "-o", "mine"]).at("command.out").splitlines()
+    assert lines[0] == "No labels observed in training."
+    assert not [line for line in lines if line.startswith("Accuracy")]
+    assert lines[-2:] == ["Model, figures and pictures: mine", "Next: gmvae classify --model mine"]
+
+
+@pytest.mark.parametrize(("options", "seed"), [([], 0), (["--seed", "3"], 3)])
+def test_the_elbo_on_train_is_that_of_the_training_images(
+    options: list[str], seed: int, spies: Spies
+) -> None:
+    spies.run(["train", "data.npz", "--labels", "2", *options])
+    model, images = untrained(), images_called("data.npz")
+    observed = spies.at("fit_restarts.observed")
+    generator = torch.Generator().manual_seed(seed)
+    figures = evaluate(model, images.subset(np.flatnonzero(observed < 0)), generator=generator)
+    train_elbo = float(model.elbo(images, generator=generator).elbo.mean())
+    metrics = json.loads(Path("gmvae-run/metrics.json").read_text())
+    name = "data.npz, the training images themselves but the 6 observed ones"
+    assert metrics == {"scored_on": name, "train_elbo": train_elbo, **figures}
+
+
+def test_the_labels_that_are_observed_follow_the_seed(spies: Spies) -> None:
+    images = images_called("data.npz")
+    for seed in (0, 5):
+        spies.run(["train", "data.npz", "--labels", "2", "--seed", str(seed), "--force"])
+        rows = images.per_class(2, np.random.default_rng(seed))
+        expected = np.full(24, -1)
+        expected[rows] = images.labels[rows]
+        assert spies.at("fit_restarts.observed").tolist() == expected.tolist()
+
+
+def test_a_named_set_is_scored_on_its_test_part(spies: Spies) -> None:
+    lines = spies.run(["train", "mnist", "--classes", "1,4"]).at("command.out").splitlines()
+    assert "Scored on mnist, test part, classes 1, 4: 16 images." in lines
+    assert spies.at("load.part") == "test"
+    assert spies.at("load.source") == "mnist"
+
+
+def test_the_files_of_a_run(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+
+    class Figure:
+        def savefig(self, path: Path) -> None:
+            path.write_text("picture")
+
+    def draw(gmvae: GMVAE, images: Any) -> dict[str, Figure]:
+        drawn.append((gmvae, images))
+        return {"latent": Figure()}
+
+    monkeypatch.setattr("gmvae_cli.run_folder.draw", draw)
+    spies.run(["train", "data.npz", "--labels", "2"])
+    folder = Path("gmvae-run")
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "history.csv",
+        "metrics.json",
+        "latent.png",
+    }
+    with (folder / "history.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == [{"phase": "joint", "epoch": "1", "loss": "5.0"}]
+    assert len(drawn[0][1]) == 18  # the scored images
+    weights = GMVAE.load(folder).state_dict()
+    assert all(torch.equal(weights[name], w) for name, w in untrained().state_dict().items())
+
+
+def test_what_is_recorded_of_the_training(spies: Spies) -> None:
+    spies.run(["train", "data.npz", "--val", "bare.npz", "--classes", "1,8", "--labels", "1"])
+    training = record()
+    assert 0 <= training.pop("seconds") < 60
+    settings = training.pop("settings")
+    assert (settings["n_components"], settings["seed"], settings["lr"]) == (2, 0, 2e-3)
+    assert training == {
+        "data": str(Path("data.npz").resolve()),
+        "val": str(Path("bare.npz").resolve()),
+        "classes": [1, 8],
+        "class_names": {},
+        "n_images": 16,
+        "labels_observed": 2,
+        "restarts": [{"seed": 1, "objective": -LOSS, "elbo": -7.0}],
+    }
+
+
+def test_the_seconds_are_those_of_the_training(
+    spies: Spies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 107.25])
+    monkeypatch.setattr("gmvae_cli.train.time.monotonic", lambda: next(clock, 200.0))
+    monkeypatch.setattr("gmvae_cli.progress.Lines", lambda: lambda now: None)
+    spies.run(["train", "data.npz"])
+    assert record()["seconds"] == 7.2
+
+
+def test_nothing_is_said_before_all_fits(spies: Spies) -> None:
+    spies.run(["train", "data.npz", "--components", "24"])
+    assert (spies.at("command.code"), spies.at("command.out")) == (2, "")
+    assert spies.calls == ["load"]
+    spies.run(["train", "data.npz", "--labels", "1", "--labels", "8", "--components", "24"])
+    assert spies.at("command.code") == 0  # nothing is left to hold out
+
+
+def test_progress_says_of_which_pixels_the_elbo_is_no_density(spies: Spies) -> None:
+    note = "The ELBO is no normalised density of these pixels"
+    assert note in spies.run(["train", "data.npz"]).at("command.err")
+    gaussian = ["train", "data.npz", "--likelihood", "gaussian", "--force"]
+    assert note not in spies.run(gaussian).at("command.err")
+
+
+def test_the_early_stop_is_that_of_the_kept_run(
+    spies: Spies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gmvae.training import restarts
+
+    def fit_restarts(*_: Any, callback: Any, **__: Any) -> Any:
+        callback(Progress("joint", 60, 90, {}, 1))  # of the kept run
+        callback(Progress("joint", 90, 90, {}, 2))
+        runs = (Restart(7, -LOSS, -6.0), Restart(8, None, None))
+        return Fit(untrained(), [{"phase": "joint"}], (), {"loss": LOSS}), runs
+
+    monkeypatch.setattr(restarts, "fit_restarts", fit_restarts)
+    lines = spies.run(["train", "data.npz", "--restarts", "2"]).at("command.out").splitlines()
+    assert lines[1:4] == [
+        "Restart 1, seed 7: held-out objective -5.00, ELBO -6.00, no normalised density (kept)",
+        "Restart 2, seed 8: diverged",
+        "Stopped early, after 60 of 90 epochs: epoch 10 had the best held-out objective, and its "
+        "model is kept.",
+    ]
+
+
+def test_a_run_to_the_end_was_not_stopped() -> None:
+    assert list(summary.early_stop(Progress("joint", 9, 9), 5)) == []
+    assert len(list(summary.early_stop(Progress("joint", 8, 9), 5))) == 1
+
+
+def test_the_closing_lines_of_a_density() -> None:
+    metrics = {
+        "n_images": 1_234,
+        "acc_named": None,
+        "acc": 0.25,
+        "train_elbo": -1.25,
+        "elbo": 2.0,
+        "likelihood_normalised": True,
+    }
+    assert list(summary.closing(metrics, "these", Path("gmvae-run"))) == [
+        "Scored on these: 1,234 images.",
+        "Accuracy with components matched to classes: 0.250",
+        "ELBO: -1.2 on train, 2.0 on the scored images (nats an image; the higher, the better)",
+        "Model, figures and pictures: gmvae-run",
+        "Next: gmvae classify",
+    ]
