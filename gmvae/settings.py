@@ -58,8 +58,8 @@ class Settings:
     )
     effort: Effort = setting(
         "standard",
-        "Length of all phases together, a first answer or a longer look; a number of epochs that is "
-        "set still wins.",
+        "Length of all phases together, from a first answer to a longer look; a number of epochs "
+        "that is set still wins.",
         group="training",
     )
     epochs: int | None = setting(

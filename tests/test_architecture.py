@@ -46,6 +46,7 @@ INSIDE = {
         "contrast": 1,
         "regularisers": 1,
         "held_out": 1,
+        "optimiser": 1,
         "neighbours": 2,
         "places": 2,
         "representation": 2,

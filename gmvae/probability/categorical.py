@@ -30,5 +30,6 @@ class Categorical(dist.Categorical):  # type: ignore[misc]
             self._validate_sample(value)
         columns = self.logits.index_select(-1, value.reshape(-1).long())
         shape = (*value.shape[: value.dim() - n_batch], *self.batch_shape)
-        picked: Tensor = columns.movedim(-1, 0).reshape(shape)
+        # In the order of torch's own, so that sums over it round alike.
+        picked: Tensor = columns.movedim(-1, 0).contiguous().reshape(shape)
         return picked

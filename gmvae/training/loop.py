@@ -16,6 +16,7 @@ from torch.optim.optimizer import ParamsT
 from gmvae.data import Images
 from gmvae.probability.guide import Guide
 from gmvae.support.errors import ArgumentError, TrainingError
+from gmvae.training.optimiser import Adam
 from gmvae.training.regularisers import Batch, Regulariser
 
 Metrics: TypeAlias = dict[str, float]
@@ -187,7 +188,7 @@ class Loop:
         Args:
             parameters: those to train, or torch's groups of them with a learning rate each.
         """
-        optimiser = torch.optim.Adam(parameters, lr=self.schedule.lr, fused=True)
+        optimiser = Adam(parameters, lr=self.schedule.lr, fused=True)
         n_steps = self.schedule.epochs * self.n_batches
         rate = LambdaLR(optimiser, lambda step: self.schedule.rate(step / n_steps))
         # An ELBO module owns model and guide, and with them what a batch normalisation averages.
