@@ -13,5 +13,9 @@ class ContentError(GMVAEError, ValueError):
     """What a file or an array holds does not fit."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A run was asked to stop, and has been saved: it can go on."""
+
+
 class TrainingError(GMVAEError, RuntimeError):
     """A run failed: its objective is not finite, or its components collapsed."""

@@ -1,8 +1,9 @@
 """One run, from images to a trained model."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyro
@@ -15,6 +16,7 @@ from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
+from gmvae.training.checkpoint import Checkpoints, fingerprint, never
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.loop import Callback, Metrics
 from gmvae.training.outcome import component_classes, figures, run_warnings
@@ -53,6 +55,8 @@ def fit(
     likelihood: Likelihood | None = None,
     phases: Sequence[Phase] | None = None,
     callback: Callback | None = None,
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
     device: str | torch.device = "cpu",
 ) -> Fit:
     """Train a :class:`~gmvae.GMVAE` on images, phase after phase.
@@ -73,10 +77,16 @@ def fit(
         phases: what is done, in order; by default what :func:`~gmvae.training.recipe.recipe`
             makes of the settings.
         callback: told of every epoch of every phase.
+        checkpoint: a folder where the run is saved while it trains, after each phase and every 30
+            seconds; one that was stopped goes on from there, to the same bytes. Remove it once the
+            model is saved.
+        stop: asked after every step; where it says True the run is saved and ends.
         device: where to train, and where the model is left.
 
     Raises:
-        ArgumentError: settings that do not fit the images, or ``observed`` that are no classes.
+        ArgumentError: settings that do not fit the images, ``observed`` that are no classes, or a
+            checkpoint of another run.
+        Interrupted: ``stop`` said so.
         ContentError: fewer than two images, all the same, or pixels that are not between 0 and 1.
         TrainingError: an objective that is not finite.
     """
@@ -100,9 +110,32 @@ def fit(
         state = begin(gmvae, settings, classes, part if held_out is None else held_out, callback)
         if phases is None:
             phases = recipe(settings, len(images), labels_lead=state.labels_lead)
-        for phase in phases:
-            state = phase.run(state, images)
+        if checkpoint is None:
+            for phase in phases:
+                state = phase.run(state, images)
+        else:
+            state = _run_kept(state, images, phases, Path(checkpoint), stop)
         return _finish(state, images)
+
+
+def _run_kept(
+    state: State,
+    images: Images,
+    phases: Sequence[Phase],
+    folder: Path,
+    stop: Callable[[], bool] | None,
+) -> State:
+    """Run the phases that are left, the run saved in ``folder`` meanwhile."""
+    run = fingerprint(
+        images, state.settings, state.observed, state.held_out, [phase.name for phase in phases]
+    )
+    kept = Checkpoints(folder, run, stop or never)
+    state = kept.resume(dataclasses.replace(state, checkpoints=kept))
+    for phase in phases[kept.number :]:
+        kept.begin_phase(state)
+        state = phase.run(state, images)
+        kept.end_phase(state)
+    return state
 
 
 def _finish(state: State, images: Images) -> Fit:

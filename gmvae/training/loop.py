@@ -125,6 +125,9 @@ class LoopState:
         rate: the schedule of its learning rate, with the steps done.
         best: the best parameters so far.
         epoch: how many are done.
+        step: how many are done of the epoch that is running.
+        total: the sum of its objectives so far.
+        order: the generator's state from which its order was drawn; None where none was given.
         ended: whether no more are wanted.
     """
 
@@ -132,6 +135,9 @@ class LoopState:
     rate: LambdaLR
     best: Best
     epoch: int = 0
+    step: int = 0
+    total: float = 0.0
+    order: Tensor | None = None
     ended: bool = False
 
     @property
@@ -158,6 +164,7 @@ class Loop:
             the parameters with the smallest are kept.
         phase: the name given to the callback.
         generator: the source of the order of the images, on the CPU.
+        after_step: called after each step.
 
     Raises:
         ArgumentError: patience without a function that validates.
@@ -172,6 +179,7 @@ class Loop:
     validate: Callable[[], Metrics] | None = None
     phase: str = "training"
     generator: Generator | None = None
+    after_step: Callable[[LoopState], None] | None = None
 
     def __post_init__(self) -> None:
         if self.schedule.patience is not None and self.validate is None:
@@ -232,11 +240,12 @@ class Loop:
     def _pass(self, state: LoopState) -> float:
         """Every image once; the mean over them of the objective less the regularisers."""
         n, trained = len(self.images), state.parameters
-        total = 0.0
-        for i, rows in enumerate(_batches(n, self.n_batches, self.generator)):
+        batches = self._order(state)
+        while state.step < len(batches):
+            rows = batches[state.step]
             x = self.images.tensor(rows.numpy()).to(trained[0].device)
             batch = Batch(x, None if self.y is None else self.y[rows])
-            with scaled_latents(self.schedule.kl_weight(state.epoch + i / self.n_batches)):
+            with scaled_latents(self.schedule.kl_weight(state.epoch + state.step / self.n_batches)):
                 loss = self.objective(batch.x, batch.y, size=n) / n
             for regulariser in self.regularisers:
                 loss = loss - regulariser(self.guide, batch)
@@ -247,8 +256,27 @@ class Loop:
                 raise self._diverged(state)
             state.optimiser.step()
             state.rate.step()
-            total += loss.item() * len(rows)
-        return total / n
+            state.total += loss.item() * len(rows)
+            state.step += 1
+            if self.after_step is not None:
+                self.after_step(state)
+        mean, state.step, state.total = state.total / n, 0, 0.0
+        return mean
+
+    def _order(self, state: LoopState) -> list[Tensor]:
+        """The batches of the epoch; of one that has begun the same again."""
+        generator = self.generator
+        if generator is None:
+            return _batches(len(self.images), self.n_batches, None)
+        now = generator.get_state()
+        if state.step == 0:
+            state.order = now
+            return _batches(len(self.images), self.n_batches, generator)
+        assert state.order is not None
+        generator.set_state(state.order)
+        batches = _batches(len(self.images), self.n_batches, generator)
+        generator.set_state(now)
+        return batches
 
     def _diverged(self, state: LoopState) -> TrainingError:
         return TrainingError(

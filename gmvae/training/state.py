@@ -1,7 +1,7 @@
 """What a run is between two phases."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -14,9 +14,21 @@ from gmvae.gmvae import GMVAE, build_assigner
 from gmvae.networks import Assigner
 from gmvae.settings import Settings
 from gmvae.training.arrays import Array, Indices
-from gmvae.training.loop import Callback, Progress
+from gmvae.training.loop import Callback, LoopState, Progress
 
 Row: TypeAlias = dict[str, float | str]
+
+
+class Saver(Protocol):
+    """What keeps a run while it trains, as :class:`~gmvae.training.checkpoint.Checkpoints`."""
+
+    def begin_loop(self, state: "State", loop: LoopState) -> bool:
+        """Bring a loop to where it was saved; False where it had ended already."""
+        ...
+
+    def after_step(self, state: "State", loop: LoopState) -> None:
+        """Save the run where it is time."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class State:
         generator: the source of the order of the images and of the draws of views, on the CPU.
             Networks and latents are drawn from torch's own, which ``fit`` seeds and restores.
         callback: told of every epoch.
+        checkpoints: what keeps the run while it trains; None for nothing.
         history: one row of figures an epoch.
         pixels: where the images lie along the principal axes of their pixels, (N, A).
         representation: where they lie in what a network has learned, (N, W).
@@ -53,6 +66,7 @@ class State:
     rng: np.random.Generator
     generator: Generator
     callback: Callback | None = None
+    checkpoints: Saver | None = None
     history: list[Row] = field(default_factory=list)
     pixels: Array | None = None
     representation: Array | None = None

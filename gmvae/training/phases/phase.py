@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -121,6 +122,7 @@ def train_phase(
         guide: what the regularisers are functions of; by default that of the run.
         more: ``y``, ``regularisers`` and ``validate`` of the loop.
     """
+    checkpoints = state.checkpoints
     loop = Loop(
         objective,
         guide or state.gmvae.guide,
@@ -128,6 +130,7 @@ def train_phase(
         length.schedule(len(images)),
         phase=phase.name,
         generator=state.generator,
+        after_step=None if checkpoints is None else partial(checkpoints.after_step, state),
         **more,
     )
     with warnings.catch_warnings():
@@ -135,7 +138,9 @@ def train_phase(
         warnings.filterwarnings("ignore", "Encountered (NaN|inf|-inf)")
         # Layers that a user has frozen are not to be trained.
         warnings.filterwarnings("ignore", ".* was not registered in the param store")
-        loop.run(loop.begin(parameters), state.report)
+        loop_state = loop.begin(parameters)
+        if checkpoints is None or checkpoints.begin_loop(state, loop_state):
+            loop.run(loop_state, state.report)
 
 
 def answers(

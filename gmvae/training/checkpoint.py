@@ -1,0 +1,302 @@
+"""A run that is stopped goes on where it stopped, to the same bytes.
+
+A checkpoint is one file of safetensors, whose header holds JSON: nothing is ever unpickled. It is
+written beside its place, flushed to the disk and renamed; the last two are kept, so that one of
+them is whole whatever happens.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gmvae.data import Images
+from gmvae.data.images import chunks
+from gmvae.settings import Settings
+from gmvae.support.errors import ArgumentError, ContentError, Interrupted
+from gmvae.support.files import replacing
+from gmvae.training.loop import LoopState
+from gmvae.training.state import State
+
+# Of what a checkpoint holds; one of another format is refused.
+FORMAT = 1
+# Seconds of work that a kill may cost.
+EVERY = 30.0
+KEPT = 2
+_ARRAYS = ("pixels", "representation", "clusters")
+
+Tensors = dict[str, Tensor]
+Record = dict[str, Any]
+
+
+def never() -> bool:
+    """False."""
+    return False
+
+
+@dataclass
+class Checkpoints:
+    """Where a run is saved while it trains, and from where it goes on.
+
+    Within a phase the networks, the optimiser and the generators are saved as they are, and beside
+    them the generators as they were when the phase began: a phase that goes on is begun again with
+    those, which costs nothing before it trains, and then finds the others.
+
+    Attributes:
+        folder: where; made where it does not exist.
+        run: what the run is, in one word: a checkpoint of another one is refused.
+        stop: asked after every step; where it says True the run is saved and ends.
+        every: seconds between two files within a phase; after each phase there is one anyway.
+        number: of the phase that is running, from 0.
+    """
+
+    folder: Path
+    run: str
+    stop: Callable[[], bool] = never
+    every: float = EVERY
+    number: int = 0
+    _began: Record = field(default_factory=dict)
+    _loops: int = 0
+    _saved_at: float = field(default_factory=time.monotonic)
+    _pending: tuple[Record, Tensors] | None = None
+
+    def resume(self, state: State) -> State:
+        """The state that was saved last, networks filled in; ``state`` where none was.
+
+        Raises:
+            ArgumentError: what was saved is of another run.
+            ContentError: every file is damaged.
+        """
+        newest = self._newest()
+        if newest is None:
+            return state
+        record, tensors = newest
+        if record["run"] != self.run:
+            raise ArgumentError(
+                f"`checkpoint` expected that of this run; got {self.folder}, of other images or "
+                "settings. Name another folder, or remove it."
+            )
+        self.number = record["phase"]
+        arrays: Record = {name: tensors[name].numpy() for name in _ARRAYS if name in tensors}
+        state.history[:] = record["history"]
+        if record["loop"] is None:
+            _fill(state, tensors)
+            _set_generators(state, record["generators"], tensors, "now")
+        else:
+            # The phase begins again, with the generators that it began with.
+            self._pending = newest
+            _set_generators(state, record["began"], tensors, "began")
+        return replace(state, **arrays)
+
+    def begin_phase(self, state: State) -> None:
+        """Remember the generators, with which the phase would begin again."""
+        self._began, self._loops = _generators(state), 0
+
+    def end_phase(self, state: State) -> None:
+        """The next phase is to come: the state is saved."""
+        self.number += 1
+        self._save(state, None)
+
+    def begin_loop(self, state: State, loop: LoopState) -> bool:
+        """Bring a loop to where it was saved; False where it had ended already."""
+        self._loops += 1
+        if self._pending is None:
+            return True
+        record, tensors = self._pending
+        if record["loop"]["number"] > self._loops:
+            return False
+        self._pending = None
+        _fill(state, tensors)
+        _fill_loop(loop, record["loop"], tensors)
+        _set_generators(state, record["generators"], tensors, "now")
+        return True
+
+    def after_step(self, state: State, loop: LoopState) -> None:
+        """Save the run where it is time.
+
+        Raises:
+            Interrupted: the run is to stop; it has been saved.
+        """
+        stopping = self.stop()
+        if stopping or time.monotonic() - self._saved_at >= self.every:
+            self._save(state, loop)
+        if stopping:
+            raise Interrupted(f"interrupted; saved in {self.folder}.")
+
+    def _save(self, state: State, loop: LoopState | None) -> None:
+        now = _generators(state)
+        tensors: Tensors = {
+            **{f"gmvae.{name}": value for name, value in state.gmvae.state_dict().items()},
+            **{f"now.{name}": value for name, value in now.items() if torch.is_tensor(value)},
+        }
+        if state.gmvae.guide.assigner is None:
+            parts = state.assigner.state_dict()
+            tensors |= {f"assigner.{name}": value for name, value in parts.items()}
+        for name in _ARRAYS:
+            if getattr(state, name) is not None:
+                tensors[name] = torch.from_numpy(np.ascontiguousarray(getattr(state, name)))
+        record: Record = {
+            "format": FORMAT,
+            "run": self.run,
+            "phase": self.number,
+            "history": state.history,
+            "generators": {"rng": now["rng"]},
+            "loop": None,
+        }
+        if loop is not None:
+            began = self._began
+            tensors |= {f"began.{n}": v for n, v in began.items() if torch.is_tensor(v)}
+            record["began"] = {"rng": began["rng"]}
+            record["loop"] = {"number": self._loops, **_loop_record(loop)}
+            tensors |= _loop_tensors(loop)
+        self._write(record, tensors)
+        self._saved_at = time.monotonic()
+
+    def _write(self, record: Record, tensors: Tensors) -> None:
+        files = self._files()
+        number = 1 + (int(files[-1].stem.partition("-")[2]) if files else 0)
+        path = self.folder / f"checkpoint-{number:06d}.safetensors"
+        whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        with replacing(path) as draft:
+            save_file(whole, draft, metadata={"record": json.dumps(record)})
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+        for old in files[: 1 - KEPT or None]:
+            old.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        """The checkpoints, the newest last."""
+        return sorted(self.folder.glob("checkpoint-*.safetensors"))
+
+    def _newest(self) -> tuple[Record, Tensors] | None:
+        files = self._files()
+        for path in reversed(files):
+            try:
+                return _read(path)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+                continue
+        if files:
+            raise ContentError(
+                f"{self.folder} expected whole checkpoints; got {len(files)} damaged ones. Begin "
+                "the run anew."
+            )
+        return None
+
+
+def fingerprint(
+    images: Images,
+    settings: Settings,
+    observed: np.ndarray,
+    held_out: Images | None,
+    phases: Sequence[str],
+) -> str:
+    """What a run is, in one word: a hash of its images, labels, settings and phases."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([FORMAT, asdict(settings), list(phases)]).encode())
+    for part in (images, held_out):
+        if part is not None:
+            digest.update(str((part.pixels.shape, str(part.pixels.dtype))).encode())
+            for _, block in chunks(part.pixels):
+                digest.update(np.ascontiguousarray(block).data)
+    digest.update(np.ascontiguousarray(observed).data)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[Record, Tensors]:
+    with safe_open(path, framework="pt") as file:
+        record: Record = json.loads((file.metadata() or {})["record"])
+        if record["format"] != FORMAT:
+            raise ValueError("another format")
+        return record, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _generators(state: State) -> Record:
+    """Every source of random numbers, as it is."""
+    generators: Record = {
+        "rng": state.rng.bit_generator.state,
+        "torch": torch.get_rng_state(),
+        "generator": state.generator.get_state(),
+    }
+    if state.device.type == "cuda":
+        generators["cuda"] = torch.cuda.get_rng_state(state.device)
+    return generators
+
+
+def _set_generators(state: State, record: Record, tensors: Tensors, prefix: str) -> None:
+    state.rng.bit_generator.state = record["rng"]
+    torch.set_rng_state(tensors[f"{prefix}.torch"])
+    state.generator.set_state(tensors[f"{prefix}.generator"])
+    if state.device.type == "cuda":
+        torch.cuda.set_rng_state(tensors[f"{prefix}.cuda"], state.device)
+
+
+@torch.no_grad()
+def _fill(state: State, tensors: Tensors) -> None:
+    """Put saved values into the networks, which keep their way of lying in memory."""
+    modules: list[tuple[str, nn.Module]] = [("gmvae.", state.gmvae)]
+    if state.gmvae.guide.assigner is None:
+        modules.append(("assigner.", state.assigner))
+    for prefix, module in modules:
+        for name, value in module.state_dict().items():
+            value.copy_(tensors[prefix + name])
+
+
+def _loop_record(loop: LoopState) -> Record:
+    return {
+        "epoch": loop.epoch,
+        "step": loop.step,
+        "total": loop.total,
+        "ended": loop.ended,
+        "loss": loop.best.loss,
+        "waited": loop.best.waited,
+        "rate": {**loop.rate.state_dict(), "lr_lambdas": [None] * len(loop.rate.base_lrs)},
+        "lr": [group["lr"] for group in loop.optimiser.param_groups],
+    }
+
+
+def _loop_tensors(loop: LoopState) -> Tensors:
+    tensors = {f"trained.{i}": value for i, value in enumerate(loop.parameters)}
+    for i, parameter in enumerate(loop.parameters):
+        moments = loop.optimiser.state.get(parameter, {})
+        tensors |= {f"adam.{i}.{name}": value for name, value in moments.items()}
+    tensors |= {f"best.{i}": value for i, value in enumerate(loop.best.values or [])}
+    if loop.order is not None:
+        tensors["order"] = loop.order
+    return tensors
+
+
+@torch.no_grad()
+def _fill_loop(loop: LoopState, record: Record, tensors: Tensors) -> None:
+    loop.epoch, loop.step, loop.total = record["epoch"], record["step"], record["total"]
+    loop.ended, loop.order = record["ended"], tensors.get("order")
+    loop.best.loss, loop.best.waited = record["loss"], record["waited"]
+    for i, parameter in enumerate(loop.parameters):
+        parameter.copy_(tensors[f"trained.{i}"])
+        prefix = f"adam.{i}."
+        moments = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+        if moments:
+            loop.optimiser.state[parameter] = {
+                name: value.to(parameter.device)
+                if value.dim() == 0
+                # As Adam would make it: where the parameter's entries lie side by side.
+                else torch.zeros_like(parameter, memory_format=torch.preserve_format).copy_(value)
+                for name, value in moments.items()
+            }
+    if "best.0" in tensors:
+        loop.best.values = [
+            torch.empty_like(tensor).copy_(tensors[f"best.{i}"])
+            for i, tensor in enumerate(loop.best.tensors)
+        ]
+    loop.rate.load_state_dict(record["rate"])
+    for group, lr in zip(loop.optimiser.param_groups, record["lr"], strict=True):
+        group["lr"] = lr

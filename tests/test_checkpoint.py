@@ -1,0 +1,150 @@
+"""A run that is stopped anywhere goes on to the same bytes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from gmvae.data import load
+from gmvae.settings import Settings
+from gmvae.support.errors import ArgumentError, ContentError, Interrupted
+from gmvae.training import checkpoint
+from gmvae.training.fitting import fit
+
+SETTINGS = Settings(n_components=3, epochs=3, warmup_epochs=3, rounds=2)
+OBSERVED = np.array([1, 4, 8] + [-1] * 117)
+
+
+@pytest.fixture(scope="module")
+def images():
+    digits = load("digits", part="train").only([1, 4, 8])
+    first = [np.flatnonzero(digits.labels == value)[0] for value in (1, 4, 8)]
+    rest = np.setdiff1d(np.arange(len(digits)), first)[:117]
+    return digits.subset(np.concatenate([first, rest]))
+
+
+class Steps:
+    """Counts the steps of a run, and stops it at some."""
+
+    def __init__(self, *stops):
+        self.stops, self.done = stops, 0
+
+    def __call__(self):
+        self.done += 1
+        return self.done in self.stops
+
+
+def finished(images, folder, settings, observed, stop):
+    """The run, taken up again until it ends; how often it was stopped."""
+    for stopped in range(100):
+        try:
+            result = fit(images, settings, observed=observed, checkpoint=folder, stop=stop)
+        except Interrupted:
+            continue
+        return result, stopped
+    raise AssertionError("it never ends")
+
+
+def same(one, other):
+    parts = [result.gmvae.state_dict() for result in (one, other)]
+    assert parts[0].keys() == parts[1].keys()
+    assert all(torch.equal(parts[0][name], parts[1][name]) for name in parts[0])
+    assert one.history == other.history
+    assert (one.figures, one.warnings) == (other.figures, other.warnings)
+    assert one.gmvae.component_classes == other.gmvae.component_classes
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("changes", "observed"),
+    [
+        ({}, OBSERVED),
+        ({"assignment": "exact", "augment": "none", "rounds": 1}, None),
+        ({"network": "conv", "batch_size": 50, "rounds": 1, "patience": 2, "epochs": 5}, None),
+    ],
+    ids=["labels", "exact, neighbours", "small batches"],
+)
+def test_stopped_at_every_step_it_ends_as_if_never(images, tmp_path, changes, observed):
+    settings = dataclasses.replace(SETTINGS, **changes)
+    undisturbed = fit(images, settings, observed=observed)
+    counter = Steps()
+    watched = fit(images, settings, observed=observed, checkpoint=tmp_path / "a", stop=counter)
+    same(undisturbed, watched)
+    stop = Steps(*range(1, counter.done, 2))
+    resumed, stopped = finished(images, tmp_path / "b", settings, observed, stop)
+    assert stopped == len(stop.stops)
+    same(undisturbed, resumed)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_has_ended_is_not_run_again(images, tmp_path):
+    first = fit(images, SETTINGS, checkpoint=tmp_path)
+    told = []
+    same(first, fit(images, SETTINGS, checkpoint=tmp_path, callback=told.append))
+    assert told == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_last_two_are_kept_and_a_spoilt_one_is_passed_over(images, tmp_path):
+    undisturbed = fit(images, SETTINGS)
+    with pytest.raises(Interrupted, match="interrupted; saved in"):
+        fit(images, SETTINGS, checkpoint=tmp_path, stop=Steps(8))
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 2
+    files[1].write_bytes(files[1].read_bytes()[:1000])
+    same(undisturbed, fit(images, SETTINGS, checkpoint=tmp_path))
+
+
+@pytest.mark.usefixtures("quick")
+def test_spoilt_ones_alone_are_an_error_in_one_line(images, tmp_path):
+    fit(images, SETTINGS, checkpoint=tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"spoilt")
+    with pytest.raises(ContentError, match="expected whole checkpoints; got 2 damaged ones"):
+        fit(images, SETTINGS, checkpoint=tmp_path)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("other", ["images", "settings", "labels"])
+def test_a_checkpoint_of_another_run_is_refused(images, tmp_path, other):
+    with pytest.raises(Interrupted):
+        fit(images, SETTINGS, checkpoint=tmp_path, stop=Steps(1))
+    settings = dataclasses.replace(SETTINGS, lr=1e-3) if other == "settings" else SETTINGS
+    changed = images.subset(slice(1, None)) if other == "images" else images
+    observed = OBSERVED if other == "labels" else None
+    with pytest.raises(ArgumentError, match="`checkpoint` expected that of this run; got"):
+        fit(changed, settings, observed=observed, checkpoint=tmp_path)
+
+
+@pytest.mark.usefixtures("quick")
+def test_within_a_phase_it_saves_when_it_is_time(images, tmp_path, monkeypatch):
+    now, saved = [0.0], []
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    original = checkpoint.Checkpoints._write
+
+    def write(kept, record, tensors):
+        saved.append((now[0], record["phase"], record["loop"] and record["loop"]["step"]))
+        original(kept, record, tensors)
+
+    def tick():
+        now[0] += 12.0
+        return False
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "_write", write)
+    settings = dataclasses.replace(SETTINGS, warmup_epochs=8, rounds=1)
+    fit(images, settings, checkpoint=tmp_path, stop=tick)
+    within = [(time, step) for time, phase, step in saved if phase == 1 and step is not None]
+    # Eight steps of twelve seconds: thirty have passed after the third and the sixth.
+    assert [time for time, _ in within] == [36.0, 72.0]
+    assert [phase for _, phase, step in saved if step is None] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_pickled(images, tmp_path):
+    fit(images, SETTINGS, checkpoint=tmp_path)
+    for path in tmp_path.iterdir():
+        assert path.suffix == ".safetensors"
+        with safe_open(path, framework="pt") as file:
+            assert set(file.metadata()) == {"record"}
