@@ -11,13 +11,16 @@ import typer
 
 from gmvae.settings import Settings
 from gmvae.support.declarations import declarations
-from gmvae.support.errors import ArgumentError, ContentError, GMVAEError
+from gmvae.support.errors import ArgumentError, ContentError, GMVAEError, InterruptedRunError
 
 from .options import option_name
 
+# As a shell counts: 128 and the number of the signal.
+INTERRUPTED = 130
 # The first row that fits counts.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (ArgumentError, 2),
+    (InterruptedRunError, INTERRUPTED),
     (GMVAEError, 1),
     (FileNotFoundError, 2),
     (FileExistsError, 2),
@@ -26,7 +29,6 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (IsADirectoryError, 2),
     (OSError, 1),
 )
-INTERRUPTED = 130
 MORE = "; run again with --debug for the traceback."
 # What the user typed, by the name that the library gives it in its messages.
 TYPED = {

@@ -64,21 +64,22 @@ class Lines:
     """A callback that prints a few epochs of a phase, the last among them."""
 
     def __init__(self) -> None:
-        # When the first epoch of each phase, of each restart, was over.
-        self._first: dict[tuple[int, str], float] = {}
+        # The first epoch seen of each phase, of each restart, and when it was over: a run that goes
+        # on begins in the middle.
+        self._first: dict[tuple[int, str], tuple[int, float]] = {}
 
     def __call__(self, now: "Progress") -> None:
         """Print ``now`` if it is worth a line."""
-        self._first.setdefault((now.restart, now.phase), time.monotonic())
+        self._first.setdefault((now.restart, now.phase), (now.epoch, time.monotonic()))
         every = max(1, now.epochs // LINES_A_PHASE)
         if now.epoch == now.epochs or (now.epoch % every == 0 and now.epoch + every <= now.epochs):
             print(self._line(now), file=sys.stderr, flush=True)
 
     def _line(self, now: "Progress") -> str:
         left = ""
-        if 1 < now.epoch < now.epochs:
-            since = time.monotonic() - self._first[now.restart, now.phase]
-            an_epoch = since / (now.epoch - 1)
+        first, began = self._first[now.restart, now.phase]
+        if first < now.epoch < now.epochs:
+            an_epoch = (time.monotonic() - began) / (now.epoch - first)
             left = f"{an_epoch * (now.epochs - now.epoch):.0f} s left"
         shown = ", ".join(filter(None, (figures(now.metrics), left)))
         return f"{_title(now)} {now.epoch}/{now.epochs}" + (f": {shown}" if shown else "")

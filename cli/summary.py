@@ -49,9 +49,9 @@ def is_kept(restart: "Restart", result: "Fit") -> bool:
     return restart.objective == -result.figures["loss"]
 
 
-def early_stop(last: "Progress", patience: int) -> Iterator[str]:
-    """A line where the last epoch came before its time."""
-    if last.epoch < last.epochs:
+def early_stop(last: "Progress | None", patience: int) -> Iterator[str]:
+    """A line where the last epoch came before its time; none where no epoch was told."""
+    if last is not None and last.epoch < last.epochs:
         yield (
             f"Stopped early, after {last.epoch} of {last.epochs} epochs: epoch "
             f"{last.epoch - patience} had the best held-out objective, and its model is kept."

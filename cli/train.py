@@ -1,7 +1,7 @@
 """``gmvae train``."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ import typer
 
 from gmvae.support.files import replacing
 
-from . import config_file, options, run_folder, summary
+from . import config_file, options, run_folder, summary, unfinished
 from .device import named_device
 from .experiment import Experiment, Request, class_list, prepare
 from .output import check_folder, say, write_json
@@ -83,6 +83,21 @@ Config = Annotated[
         help="Options from a TOML file, as in: latent-dim = 10. Flags win.",
     ),
 ]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Go on with the unfinished run into DIR, as it was asked for; no other option counts.",
+        show_default=False,
+    ),
+]
+Checkpoint = Annotated[
+    bool,
+    typer.Option(
+        help="Keep the run while it trains, beside its folder, so that --resume can go on with it.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
 A_COMPONENT_A_CLASS = {
     "default": None,
     "optional": True,
@@ -105,6 +120,8 @@ def train(
     data_root: options.DataRoot = None,
     output: Output = options.DEFAULT_RUN,
     force: options.Force = False,
+    checkpoint: Checkpoint = True,
+    resume: Resume = None,
     config: Config = None,
 ) -> None:
     """Train a model on images and write its run folder.
@@ -125,23 +142,62 @@ def train(
     The held-out objective, which tells when the joint phase has lasted long enough, is the ELBO
     of images held out from training plus the mutual information of an image's y and its view's,
     times --information-weight: the higher, the better.
+
+    Ctrl-C, or a kill, loses no more than half a minute: --resume goes on.
     """  # noqa: D301 (\b keeps lines as they are, in the help)
-    check_folder(output, force, frozenset(run_folder.FILES))
-    request = Request(data, val, class_list(classes), labels, data_root, settings["seed"])
+    if resume is not None:
+        _run(unfinished.asked_for(resume), unfinished.folder_of(resume))
+        return
+    asked = unfinished.Asked(
+        data=data,
+        val=val,
+        classes=class_list(classes),
+        labels=labels,
+        settings=settings,
+        restarts=restarts,
+        jobs=jobs,
+        device=device,
+        data_root=data_root,
+        output=output,
+        force=force,
+    )
+    _run(asked, None, checkpoint)
+
+
+def _run(asked: unfinished.Asked, folder: Path | None, checkpoint: bool = True) -> None:
+    """Train, measure and write.
+
+    Args:
+        asked: what for.
+        folder: of the unfinished run that goes on; None for one that begins.
+        checkpoint: whether one that begins is kept.
+    """
+    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+    request = Request(
+        asked.data, asked.val, asked.classes, asked.labels, asked.data_root, asked.settings["seed"]
+    )
     experiment = prepare(request)
-    chosen = _chosen(settings, experiment)
-    torch_device = named_device(device)
+    settings = _chosen(asked.settings, experiment)
+    device = named_device(asked.device)
+    if folder is None and checkpoint:
+        folder = unfinished.begin(asked)
     # Nothing is said before all that was asked for is known to fit.
     _say_all(summary.opening(experiment))
     began = time.monotonic()
-    result, runs, last = _fit(experiment, chosen, restarts, jobs, torch_device)
+    with unfinished.kept(folder, asked.output) as stop:
+        result, runs, last = _fit(
+            experiment, settings, asked.restarts, asked.jobs, device, folder, stop
+        )
     seconds = time.monotonic() - began
-    metrics = _measure(result.gmvae, experiment, chosen.seed)
-    _write(output, result, experiment, _record(request, experiment, chosen, runs, seconds), metrics)
+    metrics = _measure(result.gmvae, experiment, settings.seed)
+    training = _record(request, experiment, settings, runs, seconds)
+    _write(asked.output, result, experiment, training, metrics)
+    if folder is not None:
+        unfinished.end(folder)
     _say_all(result.warnings)
-    _say_all(summary.restart_lines(result, runs) if restarts > 1 else ())
-    _say_all(summary.early_stop(last, chosen.patience))
-    _say_all(summary.closing(metrics, experiment.scored_name, output))
+    _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
+    _say_all(summary.early_stop(last, settings.patience))
+    _say_all(summary.closing(metrics, experiment.scored_name, asked.output))
 
 
 def _say_all(lines: Iterable[str]) -> None:
@@ -173,9 +229,15 @@ def _chosen(values: Mapping[str, Any], experiment: Experiment) -> "Settings":
 
 
 def _fit(
-    experiment: Experiment, settings: "Settings", restarts: int, jobs: int | None, device: str
-) -> tuple["Fit", tuple["Restart", ...], "Progress"]:
-    """The kept run, what became of each, and the last epoch of the kept one."""
+    experiment: Experiment,
+    settings: "Settings",
+    restarts: int,
+    jobs: int | None,
+    device: str,
+    folder: Path | None,
+    stop: Callable[[], bool],
+) -> tuple["Fit", tuple["Restart", ...], "Progress | None"]:
+    """The kept run, what became of each, and the last epoch of the kept one, if any was told."""
     from gmvae.training.restarts import fit_restarts
 
     from .progress import progress
@@ -194,11 +256,13 @@ def _fit(
             observed=experiment.observed if experiment.n_observed else None,
             held_out=experiment.held_out,
             callback=callback,
+            checkpoint=folder,
+            stop=stop,
             device=device,
             n_jobs=jobs,
         )
     kept = next(i for i, run in enumerate(runs, start=1) if summary.is_kept(run, result))
-    return result, runs, last[kept if restarts > 1 else 0]
+    return result, runs, last.get(kept if restarts > 1 else 0)
 
 
 def _record(

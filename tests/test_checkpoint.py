@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from gmvae.data import load
 from gmvae.settings import Settings
-from gmvae.support.errors import ArgumentError, ContentError, Interrupted
+from gmvae.support.errors import ArgumentError, ContentError, InterruptedRunError
 from gmvae.training import checkpoint
 from gmvae.training.fitting import fit
 
@@ -41,7 +41,7 @@ def finished(images, folder, settings, observed, stop):
     for stopped in range(100):
         try:
             result = fit(images, settings, observed=observed, checkpoint=folder, stop=stop)
-        except Interrupted:
+        except InterruptedRunError:
             continue
         return result, stopped
     raise AssertionError("it never ends")
@@ -89,7 +89,7 @@ def test_a_run_that_has_ended_is_not_run_again(images, tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_the_last_two_are_kept_and_a_spoilt_one_is_passed_over(images, tmp_path):
     undisturbed = fit(images, SETTINGS)
-    with pytest.raises(Interrupted, match="interrupted; saved in"):
+    with pytest.raises(InterruptedRunError, match="interrupted; saved in"):
         fit(images, SETTINGS, checkpoint=tmp_path, stop=Steps(8))
     files = sorted(tmp_path.iterdir())
     assert len(files) == 2
@@ -109,7 +109,7 @@ def test_spoilt_ones_alone_are_an_error_in_one_line(images, tmp_path):
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("other", ["images", "settings", "labels"])
 def test_a_checkpoint_of_another_run_is_refused(images, tmp_path, other):
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit(images, SETTINGS, checkpoint=tmp_path, stop=Steps(1))
     settings = dataclasses.replace(SETTINGS, lr=1e-3) if other == "settings" else SETTINGS
     changed = images.subset(slice(1, None)) if other == "images" else images

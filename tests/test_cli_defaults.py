@@ -28,6 +28,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_root": None,
         "output": Path("gmvae-run"),
         "force": False,
+        "checkpoint": True,
+        "resume": None,
         "config": None,
     },
     "select": {

@@ -56,6 +56,7 @@ ROWS: list[Row] = [
     ("train", "classes", "data.npz --classes 1,4", {"fit_restarts.images.classes": (1, 4)}),
     ("train", "labels", "data.npz --labels 2", {"command.first": OBSERVED}),
     ("train", "restarts", "--restarts 3", {"fit_restarts.n_restarts": 3}),
+    ("train", "checkpoint", "--no-checkpoint", {"fit_restarts.checkpoint": None}),
     ("train", "jobs", "--jobs 2", {"fit_restarts.n_jobs": 2}),
     ("train", "device", "--device abacus", {"fit_restarts.device": "abacus"}),
     ("train", "data_root", "--data-root root", {"load.root": Path("root")}),
@@ -135,8 +136,9 @@ ROWS: list[Row] = [
 ]
 # Each command alone: as little as it takes to run it.
 ALONE = {"train": "data.npz", "select": "data.npz"}
-# Writes a file that exists: `test_force_overwrites` takes all commands that can.
-FORCE = "force"
+# Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can, and
+# `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`.
+ELSEWHERE = ("force", "resume")
 
 
 def parameters() -> set[tuple[str, str]]:
@@ -153,7 +155,7 @@ def words(row: Row) -> list[str]:
 
 def test_no_option_is_without_a_row() -> None:
     rows = {(command, name) for command, name, *_ in ROWS}
-    assert rows == {(command, name) for command, name in parameters() if name != FORCE}
+    assert rows == {(command, name) for command, name in parameters() if name not in ELSEWHERE}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}-{row[1]}")
@@ -195,7 +197,7 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-@pytest.mark.parametrize("command", sorted(name for name, p in parameters() if p == FORCE))
+@pytest.mark.parametrize("command", sorted(name for name, p in parameters() if p == "force"))
 def test_force_overwrites(command: str, spies: Spies) -> None:
     alone = [command, *([ALONE[command]] if command in ALONE else [])]
     alone += ["--output", "figures.json"] if command == "evaluate" else []

@@ -13,7 +13,7 @@ class ContentError(GMVAEError, ValueError):
     """What a file or an array holds does not fit."""
 
 
-class Interrupted(KeyboardInterrupt):
+class InterruptedRunError(GMVAEError):
     """A run was asked to stop, and has been saved: it can go on."""
 
 

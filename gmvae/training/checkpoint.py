@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from gmvae.data import Images
 from gmvae.data.images import chunks
 from gmvae.settings import Settings
-from gmvae.support.errors import ArgumentError, ContentError, Interrupted
+from gmvae.support.errors import ArgumentError, ContentError, InterruptedRunError
 from gmvae.support.files import replacing
 from gmvae.training.loop import LoopState
 from gmvae.training.state import State
@@ -125,13 +125,13 @@ class Checkpoints:
         """Save the run where it is time.
 
         Raises:
-            Interrupted: the run is to stop; it has been saved.
+            InterruptedRunError: the run is to stop; it has been saved.
         """
         stopping = self.stop()
         if stopping or time.monotonic() - self._saved_at >= self.every:
             self._save(state, loop)
         if stopping:
-            raise Interrupted(f"interrupted; saved in {self.folder}.")
+            raise InterruptedRunError(f"interrupted; saved in {self.folder}.")
 
     def _save(self, state: State, loop: LoopState | None) -> None:
         now = _generators(state)

@@ -86,7 +86,7 @@ def fit(
     Raises:
         ArgumentError: settings that do not fit the images, ``observed`` that are no classes, or a
             checkpoint of another run.
-        Interrupted: ``stop`` said so.
+        InterruptedRunError: ``stop`` said so.
         ContentError: fewer than two images, all the same, or pixels that are not between 0 and 1.
         TrainingError: an objective that is not finite.
     """

@@ -5,6 +5,7 @@ The runs hold out the same images, so that their objectives can be compared.
 
 import dataclasses
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def fit_restarts(
     observed: np.ndarray | None = None,
     held_out: Images | None = None,
     callback: Callback | None = None,
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
     device: str | torch.device = "cpu",
     n_jobs: int | None = None,
 ) -> tuple[Fit, tuple[Restart, ...]]:
@@ -62,6 +65,9 @@ def fit_restarts(
         observed: as for ``fit``.
         held_out: as for ``fit``; by default the same part of ``images`` for all runs.
         callback: told of every epoch of every run, ``restart`` 1 to ``n_restarts`` (0 for one).
+        checkpoint: a folder where the runs are saved while they train, as for ``fit``; what has
+            ended is not run again.
+        stop: as for ``fit``; asked of a single run, and between several.
         device: where to train.
         n_jobs: how many runs at a time; by default as many as there are cores, and one on
             any other device than the CPU.
@@ -80,7 +86,14 @@ def fit_restarts(
     n_jobs = jobs_at_a_time(n_jobs, device)
     if n_restarts == 1:
         single = fit(
-            images, settings, observed=observed, held_out=held_out, callback=callback, device=device
+            images,
+            settings,
+            observed=observed,
+            held_out=held_out,
+            callback=callback,
+            checkpoint=checkpoint,
+            stop=stop,
+            device=device,
         )
         return single, (_restart(settings.seed, single),)
     check_components([settings.n_components], images, settings, observed, held_out)

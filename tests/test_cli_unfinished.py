@@ -1,0 +1,165 @@
+"""``gmvae train`` stopped and gone on with: what is kept, what is said, and the same bytes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from gmvae_cli import app, unfinished
+
+from gmvae.support.errors import ArgumentError
+
+QUICK = ["--effort", "quick", "--epochs", "4", "--warmup-epochs", "4"]
+FOLDER = Path(".run.unfinished")
+GO_ON = "interrupted; what is done is kept. Go on: gmvae train --resume run"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The run folder of a run that nobody stops."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert app.run(["train", *QUICK, "-o", str(folder)]) == 0
+    return folder
+
+
+def hears(monkeypatch, step, number=signal.SIGINT):
+    """At that step of the training this process gets a signal."""
+    steps = iter(range(1, 10_000))
+    kept = unfinished.kept
+
+    @contextmanager
+    def heard(folder, output):
+        with kept(folder, output) as stop:
+
+            def asked():
+                if next(steps) == step:
+                    os.kill(os.getpid(), number)
+                return stop()
+
+            yield asked
+
+    monkeypatch.setattr(unfinished, "kept", heard)
+
+
+def same(folder, other):
+    names = ("model.safetensors", "history.csv", "metrics.json")
+    return all((folder / n).read_bytes() == (other / n).read_bytes() for n in names)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_run_and_resume_ends_it(here, undisturbed, monkeypatch, capsys, number):
+    before = signal.getsignal(number)
+    hears(monkeypatch, 7, number)
+    assert app.run(["train", *QUICK, "-o", "run"]) == 130
+    assert signal.getsignal(number) is before
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1] == f"Error: {GO_ON}"
+    assert not Path("run").exists()
+    assert sorted(p.suffix for p in FOLDER.iterdir())[0] == ".json"
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert app.run(["train", "--resume", "run"]) == 0
+    assert not FOLDER.exists()
+    assert same(Path("run"), undisturbed)
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["training"]["settings"]["effort"] == "quick"
+
+
+def test_a_run_of_its_own_keeps_nothing_without_checkpoints(here, undisturbed):
+    assert app.run(["train", *QUICK, "--no-checkpoint", "-o", "run"]) == 0
+    assert [p.name for p in here.iterdir()] == ["run"]
+    assert same(Path("run"), undisturbed)
+
+
+def test_an_unfinished_run_is_not_lost_to_another_one(here, monkeypatch, capsys):
+    hears(monkeypatch, 1)
+    assert app.run(["train", *QUICK, "-o", "run"]) == 130
+    capsys.readouterr()
+    assert app.run(["train", *QUICK, "-o", "run"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: `--output` expected a folder without an unfinished run; got run. Go on with it: "
+        "gmvae train --resume run, or begin anew with --force.\n"
+    )
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert app.run(["train", *QUICK, "-o", "run", "--force"]) == 0
+    assert [p.name for p in here.iterdir()] == ["run"]
+
+
+def test_before_anything_is_kept_nothing_is(here, monkeypatch, capsys):
+    """A second signal, or one in a phase without steps, ends it at once."""
+
+    def interrupted(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gmvae.training.restarts.fit", interrupted)
+    assert app.run(["train", *QUICK, "-o", "run"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "Error: interrupted; nothing was written."
+    assert list(here.iterdir()) == []
+
+
+def test_what_was_asked_for_comes_back(here):
+    asked = unfinished.Asked(
+        data=None,
+        val="/images/val.npz",
+        classes=(1, 4),
+        labels=3,
+        settings={"lr": 0.25, "epochs": None},
+        restarts=2,
+        jobs=None,
+        device="cpu",
+        data_root=Path("/root"),
+        output=Path("runs/mine"),
+        force=False,
+    )
+    folder = unfinished.begin(asked)
+    assert folder == here / "runs" / ".mine.unfinished"
+    assert unfinished.asked_for(Path("runs/mine")) == asked
+    unfinished.end(folder)
+    assert not folder.exists()
+
+
+def test_nothing_to_go_on_with(here):
+    with pytest.raises(ArgumentError, match="`--resume` expected the folder of an unfinished run"):
+        unfinished.asked_for(Path("run"))
+    FOLDER.mkdir()
+    (FOLDER / unfinished.ASKED).write_text("[1, 2")
+    with pytest.raises(ArgumentError, match=r"asked.json, which is spoilt .* Begin anew"):
+        unfinished.asked_for(Path("run"))
+    (FOLDER / unfinished.ASKED).write_text('{"data": 1}')
+    with pytest.raises(ArgumentError, match="which is spoilt"):
+        unfinished.asked_for(Path("run"))
+
+
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(here, undisturbed):
+    """SIGKILL four times, after up to three seconds of training; then it is left alone."""
+    rng = random.Random(0)
+    command = [sys.executable, "-c", "from gmvae_cli.app import main; main()", "train"]
+    arguments = [*QUICK, "-o", "run"]
+    for _ in range(4):
+        process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)
+        limit = time.monotonic() + 120
+        while not FOLDER.exists() and process.poll() is None:
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 3))
+        process.kill()
+        process.wait()
+        if Path("run").exists():
+            break
+        arguments = ["--resume", "run"]
+    else:
+        assert subprocess.run([*command, *arguments], check=False).returncode == 0
+    assert same(Path("run"), undisturbed)
