@@ -68,7 +68,7 @@ def test_pictures_are_drawn_and_titled(diagnosis, tmp_path):
         "above 0.50:\nunreliable",
         "above 1.00:\nno finite mean",
     ]
-    assert sum(axes.get_legend() is not None for axes in drawn["predictive"].axes) <= 1
+    assert sum(axes.get_legend() is not None for axes in drawn["predictive"].axes) == 1
     titles = {axes.get_title() + axes.get_xlabel() for axes in drawn["predictive"].axes}
     for words in ("ink", "vertical centre", "horizontal centre", "pairwise distance"):
         assert sum(words in title for title in titles) == 1
