@@ -13,6 +13,7 @@ from gmvae.settings import Settings
 from gmvae.support.declarations import declarations
 from gmvae.support.errors import ArgumentError, ContentError, GMVAEError
 
+from .entry import INTERRUPTED, INTERRUPTED_LINE
 from .options import option_name
 
 # The first row that fits counts.
@@ -26,7 +27,6 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (IsADirectoryError, 2),
     (OSError, 1),
 )
-INTERRUPTED = 130
 MORE = "; run again with --debug for the traceback."
 # What the user typed, by the name that the library gives it in its messages.
 TYPED = {
@@ -78,7 +78,7 @@ def report(error: BaseException, debug: bool = False) -> int:
 
 def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return "interrupted; nothing was written.", INTERRUPTED
+        return INTERRUPTED_LINE, INTERRUPTED
     if isinstance(error, UsageError):
         return _usage(error), 2
     for kind, code in EXIT_CODES:
