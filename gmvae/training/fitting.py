@@ -1,7 +1,8 @@
 """One run, from images to a trained model."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,11 +91,7 @@ def fit(
         images, dataclasses.replace(settings, held_out=share), observed
     )
     # Pyro's store would keep every parameter of every model for as long as the process lives.
-    with (
-        torch.random.fork_rng([device] if device.type == "cuda" else []),
-        pyro.get_param_store().scope(),
-    ):
-        torch.manual_seed(settings.seed)
+    with _seeded(settings.seed, device), pyro.get_param_store().scope():
         config = config_for(images, settings)
         gmvae = GMVAE(config, encoder=encoder, decoder=decoder, likelihood=likelihood).to(device)
         state = begin(gmvae, settings, classes, part if held_out is None else held_out, callback)
@@ -103,6 +100,20 @@ def fit(
         for phase in phases:
             state = phase.run(state, images)
         return _finish(state, images)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """The generators of torch begin from ``seed``; afterwards they go on from where they were."""
+    if device.type == "cpu":
+        with torch.random.fork_rng([]):
+            # Not torch.manual_seed, which seeds those of all accelerators as well.
+            torch.default_generator.manual_seed(seed)
+            yield
+        return
+    with torch.random.fork_rng([device], device_type=device.type):
+        torch.manual_seed(seed)
+        yield
 
 
 def _finish(state: State, images: Images) -> Fit:
