@@ -12,6 +12,7 @@ from torch import nn
 
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
+from gmvae.networks import default_modes
 from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
@@ -43,6 +44,7 @@ class Fit:
     figures: Metrics = field(default_factory=dict)
 
 
+@default_modes()
 def fit(
     images: Images,
     settings: Settings | None = None,
@@ -77,13 +79,15 @@ def fit(
         device: where to train, and where the model is left.
 
     Raises:
-        ArgumentError: settings that do not fit the images, or ``observed`` that are no classes.
+        ArgumentError: settings that do not fit the images, ``observed`` that are no classes, or
+            modules whose parameters are not float32.
         ContentError: fewer than two images, all the same, or pixels that are not between 0 and 1.
         TrainingError: an objective that is not finite.
     """
     settings = settings_or_defaults(settings)
     device = checks.device(device)
     check_callback(callback)
+    _check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
     check_components([settings.n_components], images, settings, observed, held_out)
     # A set of the user's takes the place of a part.
     share = settings.held_out if held_out is None else 0.0
@@ -125,6 +129,26 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae.zero_grad()
     gmvae.eval()
     return Fit(gmvae, state.history, tuple(run_warnings(state, images)), figures(state, images))
+
+
+def _check_modules(**modules: nn.Module | None) -> None:
+    """Refuse networks of the user's own whose parameters cannot be trained beside ours.
+
+    Raises:
+        ArgumentError: parameters of another precision than float32, or of inference mode.
+    """
+    for name, module in modules.items():
+        for parameter in module.parameters() if isinstance(module, nn.Module) else ():
+            if parameter.is_inference():
+                raise ArgumentError(
+                    f"`{name}` expected parameters that can be trained; got some made under "
+                    "torch.inference_mode. Make it outside."
+                )
+            if parameter.is_floating_point() and parameter.dtype != torch.float32:
+                raise ArgumentError(
+                    f"`{name}` expected float32 parameters; got {checks.precision(parameter)}. "
+                    f"Convert it with {name}.float()."
+                )
 
 
 def check_callback(callback: object) -> None:
