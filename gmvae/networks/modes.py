@@ -22,7 +22,7 @@ def in_eval_mode(*modules: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def default_modes() -> Iterator[None]:
-    """Torch as it is before anyone changes a mode of it; afterwards as it was.
+    """Use torch as it is before anyone changes a mode of it; afterwards as it was.
 
     Within this block, or a function that it decorates: new tensors are float32 on the CPU,
     gradients are recorded, nothing is cast to half precision.

@@ -19,7 +19,7 @@ from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.loop import Callback, Metrics
-from gmvae.training.outcome import component_classes, figures, run_warnings
+from gmvae.training.outcome import bound_warnings, component_classes, figures, run_warnings
 from gmvae.training.phases import Phase
 from gmvae.training.recipe import recipe
 from gmvae.training.state import Row, State, begin, config_for
@@ -128,7 +128,9 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae.component_classes = component_classes(state, images)
     gmvae.zero_grad()
     gmvae.eval()
-    return Fit(gmvae, state.history, tuple(run_warnings(state, images)), figures(state, images))
+    last = figures(state, images)
+    warnings = *run_warnings(state, images), *bound_warnings(state, images, last["elbo"])
+    return Fit(gmvae, state.history, warnings, last)
 
 
 def _check_modules(**modules: nn.Module | None) -> None:
