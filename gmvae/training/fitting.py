@@ -129,7 +129,7 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae.zero_grad()
     gmvae.eval()
     last = figures(state, images)
-    warnings = *run_warnings(state, images), *bound_warnings(state, images, last["elbo"])
+    warnings = *run_warnings(state, images), *bound_warnings(state, images, last)
     return Fit(gmvae, state.history, warnings, last)
 
 

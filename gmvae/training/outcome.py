@@ -21,8 +21,11 @@ _COLLAPSED = 0.5
 # The effective number of two components where 1 % of the images are in the other one: half of two
 # are in use even if all images are in one.
 _ALONE = 1.06
-# Of the baseline: a model of images without any structure ends as near below it.
+# Of the baseline: reconstructions of images without any structure end as near below it.
 _MARGIN = 0.01
+# Nats that a latent which is of use may cost beyond what it saves, where the baseline is near 0: of
+# thirteen pixels it costs three nats for one that it saves.
+_COST = 10.0
 
 
 def figures(state: State, images: Images) -> Metrics:
@@ -99,13 +102,13 @@ def majorities(components: Indices, labels: Indices, n_components: int) -> tuple
     return tuple(names)
 
 
-def bound_warnings(state: State, images: Images, elbo: float) -> list[str]:
-    """A line where the bound says that the model knows less of the images than their mean does.
+def bound_warnings(state: State, images: Images, last: Metrics) -> list[str]:
+    """A line where the model knows less of the images than their mean does, or the bound is absurd.
 
     Args:
         state: of the run.
         images: the training images.
-        elbo: of the images that :func:`figures` looks at, in nats an image.
+        last: what :func:`figures` says at the end.
     """
     likelihood = state.gmvae.model.likelihood
     if not isinstance(likelihood, (Bernoulli, ContinuousBernoulli, Gaussian)):
@@ -113,13 +116,15 @@ def bound_warnings(state: State, images: Images, elbo: float) -> list[str]:
         return []
     looked_at = _looked_at(state, images).tensor()
     baseline = independent_pixels(likelihood, _spread_out(images).tensor(), looked_at)
-    # Not "below": NaN is no bound either.
-    if elbo >= baseline - _MARGIN * abs(baseline):
+    elbo, reconstruction = last["elbo"], last["reconstruction"]
+    knows_less = reconstruction < baseline - _MARGIN * abs(baseline)
+    absurd = elbo < baseline - max(abs(baseline), _COST)
+    if not (knows_less or absurd):
         return []
     return [
-        f"bound: the ELBO of {elbo:,.1f} nats an image is below {baseline:,.1f}, which one image "
-        "for all reaches, the mean of the training images. Try a lower learning rate, or more "
-        "epochs."
+        f"bound: the ELBO is {elbo:,.1f} nats an image, the reconstruction in it "
+        f"{reconstruction:,.1f}, where one image for all, the mean of the training images, reaches "
+        f"{baseline:,.1f}. Try a lower learning rate, or more epochs."
     ]
 
 
