@@ -1,7 +1,5 @@
 """The application: which commands there are, and what happens to an error."""
 
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -18,6 +16,7 @@ from . import (
     select,
     train,
 )
+from .entry import INTERRUPTED
 
 app = typer.Typer(
     name="gmvae",
@@ -77,17 +76,6 @@ def run(arguments: list[str]) -> int:
         code: object = app(rest or ["--help"], prog_name="gmvae", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         return errors.report(error, debug)
-    if code == errors.INTERRUPTED:
+    if code == INTERRUPTED:
         return errors.report(KeyboardInterrupt())
     return code if isinstance(code, int) else 0
-
-
-def main() -> None:
-    """Run the command line of this process: the entry point ``gmvae``."""
-    # Read when torch is imported. Threads that spin while they wait for each other double the
-    # time of a run where another program holds one of the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # A training step is small, and what is counted as a CPU is often one of the two hyperthreads
-    # of a core: a run takes up to half longer with a thread on each than on every other one.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
-    sys.exit(run(sys.argv[1:]))

@@ -13,10 +13,9 @@ from gmvae.settings import Settings
 from gmvae.support.declarations import declarations
 from gmvae.support.errors import ArgumentError, ContentError, GMVAEError, InterruptedRunError
 
+from .entry import INTERRUPTED, INTERRUPTED_LINE
 from .options import option_name
 
-# As a shell counts: 128 and the number of the signal.
-INTERRUPTED = 130
 # The first row that fits counts.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (ArgumentError, 2),
@@ -80,7 +79,7 @@ def report(error: BaseException, debug: bool = False) -> int:
 
 def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return "interrupted; nothing was written.", INTERRUPTED
+        return INTERRUPTED_LINE, INTERRUPTED
     if isinstance(error, UsageError):
         return _usage(error), 2
     for kind, code in EXIT_CODES:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,8 +172,14 @@ def check_shape(gmvae: "GMVAE", images: "Images") -> None:
 
 
 def _check_names(run: Run, images: "Images") -> None:
-    """Refuse a class that has another name than in training: its number means something else."""
+    """Refuse a class that has another name than in training: its number means something else.
+
+    Words and numbers cannot be compared, either, where the model predicts classes and the images
+    have some.
+    """
     trained = run.training.get("class_names", {})
+    if run.gmvae.component_classes is not None and images.classes:
+        _check_kind(run.gmvae.component_classes, trained, images)
     for value, name in images.class_names.items():
         if trained and trained.get(str(value)) != name:
             raise ContentError(
@@ -180,6 +187,29 @@ def _check_names(run: Run, images: "Images") -> None:
                 f"got {listed(images.class_names)} in {images.name}. Give it a subfolder of each "
                 "name, or name the subfolders of both by numbers."
             )
+
+
+def _check_kind(
+    predicted: Sequence[int | None], trained: Mapping[str, str], images: "Images"
+) -> None:
+    """Refuse words where numbers are predicted, and numbers where words are.
+
+    Values that all stood for a class in training are compared by number, and this is told.
+    """
+    if bool(images.class_names) == bool(trained):
+        return
+    numbers = sorted({value for value in predicted if value is not None})
+    classes = {*map(str, numbers), *trained}
+    expected = listed(trained) or f"{', '.join(map(str, numbers))}, without words"
+    values = listed(images.class_names) or ", ".join(map(str, images.classes))
+    if not {*map(str, images.classes)} <= classes:
+        raise ContentError(
+            f"`DATA` expected the classes that the model was trained on, {expected}; got {values} "
+            f"in {images.name}. Name them alike: subfolders by the words, or by the numbers; or "
+            "leave the labels out."
+        )
+    line = f"Classes are compared by number: {values} in {images.name}, {expected} in training."
+    print(line, file=sys.stderr, flush=True)
 
 
 def listed(class_names: Mapping[Any, str]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.support.files import beside_its_folder
 
+from .entry import EndedFromOutside
 from .output import write_json
 from .run_folder import lasting
 
@@ -139,7 +140,7 @@ def kept(folder: Path | None, output: Path) -> Iterator[Callable[[], bool]]:
         signal.signal(number, hear)
     try:
         yield lambda: bool(received)
-    except (KeyboardInterrupt, InterruptedRunError):
+    except (KeyboardInterrupt, InterruptedRunError, EndedFromOutside):
         if not any(folder.glob("**/*.safetensors")):
             shutil.rmtree(folder, ignore_errors=True)
             raise

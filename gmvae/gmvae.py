@@ -18,7 +18,14 @@ from torch import Generator, Tensor, nn
 
 from gmvae.config import FORMAT, MODULES, Config, read_config
 from gmvae.data import Images
-from gmvae.networks import Assigner, Encoder, build_decoder, build_features, in_eval_mode
+from gmvae.networks import (
+    Assigner,
+    Encoder,
+    build_decoder,
+    build_features,
+    default_modes,
+    in_eval_mode,
+)
 from gmvae.probability.dry_run import check_shapes
 from gmvae.probability.evidence import Parts, elbo_parts, log_evidence
 from gmvae.probability.guide import SAMPLED_RIGHTLY, Guide
@@ -195,9 +202,10 @@ class GMVAE(nn.Module):
                 f"`z` expected floats (..., {like.shape[-1]}); got {tuple(z.shape)} of "
                 f"{checks.precision(z)}. Give latents of this model."
             )
-        with torch.no_grad(), in_eval_mode(self):
+        with default_modes(), torch.no_grad(), in_eval_mode(self):
             return self._decode(z.to(like)).cpu()
 
+    @default_modes()
     @torch.no_grad()
     def sample(
         self, n: int, component: int | None = None, generator: Generator | None = None
@@ -310,6 +318,7 @@ class GMVAE(nn.Module):
             path.write_text(text, encoding="utf-8")
 
     @classmethod
+    @default_modes()
     def load(
         cls,
         folder: str | Path,
@@ -380,7 +389,7 @@ class GMVAE(nn.Module):
 
     def _in_chunks(self, x: Tensor | Images, query: Any, rows: int = 1024) -> Tensor:
         like = self.model.prior.means
-        with torch.no_grad(), in_eval_mode(self):
+        with default_modes(), torch.no_grad(), in_eval_mode(self):
             return torch.cat([query(batch.to(like)).cpu() for batch in self._chunks(x, rows)])
 
     def _chunks(self, x: Tensor | Images, rows: int) -> Iterator[Tensor]:

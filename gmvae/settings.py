@@ -53,7 +53,8 @@ class Settings:
     augment: Augmentation = setting(
         "affine",
         "Views of an image that training treats as the image itself: affine transforms it; with "
-        "none the warm-up learns from the nearest neighbours of each image.",
+        "none the warm-up learns from the nearest neighbours of each image. Images of one row or "
+        "one column have no views.",
         group="data",
     )
     effort: Effort = setting(

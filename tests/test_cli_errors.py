@@ -11,7 +11,7 @@ import pytest
 import typer
 from cli_spies import save_run, untrained
 from cli_toys import COMMANDS, one_line
-from gmvae_cli import app, errors
+from gmvae_cli import app, entry, errors
 
 from gmvae import GMVAE
 from gmvae.support.errors import ArgumentError, ContentError, GMVAEError, TrainingError
@@ -271,19 +271,19 @@ def test_the_process_ends_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr(sys, "argv", ["gmvae", "info", "--model", "absent"])
     with pytest.raises(SystemExit) as ended:
-        app.main()
+        entry.main()
     assert ended.value.code == 2
     assert (os.environ["OMP_WAIT_POLICY"], os.environ["OMP_NUM_THREADS"]) == ("PASSIVE", "4")
     for cores in (None, 1, 2, 3):
         monkeypatch.delenv("OMP_NUM_THREADS")
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
         with pytest.raises(SystemExit):
-            app.main()
+            entry.main()
         assert os.environ["OMP_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setattr(sys, "argv", ["gmvae", "--version"])
     with pytest.raises(SystemExit) as ended:
-        app.main()
+        entry.main()
     assert (ended.value.code, os.environ["OMP_NUM_THREADS"]) == (0, "3")
 
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -114,8 +114,76 @@ def test_words_for_classes_are_told_and_may_not_change(
     assert app.run(["evaluate", "others"]) == 1
     words = "on, 0 (eight), 1 (four), 2 (one); got 0 (four), 1 (one) in others. Give it a subf"
     assert words in one_line(capsys)
+    np.savez(tmp_path / "numbers.npz", data=digits.pixels[:9, 0], labels=digits.labels[:9])
+    assert app.run(["train", "pics", "--val", "numbers.npz", "--output", "never"]) == 2
+    assert "got 0 (eight), 1 (four), 2 (one) in pics and 1, 4, 8 in numbers." in one_line(capsys)
     assert app.run(["train", "pics", "--val", "others", "--output", "never"]) == 2
     assert "`--val` expected class 0 to be eight, as in pics; got four" in one_line(capsys)
+
+
+class TestWordsAndNumbers:
+    """The classes of a model are 0 (eight), 1 (four), 2 (one), or 1, 4 and 8."""
+
+    WORDS: ClassVar[dict[int, str]] = {0: "eight", 1: "four", 2: "one"}
+
+    def run(self, folder: Path, words: bool) -> run_folder.Run:
+        run = opened(
+            folder, class_names={str(k): v for k, v in self.WORDS.items()} if words else {}
+        )
+        run.gmvae.component_classes = (0, 1, 2) if words else (1, 4, 8)
+        return run
+
+    def images(self, labels: list[int], words: bool = False) -> Images:
+        pixels = np.zeros((len(labels), 1, 3, 4), np.uint8)
+        return Images(pixels, np.array(labels), "other", self.WORDS if words else {})
+
+    def test_numbers_that_stood_for_no_word_are_refused(self, tmp_path: Path) -> None:
+        run = self.run(tmp_path, words=True)
+        assert refusal(run_folder._check_names, run, self.images([1, 4, 8, 4])) == (
+            "`DATA` expected the classes that the model was trained on, 0 (eight), 1 (four), 2 "
+            "(one); got 1, 4, 8 in other. Name them alike: subfolders by the words, or by the "
+            "numbers; or leave the labels out."
+        )
+
+    def test_words_where_numbers_are_predicted_are_refused(self, tmp_path: Path) -> None:
+        run = self.run(tmp_path, words=False)
+        assert refusal(run_folder._check_names, run, self.images([0, 1, 2], words=True)) == (
+            "`DATA` expected the classes that the model was trained on, 1, 4, 8, without words; "
+            "got 0 (eight), 1 (four), 2 (one) in other. Name them alike: subfolders by the words, "
+            "or by the numbers; or leave the labels out."
+        )
+
+    @pytest.mark.parametrize(
+        ("words", "labels", "line"),
+        [
+            (True, [2, 0, 0], "0, 2 in other, 0 (eight), 1 (four), 2 (one) in training."),
+            (False, [1, 1], "0 (eight), 1 (four), 2 (one) in other, 1, 4, 8, without words in "),
+        ],
+    )
+    def test_values_that_stood_for_classes_are_taken_and_told(
+        self,
+        words: bool,
+        labels: list[int],
+        line: str,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        run_folder._check_names(self.run(tmp_path, words), self.images(labels, words=not words))
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith(f"Classes are compared by number: {line}")
+        assert shown.err.count("\n") == 1
+
+    @pytest.mark.parametrize("words", [True, False])
+    def test_where_no_class_is_predicted_or_none_is_there_nothing_is_compared(
+        self, words: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = self.run(tmp_path, words)
+        run_folder._check_names(run, replace(self.images([1, 4]), labels=None))
+        run.gmvae.component_classes = None
+        run_folder._check_names(run, self.images([1, 4, 8]))
+        run_folder._check_names(run, self.images([0, 1], words=True))
+        assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("command", ["classify", "reconstruct", "evaluate"])

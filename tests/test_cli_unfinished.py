@@ -146,7 +146,7 @@ def test_nothing_to_go_on_with(here):
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(here, undisturbed):
     """SIGKILL four times, after up to three seconds of training; then it is left alone."""
     rng = random.Random(0)
-    command = [sys.executable, "-c", "from gmvae_cli.app import main; main()", "train"]
+    command = [sys.executable, "-c", "from gmvae_cli.entry import main; main()", "train"]
     arguments = [*QUICK, "-o", "run"]
     for _ in range(4):
         process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)

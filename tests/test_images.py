@@ -1,6 +1,7 @@
 """Images, their parts and their joins, against arrays made by hand."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,6 +123,17 @@ def test_joined_refuses_a_class_of_two_names(few):
     one, other = (Images(few.pixels, few.labels, name, {1: name}) for name in ("one", "ace"))
     with pytest.raises(ArgumentError, match=r"1 to be one, as in one; got ace in ace\. Name"):
         one.joined(other)
+
+
+def test_joined_compares_words_with_words_only(few):
+    words = {0: "eight", 1: "four", 2: "one"}
+    named = replace(few, labels=np.arange(len(few)) % 3, class_names=words)
+    for one, other in ((named, few), (few, named)):
+        with pytest.raises(ArgumentError, match=r"0 \(eight\), 1 \(four\), 2 \(one\) in .* and "):
+            one.joined(other)
+    numbered = replace(named, class_names={})
+    assert named.joined(numbered).class_names == words
+    assert named.joined(replace(few, labels=None)).labels is None
 
 
 def test_joined_bytes_and_floats_agree_in_scale(few):

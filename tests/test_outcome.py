@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from toys import random_images, tiny
+from toys import Noise, random_images, tiny
 
 from gmvae.data import Images
+from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian
 from gmvae.settings import Settings
-from gmvae.training.outcome import component_classes, figures, majorities, run_warnings
+from gmvae.training.outcome import (
+    bound_warnings,
+    component_classes,
+    figures,
+    independent_pixels,
+    majorities,
+    run_warnings,
+)
 from gmvae.training.state import begin
 
 N, K = 30, 3
@@ -21,17 +29,22 @@ def images():
 class Told(torch.nn.Module):
     """Logits that are nearly one-hot, by the first pixel: below a third, two thirds, one."""
 
+    def __init__(self, k=K, logit=30.0):
+        super().__init__()
+        self.k, self.logit = k, logit
+
     def forward(self, x):
-        component = (x[:, 0, 0, 0] * K).long().clamp(max=K - 1)
-        return 30.0 * torch.nn.functional.one_hot(component, K).float()
+        component = (x[:, 0, 0, 0] * self.k).long().clamp(max=self.k - 1)
+        return self.logit * torch.nn.functional.one_hot(component, self.k).float()
 
 
 def make(observed=None, held_out=None, assigner=None, **settings):
-    gmvae = tiny()
+    k = settings.setdefault("n_components", K)
+    gmvae = tiny(n_components=k, likelihood=settings.get("likelihood", "bernoulli"))
     if assigner is not None:
         gmvae.guide.assigner = assigner
     labels = np.full(N, -1) if observed is None else np.asarray(observed)
-    return begin(gmvae, Settings(n_components=K, **settings), labels, held_out)
+    return begin(gmvae, Settings(**settings), labels, held_out)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +144,30 @@ class TestWarnings:
             [f"collapse: only {use:.1f} of 3 components are in use"] if use else []
         )
 
+    @pytest.mark.parametrize(
+        ("elsewhere", "warned"), [(0, True), (1, True), (2, False), (60, False)]
+    )
+    def test_of_two_components_one_alone_is_a_collapse(self, elsewhere, warned):
+        """1 of 120 images elsewhere are 1.05 components in use, 2 are 1.09: above 1 % of them."""
+        pixels = np.full((120, 1, 3, 4), 0.1, np.float32)
+        pixels[:elsewhere, 0, 0, 0] = 0.5
+        state = make(assigner=Told(2), n_components=2)
+        lines = run_warnings(state, Images(pixels))
+        assert [line.partition(" (")[0] for line in lines] == (
+            ["collapse: only 1.0 of 2 components are in use"] if warned else []
+        )
+
+    @pytest.mark.parametrize(("logit", "told"), [(0.0, "1.0"), (1.0, None), (30.0, None)])
+    def test_components_that_are_not_told_apart_are_a_collapse(self, logit, told):
+        """Two halves: of logits 0 and 1 the mutual information is .11 nats, whose exp is 1.12."""
+        pixels = np.full((N, 1, 3, 4), 0.1, np.float32)
+        pixels[::2, 0, 0, 0] = 0.9
+        state = make(assigner=Told(2, logit), n_components=2)
+        lines = run_warnings(state, Images(pixels))
+        assert [line.partition(" (")[0] for line in lines] == (
+            [f"collapse: only {told} of 2 components are told apart"] if told else []
+        )
+
     def test_a_class_that_names_no_component(self, images):
         observed = np.full(N, -1)
         observed[:4] = [1, 4, 8, 8]
@@ -143,3 +180,69 @@ class TestWarnings:
             "labels: no component is named by class 1, so none is predicted; 3 classes were "
             "observed, and there are 3 components. Try as many as classes, or more."
         )
+
+
+class TestBound:
+    """Against one image for all: the mean of the training images."""
+
+    def halves(self, n=100):
+        """Of the first pixel a half is white, of all others none."""
+        pixels = np.zeros((n, 1, 3, 4), np.float32)
+        pixels[::2, 0, 0, 0] = 1
+        return Images(pixels)
+
+    def test_the_baseline_of_a_bernoulli_is_the_entropy_of_its_pixels(self):
+        x = self.halves().tensor()
+        one, rest = -np.log(2), 11 * np.log(100.5 / 101)
+        value = independent_pixels(Bernoulli(), x, x)
+        assert value == pytest.approx(one + rest, abs=1e-4)
+
+    def test_that_of_a_gaussian_has_the_scale_of_the_pixels_around_their_means(self):
+        x = self.halves().tensor()
+        mean = np.full(12, 0.5 / 101)
+        mean[0] = 0.5
+        squares = np.array([0.25, *mean[1:] ** 2])
+        variance = squares.mean()
+        expected = -6 * np.log(2 * np.pi * variance) - squares.sum() / (2 * variance)
+        assert independent_pixels(Gaussian(), x, x) == pytest.approx(expected, rel=1e-4)
+
+    def test_that_of_grey_pixels_is_a_density(self):
+        """At a mean of one half a continuous Bernoulli is uniform: 0 nats."""
+        x = torch.full((50, 1, 2, 2), 0.5)
+        assert independent_pixels(ContinuousBernoulli(), x, x) == pytest.approx(0, abs=1e-6)
+
+    @pytest.mark.parametrize(
+        ("elbo", "reconstruction", "warned"),
+        [
+            (-3.7, -0.75, False),
+            (-3.7, -0.76, True),
+            (-10.7, -0.70, False),
+            (-10.8, -0.70, True),
+            (-987_181.0, -0.70, True),
+        ],
+    )
+    def test_below_the_baseline(self, elbo, reconstruction, warned):
+        """It is -ln 2 - 11 ln(101 / 100.5) = -.748: the bound may be ten nats below it."""
+        last = {"elbo": elbo, "reconstruction": reconstruction}
+        assert bound_warnings(make(), self.halves(), last) == (
+            [
+                f"bound: the ELBO is {elbo:,.1f} nats an image, the reconstruction in it "
+                f"{reconstruction:,.1f}, where one image for all, the mean of the training images, "
+                "reaches -0.7. Try a lower learning rate, or more epochs."
+            ]
+            if warned
+            else []
+        )
+
+    @pytest.mark.parametrize(("factor", "warned"), [(1.99, False), (2.01, True)])
+    def test_a_bound_twice_as_low_on_the_held_out_images(self, factor, warned):
+        """Training images are all black, the held-out ones all white: a baseline far below 0."""
+        black, white = (Images(np.full((10, 1, 3, 4), v, np.float32)) for v in (0, 1))
+        elbo = factor * 12 * np.log(0.5 / 11)
+        lines = bound_warnings(make(held_out=white), black, {"elbo": elbo, "reconstruction": 0.0})
+        assert bool(lines) == warned
+
+    def test_of_a_likelihood_of_ones_own_nothing_is_said(self):
+        state = make()
+        state.gmvae.model.likelihood = Noise()
+        assert bound_warnings(state, self.halves(), {"elbo": -1e9}) == []

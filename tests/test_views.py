@@ -1,13 +1,48 @@
 """Views are the affine maps they say they are."""
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
+from toys import tiny
 
+from gmvae.data import Images
 from gmvae.data.views import AUGMENTATIONS, Affine, unchanged
+from gmvae.settings import Settings
+from gmvae.training.fitting import fit
+from gmvae.training.state import begin
 
 STILL = Affine(rotation=0, shear=0, scaling=0, shift=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "augment"),
+    [((1, 1, 13), "none"), ((3, 13, 1), "none"), ((1, 1, 1), "none"), ((1, 2, 2), "affine")],
+)
+def test_of_one_row_or_column_there_are_none(shape, augment):
+    gmvae = tiny(image_shape=shape)
+    state = begin(gmvae, Settings(augment="affine"), np.full(4, -1), None)
+    assert state.augment == augment
+    assert state.learns_from_views == (augment == "affine")
+    x = torch.rand(4, *shape)
+    assert torch.equal(state.view(x, seeded()), x) == (augment == "none")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_table_as_images_is_trained_without_views():
+    rng = np.random.default_rng(0)
+    classes = np.arange(90) % 3
+    table = 0.1 * rng.random((90, 1, 1, 9))
+    table[np.arange(90), 0, 0, classes + 3] = 0.9
+    images = Images(table.astype(np.float32))
+    settings = Settings(n_components=3, epochs=1, warmup_epochs=20)
+    gmvae, plain = (
+        fit(images, dataclasses.replace(settings, augment=augment)).gmvae.state_dict()
+        for augment in ("affine", "none")
+    )
+    assert all(torch.equal(gmvae[name], plain[name]) for name in gmvae)
 
 
 def seeded(seed=0):

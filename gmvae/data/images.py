@@ -241,7 +241,8 @@ class Images:
         Bytes stay bytes where both are bytes.
 
         Raises:
-            ArgumentError: the shapes of the images differ, or what one class value stands for.
+            ArgumentError: the shapes of the images differ, or what one class value stands for;
+                one has words for its classes, and the other numbers that are none of them.
         """
         checks.instance("other", other, Images, "gmvae.Images")
         if self.shape != other.shape:
@@ -256,6 +257,7 @@ class Images:
                     f"{self.name}; got {other.class_names[value]} in {other.name}. Name the "
                     "classes of both alike."
                 )
+        _check_kind(self, other)
         if self.pixels.dtype == other.pixels.dtype:
             pixels = np.concatenate([self.pixels, other.pixels])
         else:
@@ -293,3 +295,18 @@ class Images:
                 f"Add labels, or leave `{argument}` out."
             )
         return self.labels
+
+
+def _check_kind(images: Images, other: Images) -> None:
+    """Refuse words for the classes of one and numbers, which are none of them, of the other."""
+    for named, numbered in ((images, other), (other, images)):
+        words = named.class_names
+        if words and numbered.classes and not numbered.class_names:
+            if {*numbered.classes} <= {*words}:
+                continue
+            listed = ", ".join(f"{value} ({word})" for value, word in words.items())
+            numbers = ", ".join(map(str, numbered.classes))
+            raise ArgumentError(
+                f"`other` expected classes of one kind; got {listed} in {named.name} and {numbers} "
+                f"in {numbered.name}. Name the classes of both alike."
+            )

@@ -142,7 +142,7 @@ def _draw(model: Model, guide: Guide, x: Tensor, n_draws: int) -> tuple[Array, .
     gap_y = torch.zeros(len(x))
     if model.assignment == "amortised":
         gap_y = (q_y.probs * (q_y.logits - log_y)).sum(-1).mean(0)
-    parts = z, log_y.exp(), log_weights.double(), q_y.probs, gap_y.double()
+    parts = z, log_y.exp(), log_weights.cpu().double(), q_y.probs, gap_y.cpu().double()
     return tuple(part.cpu().numpy() for part in parts)
 
 

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from gmvae import metrics
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
+from gmvae.networks import default_modes
 from gmvae.support import checks
 
 Indices = NDArray[np.int64]
@@ -91,6 +92,7 @@ class Evaluation(Clusters):
     overlap: list[list[float]]
 
 
+@default_modes()
 def evaluate(
     gmvae: GMVAE, images: Images, *, n_samples: int = 50, generator: Generator | None = None
 ) -> Evaluation:

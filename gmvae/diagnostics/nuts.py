@@ -132,7 +132,7 @@ def sample_posterior(
         z = torch.stack(chains, dim=2)
         weighted, smoothed, log_evidence, khat = _weighted(model, x, z, scale)
         modes = _modes(model, x, weighted, smoothed, scale)
-    draws, values, weights = (part.double().cpu().numpy() for part in (z, weighted, smoothed))
+    draws, values, weights = (part.cpu().double().numpy() for part in (z, weighted, smoothed))
     mean = np.einsum("sn,snd->nd", weights, values)
     variance = np.einsum("sn,snd->nd", weights, (values - mean) ** 2)
     return Reference(
@@ -228,11 +228,11 @@ def _weighted(
     around = dist.MultivariateStudentT(_FREEDOM, mean, torch.linalg.cholesky(covariance))
     even = dist.Categorical(torch.ones_like(mean[..., 0]))
     drawn, log_q = _with_prior(model, dist.MixtureSameFamily(even, around), 0.25)
-    log_weights = (_log_joint(model, x, drawn) - log_q).double()
-    smoothed, khat = arviz_bridge.psis(log_weights.T.cpu().numpy())
+    log_weights = (_log_joint(model, x, drawn) - log_q).cpu().double()
+    smoothed, khat = arviz_bridge.psis(log_weights.T.numpy())
     log_evidence = log_weights.logsumexp(0) - math.log(len(drawn))
     weights = torch.as_tensor(np.exp(smoothed.T)).to(drawn)
-    return drawn, weights, log_evidence.cpu().numpy(), khat
+    return drawn, weights, log_evidence.numpy(), khat
 
 
 def _modes(model: Model, x: Tensor, z: Tensor, weights: Tensor, scale: Tensor) -> Array:

@@ -17,6 +17,7 @@ from gmvae.diagnostics.model_rows import fit_rows, mixture_rows, predictive_rows
 from gmvae.diagnostics.nuts import Reference
 from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import Check
+from gmvae.networks import default_modes
 from gmvae.probability.guide import Guide
 from gmvae.probability.likelihood import check_support
 from gmvae.probability.model import Model
@@ -90,6 +91,7 @@ class Diagnosis:
         object.__setattr__(self, "failed", any(c.status == "fail" for c in self.checks))
 
 
+@default_modes()
 def diagnose(
     model: Model,
     guide: Guide,

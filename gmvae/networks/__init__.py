@@ -10,7 +10,7 @@ batch: for a network of x, which never carries an enumeration dimension.
 from gmvae.networks.decoders import ConvDecoder, MLPDecoder, build_decoder
 from gmvae.networks.encoders import Assigner, Encoder, Frozen
 from gmvae.networks.features import MLP, ConvFeatures, ImageShape, MLPFeatures, build_features
-from gmvae.networks.modes import in_eval_mode
+from gmvae.networks.modes import default_modes, in_eval_mode
 
 __all__ = [
     "MLP",
@@ -24,5 +24,6 @@ __all__ = [
     "MLPFeatures",
     "build_decoder",
     "build_features",
+    "default_modes",
     "in_eval_mode",
 ]

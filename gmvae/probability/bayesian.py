@@ -278,7 +278,7 @@ def variational_start(z: Tensor, n_components: int, seed: int = 0) -> tuple[Tens
     with warnings.catch_warnings():
         # The gradients that follow go on from there.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture.fit(z.detach().double().cpu().numpy())
+        mixture.fit(z.detach().cpu().double().numpy())
     fitted = mixture.weights_, mixture.means_, mixture.covariances_
     weights, means, covariances = (torch.as_tensor(part).to(z) for part in fitted)
     return weights, means, covariances

@@ -13,7 +13,7 @@ from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from gmvae.probability.categorical import Categorical
-from gmvae.probability.model import check_labels, images_plate, renamed_copy
+from gmvae.probability.model import check_labels, check_precision, images_plate, renamed_copy
 from gmvae.probability.prior import MixturePrior
 from gmvae.support.errors import ArgumentError
 
@@ -79,7 +79,12 @@ class Guide(PyroModule):  # type: ignore[misc]
             x: a batch of images, (B, C, H, W).
             y: component indices, (B,), -1 where unknown.
             size: number of images that the batch stands for, at least B; by default B.
+
+        Raises:
+            ArgumentError: images of another precision, or on another device, than the encoder's
+                parameters.
         """
+        check_precision(x, self.encoder)
         with images_plate(x, size):
             if self.assigner is not None:
                 with _NoBlindSampling():

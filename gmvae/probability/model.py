@@ -208,6 +208,25 @@ def images_plate(x: Tensor | None, size: int | None) -> pyro.plate:
     return pyro.plate("images", n if size is None else size, subsample=torch.arange(n))
 
 
+def check_precision(x: Any, module: nn.Module) -> None:
+    """Refuse images of another precision, or on another device, than the module's parameters.
+
+    Raises:
+        ArgumentError: they are, and nothing casts them.
+    """
+    like = next((p for p in module.parameters() if p.is_floating_point()), None)
+    if like is None or not isinstance(x, Tensor) or not x.is_floating_point():
+        return
+    # An autocast brings both to one precision.
+    one_precision = x.dtype == like.dtype or torch.is_autocast_enabled(x.device.type)
+    if x.device != like.device or not one_precision:
+        raise ArgumentError(
+            f"`x` expected {checks.precision(like)} on {like.device}, as the parameters; got "
+            f"{checks.precision(x)} on {x.device}. Convert it with "
+            f"x.to({str(like.device)!r}, {like.dtype})."
+        )
+
+
 def check_labels(y: Tensor, n_images: int, n_components: int) -> None:
     """Refuse component indices that do not fit: torch would broadcast or ignore some of them.
 

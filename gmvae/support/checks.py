@@ -3,6 +3,7 @@
 Each refusal is one line: the argument, what was expected, what came and what to do.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+
+# Characters: torch's longer reasons list everything that it was ever built for.
+_MOST_REASON = 120
+# How reasons begin that name an operator or an argument of torch, and help nobody.
+_INSIDES = ("Expected one of", "Could not run", "device()", "No module", "0 INTERNAL")
 
 
 def whole(name: str, value: object, least: int, most: int | None = None) -> int:
@@ -25,13 +31,13 @@ def whole(name: str, value: object, least: int, most: int | None = None) -> int:
         raise ArgumentError(
             f"`{name}` expected a whole number; got {shown(value)}. Give one, as an int."
         )
-    found = int(value)
-    if found < least or (most is not None and found > most):
+    number = int(value)
+    if number < least or (most is not None and number > most):
         expected = f"at least {least}" if most is None else f"{least} to {most}"
         raise ArgumentError(
-            f"`{name}` expected {expected}; got {found}. Choose a number in this range."
+            f"`{name}` expected {expected}; got {number}. Choose a number in this range."
         )
-    return found
+    return number
 
 
 def sizes(name: str, value: object) -> tuple[int, ...]:
@@ -46,7 +52,7 @@ def sizes(name: str, value: object) -> tuple[int, ...]:
             f"`{name}` expected a tuple of whole numbers, at least one; got {came}. "
             "Write it as (32, 64)."
         )
-    return tuple(whole(name, number, least=1) for number in value)
+    return tuple(whole(name, size, least=1) for size in value)
 
 
 def number(name: str, value: object, expected: str, fits: Callable[[float], bool]) -> float:
@@ -106,18 +112,19 @@ def device(value: object) -> "torch.device":
     import torch
 
     try:
-        found = torch.device(value)  # type: ignore[call-overload]
-        # Of a device that is not there torch only complains when it is used.
-        torch.ones(1, device=found).item()
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        # To a word that is no device torch answers with the list of all that it was ever built for.
-        why = "" if reason.startswith("Expected one of") or not reason else f" ({reason})"
+        named: torch.device = torch.device(value)  # type: ignore[call-overload]
+        # A device is told by what it can do: of one that is not there torch only complains when it
+        # is used, by any kind of exception.
+        torch.ones(1, dtype=torch.float32, device=named).item()
+    except Exception as error:
+        reason = re.split(r"\.\s|\n", str(error))[0].rstrip(".")
+        helps = 0 < len(reason) <= _MOST_REASON and not reason.startswith(_INSIDES)
+        why = f" ({reason})" if helps else ""
         raise ArgumentError(
             f"`device` expected a device that torch can compute on here, such as cpu or cuda{why}; "
             f"got {shown(value)}. Name another, or leave it out."
         ) from error
-    return found  # type: ignore[no-any-return]
+    return named
 
 
 def generator(value: object, device: "torch.device") -> "torch.Generator | None":
@@ -129,13 +136,13 @@ def generator(value: object, device: "torch.device") -> "torch.Generator | None"
     import torch
 
     expected = f"a torch.Generator on {device.type}, or None"
-    found: Any = instance("generator", value, (torch.Generator, type(None)), expected)
-    if found is not None and found.device.type != device.type:
+    source: Any = instance("generator", value, (torch.Generator, type(None)), expected)
+    if source is not None and source.device.type != device.type:
         raise ArgumentError(
-            f"`generator` expected {expected}; got one on {found.device}. Make it with "
+            f"`generator` expected {expected}; got one on {source.device}. Make it with "
             f"torch.Generator({device.type!r})."
         )
-    return found  # type: ignore[no-any-return]
+    return source  # type: ignore[no-any-return]
 
 
 def precision(tensor: "torch.Tensor") -> str:

@@ -1,7 +1,8 @@
 """One run, from images to a trained model."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
+from gmvae.networks import default_modes
 from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
@@ -19,7 +21,7 @@ from gmvae.support.errors import ArgumentError
 from gmvae.training.checkpoint import Checkpoints, fingerprint, never
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.loop import Callback, Metrics
-from gmvae.training.outcome import component_classes, figures, run_warnings
+from gmvae.training.outcome import bound_warnings, component_classes, figures, run_warnings
 from gmvae.training.phases import Phase
 from gmvae.training.recipe import recipe
 from gmvae.training.state import Row, State, begin, config_for
@@ -44,6 +46,7 @@ class Fit:
     figures: Metrics = field(default_factory=dict)
 
 
+@default_modes()
 def fit(
     images: Images,
     settings: Settings | None = None,
@@ -84,8 +87,8 @@ def fit(
         device: where to train, and where the model is left.
 
     Raises:
-        ArgumentError: settings that do not fit the images, ``observed`` that are no classes, or a
-            checkpoint of another run.
+        ArgumentError: settings that do not fit the images, ``observed`` that are no classes, a
+            checkpoint of another run, or modules whose parameters are not float32.
         InterruptedRunError: ``stop`` said so.
         ContentError: fewer than two images, all the same, or pixels that are not between 0 and 1.
         TrainingError: an objective that is not finite.
@@ -93,6 +96,7 @@ def fit(
     settings = settings_or_defaults(settings)
     device = checks.device(device)
     check_callback(callback)
+    _check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
     check_components([settings.n_components], images, settings, observed, held_out)
     # A set of the user's takes the place of a part.
     share = settings.held_out if held_out is None else 0.0
@@ -100,11 +104,7 @@ def fit(
         images, dataclasses.replace(settings, held_out=share), observed
     )
     # Pyro's store would keep every parameter of every model for as long as the process lives.
-    with (
-        torch.random.fork_rng([device] if device.type == "cuda" else []),
-        pyro.get_param_store().scope(),
-    ):
-        torch.manual_seed(settings.seed)
+    with _seeded(settings.seed, device), pyro.get_param_store().scope():
         config = config_for(images, settings)
         gmvae = GMVAE(config, encoder=encoder, decoder=decoder, likelihood=likelihood).to(device)
         state = begin(gmvae, settings, classes, part if held_out is None else held_out, callback)
@@ -138,6 +138,20 @@ def _run_kept(
     return state
 
 
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """The generators of torch begin from ``seed``; afterwards they go on from where they were."""
+    if device.type == "cpu":
+        with torch.random.fork_rng([]):
+            # Not torch.manual_seed, which seeds those of all accelerators as well.
+            torch.default_generator.manual_seed(seed)
+            yield
+        return
+    with torch.random.fork_rng([device], device_type=device.type):
+        torch.manual_seed(seed)
+        yield
+
+
 def _finish(state: State, images: Images) -> Fit:
     """The model as its user gets it: named, ready to answer, and like one that is built anew."""
     gmvae = state.gmvae
@@ -146,7 +160,29 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae.component_classes = component_classes(state, images)
     gmvae.zero_grad()
     gmvae.eval()
-    return Fit(gmvae, state.history, tuple(run_warnings(state, images)), figures(state, images))
+    last = figures(state, images)
+    warnings = *run_warnings(state, images), *bound_warnings(state, images, last)
+    return Fit(gmvae, state.history, warnings, last)
+
+
+def _check_modules(**modules: nn.Module | None) -> None:
+    """Refuse networks of the user's own whose parameters cannot be trained beside ours.
+
+    Raises:
+        ArgumentError: parameters of another precision than float32, or of inference mode.
+    """
+    for name, module in modules.items():
+        for parameter in module.parameters() if isinstance(module, nn.Module) else ():
+            if parameter.is_inference():
+                raise ArgumentError(
+                    f"`{name}` expected parameters that can be trained; got some made under "
+                    "torch.inference_mode. Make it outside."
+                )
+            if parameter.is_floating_point() and parameter.dtype != torch.float32:
+                raise ArgumentError(
+                    f"`{name}` expected float32 parameters; got {checks.precision(parameter)}. "
+                    f"Convert it with {name}.float()."
+                )
 
 
 def check_callback(callback: object) -> None:

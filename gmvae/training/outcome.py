@@ -1,10 +1,13 @@
 """What came of a run: its figures, the names of its components, what should worry its user."""
 
 import numpy as np
-from torch import Generator
+import pyro.distributions as dist
+from torch import Generator, Tensor
+from torch.special import entr
 
 from gmvae.data import Images
 from gmvae.metrics import effective_number
+from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from gmvae.training.arrays import Indices
 from gmvae.training.loop import Metrics
 from gmvae.training.regularisers import mutual_information
@@ -15,6 +18,14 @@ from gmvae.training.state import State
 _LOOKED_AT = 2_000
 # Of the components: with fewer than half of them in use a run has collapsed.
 _COLLAPSED = 0.5
+# The effective number of two components where 1 % of the images are in the other one: half of two
+# are in use even if all images are in one.
+_ALONE = 1.06
+# Of the baseline: reconstructions of images without any structure end as near below it.
+_MARGIN = 0.01
+# Nats that a latent which is of use may cost beyond what it saves, where the baseline is near 0: of
+# thirteen pixels it costs three nats for one that it saves.
+_COST = 10.0
 
 
 def figures(state: State, images: Images) -> Metrics:
@@ -31,7 +42,7 @@ def figures(state: State, images: Images) -> Metrics:
         ``effective_components``, from 1 to K.
     """
     settings, gmvae = state.settings, state.gmvae
-    looked_at = _spread_out(images) if state.held_out is None else state.held_out
+    looked_at = _looked_at(state, images)
     # The same draws each time, so that figures of two epochs differ by the model alone.
     views = state.view(looked_at.tensor(), Generator().manual_seed(settings.seed))
     parts = gmvae.elbo(looked_at, generator=Generator(state.device).manual_seed(settings.seed))
@@ -46,6 +57,11 @@ def figures(state: State, images: Images) -> Metrics:
         "kl_y": parts.kl_y.mean().item(),
         "effective_components": effective_number(q_y.mean(0).numpy()),
     }
+
+
+def _looked_at(state: State, images: Images) -> Images:
+    """The held-out images, or a part of the training images in their place."""
+    return _spread_out(images) if state.held_out is None else state.held_out
 
 
 def _spread_out(images: Images) -> Images:
@@ -86,16 +102,69 @@ def majorities(components: Indices, labels: Indices, n_components: int) -> tuple
     return tuple(names)
 
 
+def bound_warnings(state: State, images: Images, last: Metrics) -> list[str]:
+    """A line where the model knows less of the images than their mean does, or the bound is absurd.
+
+    Args:
+        state: of the run.
+        images: the training images.
+        last: what :func:`figures` says at the end.
+    """
+    likelihood = state.gmvae.model.likelihood
+    if not isinstance(likelihood, (Bernoulli, ContinuousBernoulli, Gaussian)):
+        # What one of a user's own makes of an output is not known here.
+        return []
+    looked_at = _looked_at(state, images).tensor()
+    baseline = independent_pixels(likelihood, _spread_out(images).tensor(), looked_at)
+    elbo, reconstruction = last["elbo"], last["reconstruction"]
+    knows_less = reconstruction < baseline - _MARGIN * abs(baseline)
+    absurd = elbo < baseline - max(abs(baseline), _COST)
+    if not (knows_less or absurd):
+        return []
+    return [
+        f"bound: the ELBO is {elbo:,.1f} nats an image, the reconstruction in it "
+        f"{reconstruction:,.1f}, where one image for all, the mean of the training images, reaches "
+        f"{baseline:,.1f}. Try a lower learning rate, or more epochs."
+    ]
+
+
+def independent_pixels(likelihood: Likelihood, images: Tensor, others: Tensor) -> float:
+    """The mean log-probability of other images where each pixel has a mean of its own, in nats.
+
+    Args:
+        likelihood: which distribution: one of the shipped ones. A Gaussian's one scale is that of
+            the images around their mean.
+        images: of which the means are, (N, C, H, W).
+        others: (M, C, H, W).
+    """
+    # Half an image of either kind more than there are: no pixel is certain.
+    mean = (images.sum(0) + 0.5) / (len(images) + 1)
+    if isinstance(likelihood, Gaussian):
+        variance = (images - mean).square().mean()
+        log_probs = dist.Normal(mean, variance.sqrt()).to_event(3).log_prob(others)
+    else:
+        log_probs = likelihood(mean.logit()).log_prob(others)
+    return float(log_probs.mean())
+
+
 def run_warnings(state: State, images: Images) -> list[str]:
     """What a user should be told at the end: a line each."""
     warnings = []
     k = state.settings.n_components
-    effective = effective_number(state.gmvae.classify(images).mean(0).numpy())
-    if k > 1 and effective < _COLLAPSED * k:
+    q_y = state.gmvae.classify(images).double()
+    effective = effective_number(q_y.mean(0).numpy())
+    told_apart = effective / entr(q_y).sum(-1).mean().exp().item()
+    remedy = "Try another seed, a longer warm-up, or fewer components."
+    few = max(_COLLAPSED * k, _ALONE)
+    if k > 1 and effective < few:
         warnings.append(
             f"collapse: only {effective:.1f} of {k} components are in use (exp of the entropy "
-            "of their mean responsibilities). Try another seed, a longer warm-up, or fewer "
-            "components."
+            f"of their mean responsibilities). {remedy}"
+        )
+    elif k > 1 and told_apart < few:
+        warnings.append(
+            f"collapse: only {told_apart:.1f} of {k} components are told apart (exp of the mutual "
+            f"information of image and component). {remedy}"
         )
     nameless = sorted({*state.classes.tolist()} - {*(state.gmvae.component_classes or ())})
     if nameless:

@@ -4,7 +4,6 @@ The runs hold out the same images, so that their objectives can be compared.
 """
 
 import dataclasses
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from gmvae.gmvae import GMVAE
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import TrainingError
+from gmvae.support.scratch import scratch_folder
 from gmvae.training.fitting import Fit, check_callback, fit
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
@@ -100,7 +100,7 @@ def fit_restarts(
     if held_out is None:
         images, observed, held_out = hold_out(images, settings, observed)
         settings = dataclasses.replace(settings, held_out=0.0)
-    with tempfile.TemporaryDirectory(prefix="gmvae-restarts-") as scratch:
+    with scratch_folder() as scratch:
         jobs = [
             Job(
                 images,
@@ -108,7 +108,7 @@ def fit_restarts(
                 observed,
                 held_out,
                 str(device),
-                Path(scratch, str(number)),
+                scratch / str(number),
                 number,
             )
             for number, seed in enumerate(seeds_from(settings.seed, n_restarts), start=1)

@@ -5,11 +5,9 @@ seeds find the same clusters.
 """
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from gmvae.metrics import effective_number
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
+from gmvae.support.scratch import scratch_folder
 from gmvae.training.fitting import check_callback
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
@@ -116,9 +115,9 @@ def compare_components(
         for seed in seeds
     ]
     models: dict[int, list[GMVAE]] = {k: [] for k in numbers}
-    with tempfile.TemporaryDirectory(prefix="gmvae-select-") as scratch:
+    with scratch_folder() as scratch:
         jobs = [
-            Job(images, run, None, held_out, str(device), Path(scratch, str(number)), number)
+            Job(images, run, None, held_out, str(device), scratch / str(number), number)
             for number, run in enumerate(runs, start=1)
         ]
         for job, outcome in zip(jobs, run_jobs(jobs, callback, n_jobs), strict=True):

@@ -13,6 +13,7 @@ from gmvae.data.views import AUGMENTATIONS, View
 from gmvae.gmvae import GMVAE, build_assigner
 from gmvae.networks import Assigner
 from gmvae.settings import Settings
+from gmvae.support.choices import Augmentation
 from gmvae.training.arrays import Array, Indices
 from gmvae.training.loop import Callback, LoopState, Progress
 
@@ -78,14 +79,23 @@ class State:
         return self.gmvae.device
 
     @property
+    def augment(self) -> Augmentation:
+        """The kind of views: that of the settings, but none of images of one row or column.
+
+        Those are rows of numbers, of which no rotation, shear or shift is the same thing.
+        """
+        _, height, width = self.gmvae.config.image_shape
+        return "none" if min(height, width) == 1 else self.settings.augment
+
+    @property
     def view(self) -> View:
         """From images to transformed views of them."""
-        return AUGMENTATIONS[self.settings.augment]
+        return AUGMENTATIONS[self.augment]
 
     @property
     def learns_from_views(self) -> bool:
         """Whether views differ from their images."""
-        return self.settings.augment != "none"
+        return self.augment != "none"
 
     @property
     def classes(self) -> Indices:

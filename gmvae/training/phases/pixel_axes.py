@@ -42,10 +42,11 @@ class PixelAxes:
         )
         rows = np.sort(state.rng.permutation(len(images))[: self.n_images])
         sample = coarse(images.tensor(rows)).flatten(1).double().numpy()
-        mean, axes = (torch.as_tensor(a, device=state.device) for a in principal_axes(sample))
+        # On the CPU, in double precision, which not every device has (Apple's has not).
+        mean, axes = map(torch.as_tensor, principal_axes(sample))
 
         def place(x: Tensor) -> Tensor:
             on_axes: Tensor = (coarse(x).flatten(1) - mean) @ axes.mT
             return on_axes
 
-        return replace(state, pixels=answers(place, images, state.device))
+        return replace(state, pixels=answers(place, images, torch.device("cpu")))
