@@ -26,7 +26,17 @@ FLOORS = {
     "diagnostics": 6,
 }
 INSIDE = {
-    "support": {"errors": 1, "files": 1, "lazy": 1, "choices": 1, "checks": 2, "declarations": 3},
+    "support": {
+        "errors": 1,
+        "files": 1,
+        "lazy": 1,
+        "choices": 1,
+        "names": 1,
+        "reading": 2,
+        "checks": 2,
+        "weights": 3,
+        "declarations": 3,
+    },
     "networks": {"modes": 1, "features": 1, "encoders": 2, "decoders": 2},
     "data": {"views": 1, "images": 1, "arrays": 2, "readers": 3, "named": 4, "sources": 5},
     "probability": {
