@@ -38,7 +38,16 @@ INSIDE = {
         "declarations": 3,
     },
     "networks": {"modes": 1, "features": 1, "encoders": 2, "decoders": 2},
-    "data": {"views": 1, "images": 1, "arrays": 2, "readers": 3, "named": 4, "sources": 5},
+    "data": {
+        "views": 1,
+        "images": 1,
+        "npy": 1,
+        "arrays": 2,
+        "pictures": 2,
+        "readers": 3,
+        "named": 4,
+        "sources": 5,
+    },
     "probability": {
         "categorical": 1,
         "likelihood": 1,
