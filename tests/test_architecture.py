@@ -92,6 +92,7 @@ INSIDE = {
     },
     "diagnostics": {
         "arviz_line": 1,
+        "hdf5": 1,
         "evaluation": 1,
         "verdict": 1,
         "arviz_plots": 2,

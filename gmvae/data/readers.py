@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import math
+import os
 import re
 import struct
 import zlib
@@ -39,7 +40,7 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 
 def reader_of(path: Path) -> Callable[[Path], Images] | None:
     """Return the function that reads ``path``, by its name; None where none does."""
-    if path.is_dir():
+    if os.path.isdir(path):  # False too for what no path can be
         return read_folder
     if path.suffix.lower() in (".npz", ".npy"):
         return read_numpy
