@@ -109,7 +109,7 @@ def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
         NotADirectoryError, PermissionError: its folder cannot be written.
     """
     place = beside_its_folder(path)
-    if place.is_dir():
+    if os.path.isdir(place):  # False too for a name that is too long
         raise IsADirectoryError(
             f"`--output` expected a file; got the folder {path}. Name a file in it."
         )
@@ -117,7 +117,7 @@ def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
         raise ArgumentError(
             f"`--output` expected a {' or '.join(suffixes)} file; got {path}. Rename it."
         )
-    if place.exists() and not force:
+    if os.path.exists(place) and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
     parts = (CONFIG_FILE, WEIGHTS_FILE)
     if place.name in parts and all((place.parent / part).exists() for part in parts):
@@ -146,11 +146,12 @@ def check_folder(path: Path, force: bool, replaceable: frozenset[str]) -> None:
             f"`--output` expected a folder of its own; got '{path}'. Name a new one."
         )
     place = beside_its_folder(path)
-    if place.exists() and not place.is_dir():
+    there = os.path.exists(place)  # False too for a name that is too long
+    if there and not place.is_dir():
         raise NotADirectoryError(
             f"`--output` expected a folder; got the file {path}. Choose another --output."
         )
-    entries = {entry.name for entry in place.iterdir()} if place.exists() else set()
+    entries = {entry.name for entry in place.iterdir()} if there else set()
     if entries and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
     if entries - replaceable:
@@ -158,7 +159,7 @@ def check_folder(path: Path, force: bool, replaceable: frozenset[str]) -> None:
             f"{path} holds what no run wrote ({min(entries - replaceable)}), which --force would "
             "delete. Choose another --output."
         )
-    if place.is_mount() or (place.exists() and not os.access(place, os.W_OK)):
+    if there and (place.is_mount() or not os.access(place, os.W_OK)):
         why = "a mount point" if place.is_mount() else "which may not be written"
         raise PermissionError(
             f"`--output` expected a folder that can be replaced; got {path}, {why}. Name a new "
@@ -172,7 +173,7 @@ def _check_writable(path: Path) -> None:
     """Try to create a file of that name where the first missing folder of ``path`` would lie."""
     around = beside_its_folder(path).parent
     missing = [path.name]
-    while not around.exists():
+    while not os.path.exists(around):
         missing.append(around.name)
         around = around.parent
     if not around.is_dir():
