@@ -118,7 +118,8 @@ class Config:
         try:
             return cls(**taken)
         except ArgumentError as error:
-            raise ContentError(f"`model` in {CONFIG_FILE} does not fit: {error}") from error
+            why = printable(str(error), 300)
+            raise ContentError(f"`model` in {CONFIG_FILE} does not fit: {why}") from error
 
 
 def _check_size(name: str, value: Any) -> None:

@@ -24,26 +24,26 @@ def check(path: Path) -> None:
     """
     import h5py  # type: ignore[import-untyped]
 
+    # What a visitor returns ends the visit; what it raises h5py loses.
+    def visit_link(name: str, link: Any) -> tuple[str, str] | None:
+        if isinstance(link, h5py.ExternalLink):
+            return name, f"a link to the file {printable(link.filename, 100)}"
+        return None
+
+    def visit(name: str, item: Any) -> tuple[str, str] | None:
+        if not isinstance(item, h5py.Dataset):
+            return None
+        if item.external or item.is_virtual:
+            return name, "data of other files"
+        if item.nbytes > SMALL + MOST_INFLATED * item.id.get_storage_size():
+            return name, f"{item.nbytes:,} bytes that it does not hold"
+        return None
+
     with h5py.File(path, "r") as file:
-
-        def visit_link(name: str, link: Any) -> None:
-            if isinstance(link, h5py.ExternalLink):
-                raise _refused(path, name, f"a link to the file {printable(link.filename, 100)}")
-
-        def visit(name: str, item: Any) -> None:
-            if not isinstance(item, h5py.Dataset):
-                return
-            if item.external or item.is_virtual:
-                raise _refused(path, name, "data of other files")
-            if item.nbytes > SMALL + MOST_INFLATED * item.id.get_storage_size():
-                raise _refused(path, name, f"{item.nbytes:,} bytes that it does not hold")
-
-        file.visititems_links(visit_link)
-        file.visititems(visit)
-
-
-def _refused(path: Path, name: str, what: str) -> ContentError:
-    return ContentError(
-        f"{path} expected netCDF that holds all it names; got {what}, as {printable(name, 100)}. "
-        "Diagnose again."
-    )
+        fault = file.visititems_links(visit_link) or file.visititems(visit)
+    if fault:
+        name, what = fault
+        raise ContentError(
+            f"{path} expected netCDF that holds all it names; got {what}, as "
+            f"{printable(name, 100)}. Diagnose again."
+        )
