@@ -12,6 +12,7 @@ import typer
 from gmvae.settings import Settings
 from gmvae.support.declarations import declarations
 from gmvae.support.errors import ArgumentError, ContentError, GMVAEError, InterruptedRunError
+from gmvae.support.names import printable
 
 from .entry import INTERRUPTED, INTERRUPTED_LINE
 from .options import option_name
@@ -28,6 +29,8 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (IsADirectoryError, 2),
     (OSError, 1),
 )
+# Room for two paths of 4,096 bytes, the longest on Linux, and what is wrong with them.
+LONGEST = 10_000
 MORE = "; run again with --debug for the traceback."
 # What the user typed, by the name that the library gives it in its messages.
 TYPED = {
@@ -73,7 +76,7 @@ def report(error: BaseException, debug: bool = False) -> int:
     line, code = _explain(error)
     if debug:
         line = line.removesuffix(MORE)
-    print(f"Error: {line}", file=sys.stderr, flush=True)
+    print(f"Error: {printable(line, LONGEST)}", file=sys.stderr, flush=True)
     return code
 
 

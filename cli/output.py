@@ -2,21 +2,37 @@
 
 import json
 import math
+import os
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmvae.support.errors import ArgumentError
-from gmvae.support.files import beside_its_folder, reason, replacing
+from gmvae.support.files import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    announce,
+    beside_its_folder,
+    reason,
+    replacing,
+)
+from gmvae.support.names import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def say(line: str) -> None:
-    """Print one line on standard output, at once."""
-    print(line, flush=True)
+    """Print one line, or several, on standard output, at once."""
+    print("\n".join(map(_shown, line.split("\n"))), flush=True)
+
+
+def _shown(text: str) -> str:
+    """``text`` as the terminal takes it: names of others may hold what it obeys or cannot show."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def table(title: str, rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> None:
@@ -26,13 +42,17 @@ def table(title: str, rows: Iterable[Sequence[str]], headings: Sequence[str] = (
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=title, show_header=False, title_justify="left", title_style="bold")
+    grid = Table(
+        title=Text(_shown(title)), show_header=False, title_justify="left", title_style="bold"
+    )
     if headings:
         grid.show_header, grid.box, grid.padding = True, box.SIMPLE_HEAD, 0
     for i, heading in enumerate(headings or ("", "")):
-        grid.add_column(heading, no_wrap=i == 0, justify="right" if headings and i else "left")
+        grid.add_column(
+            Text(_shown(heading)), no_wrap=i == 0, justify="right" if headings and i else "left"
+        )
     for row in rows:
-        grid.add_row(*map(Text, row))
+        grid.add_row(*(Text(_shown(cell)) for cell in row))
     console = Console()
     if headings:
         # Figures are not cut to the width of the screen: one can make it wider, or turn to --json.
@@ -79,16 +99,17 @@ def write_images(path: Path, images: "Tensor", **arrays: Any) -> None:
 def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
     """Refuse, before any work, a file that must not or cannot be written.
 
-    A name says what is in its file: it ends in one of ``suffixes``, the kinds that are written.
+    What lies there now is all that will be replaced (see :func:`gmvae.support.files.announce`). A
+    name says what is in its file: it ends in one of ``suffixes``, the kinds that are written.
 
     Raises:
-        ArgumentError: its name ends in something else.
+        ArgumentError: its name ends in something else, or it is a part of a model.
         FileExistsError: it exists and ``force`` is not given.
         IsADirectoryError: it is a folder.
         NotADirectoryError, PermissionError: its folder cannot be written.
     """
     place = beside_its_folder(path)
-    if place.is_dir():
+    if os.path.isdir(place):  # False too for a name that is too long
         raise IsADirectoryError(
             f"`--output` expected a file; got the folder {path}. Name a file in it."
         )
@@ -96,16 +117,24 @@ def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
         raise ArgumentError(
             f"`--output` expected a {' or '.join(suffixes)} file; got {path}. Rename it."
         )
-    if place.exists() and not force:
+    if os.path.exists(place) and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
+    parts = (CONFIG_FILE, WEIGHTS_FILE)
+    if place.name in parts and all((place.parent / part).exists() for part in parts):
+        raise ArgumentError(
+            f"`--output` expected a file of its own; got {path}, which a model is read from. "
+            "Choose another --output."
+        )
     _check_writable(path)
+    announce(path)
 
 
 def check_folder(path: Path, force: bool, replaceable: frozenset[str]) -> None:
     """Refuse, before any work, a folder that must not or cannot be written.
 
     ``force`` replaces a folder whole, so it does so only where nothing but files named in
-    ``replaceable`` lies in it.
+    ``replaceable`` lies in it. What lies there now is all that will be replaced (see
+    :func:`gmvae.support.files.announce`).
 
     Raises:
         ArgumentError: it is the current folder, or one around it.
@@ -117,11 +146,12 @@ def check_folder(path: Path, force: bool, replaceable: frozenset[str]) -> None:
             f"`--output` expected a folder of its own; got '{path}'. Name a new one."
         )
     place = beside_its_folder(path)
-    if place.exists() and not place.is_dir():
+    there = os.path.exists(place)  # False too for a name that is too long
+    if there and not place.is_dir():
         raise NotADirectoryError(
             f"`--output` expected a folder; got the file {path}. Choose another --output."
         )
-    entries = {entry.name for entry in place.iterdir()} if place.exists() else set()
+    entries = {entry.name for entry in place.iterdir()} if there else set()
     if entries and not force:
         raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
     if entries - replaceable:
@@ -129,13 +159,22 @@ def check_folder(path: Path, force: bool, replaceable: frozenset[str]) -> None:
             f"{path} holds what no run wrote ({min(entries - replaceable)}), which --force would "
             "delete. Choose another --output."
         )
+    if there and (place.is_mount() or not os.access(place, os.W_OK)):
+        why = "a mount point" if place.is_mount() else "which may not be written"
+        raise PermissionError(
+            f"`--output` expected a folder that can be replaced; got {path}, {why}. Name a new "
+            "folder, in it or elsewhere."
+        )
     _check_writable(path)
+    announce(path)
 
 
 def _check_writable(path: Path) -> None:
-    """Try to create something where the first missing folder of ``path`` would lie."""
+    """Try to create a file of that name where the first missing folder of ``path`` would lie."""
     around = beside_its_folder(path).parent
-    while not around.exists():
+    missing = [path.name]
+    while not os.path.exists(around):
+        missing.append(around.name)
         around = around.parent
     if not around.is_dir():
         raise NotADirectoryError(
@@ -143,9 +182,14 @@ def _check_writable(path: Path) -> None:
             "Choose another --output."
         )
     try:
-        tempfile.TemporaryDirectory(prefix=".gmvae-", dir=around).cleanup()
-    except OSError as error:
+        with tempfile.TemporaryDirectory(prefix=".gmvae-", dir=around) as workshop:
+            # A name may be too long, or of letters that this file system cannot hold.
+            for name in missing:
+                (Path(workshop) / name).touch()
+                (Path(workshop) / name).unlink()
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else f" ({error})"
         raise PermissionError(
             f"`--output` expected to lie where one can write; got {path}, and {around} cannot be "
-            f"written{reason(error)}. Choose another --output."
+            f"written{why}. Choose another --output."
         ) from error

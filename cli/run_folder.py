@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE
+from gmvae.support.names import listed as listed_names
+from gmvae.support.names import printable
+from gmvae.support.reading import read_text
 
 from .experiment import describe, is_named, load_part
 
@@ -100,16 +103,18 @@ def _refuse_own_modules(config: Mapping[str, Any], folder: Path) -> None:
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """One of the folder's JSON files."""
     path = folder / name
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"`--model` expected a run folder; got {folder}, which has no {name}. "
             "Make one with: gmvae train"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
+    except ContentError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ContentError(
-            f"{path} expected JSON; got: {error}. Restore it, or train again."
+            f"{path} expected JSON; got: {printable(str(error), 100)}. Restore it, or train again."
         ) from error
     if not isinstance(content, dict):
         raise ContentError(f"{path} expected a JSON object; got {type(content).__name__}.")
@@ -214,7 +219,7 @@ def _check_kind(
 
 def listed(class_names: Mapping[Any, str]) -> str:
     """``0 (four), 1 (one)``."""
-    return ", ".join(f"{value} ({name})" for value, name in class_names.items())
+    return listed_names(f"{value} ({name})" for value, name in class_names.items())
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:

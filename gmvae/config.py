@@ -1,6 +1,7 @@
 """What a GMVAE is built from, and how that is read from a folder."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -10,8 +11,14 @@ from gmvae.support import checks
 from gmvae.support.choices import MOST_DIMENSIONS, Assignment, Covariance, LikelihoodName, Network
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE
+from gmvae.support.names import printable
+from gmvae.support.reading import read_text
 
 FORMAT = 1
+# Its key in config.json.
+WEIGHTS_SHA256 = "weights_sha256"
+# What torch's kernels count to, and more layers than signals pass.
+MOST_UNITS, MOST_LAYERS = 2**31 - 1, 1_000
 
 # What may be the user's own in place of what the other fields name.
 MODULES = ("encoder", "decoder", "assigner", "likelihood")
@@ -87,12 +94,12 @@ class Config:
         Raises:
             ContentError: a field that is missing, unknown, of another type or out of its range.
         """
-        known = {f.name for f in fields(cls)}
-        if not isinstance(values, dict) or set(values) != known:
-            given = set(values) if isinstance(values, dict) else set()
+        names = {f.name for f in fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            written = set(values) if isinstance(values, dict) else set()
             raise ContentError(
                 f"`model` in {CONFIG_FILE} expected the fields of Config; "
-                f"missing {sorted(known - given)}, unknown {sorted(given - known)}."
+                f"missing {sorted(names - written)}, unknown {_cut(sorted(written - names))}."
             )
         taken: dict[str, Any] = {
             name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
@@ -105,47 +112,103 @@ class Config:
             if type(value) is not type(default[name]) or not whole:
                 raise ContentError(
                     f"`{name}` in {CONFIG_FILE} expected a value like {default[name]!r}; "
-                    f"got {value!r}."
+                    f"got {_cut(value)}."
                 )
+            _check_size(name, value)
         try:
             return cls(**taken)
         except ArgumentError as error:
-            raise ContentError(f"`model` in {CONFIG_FILE} does not fit: {error}") from error
+            why = printable(str(error), 300)
+            raise ContentError(f"`model` in {CONFIG_FILE} does not fit: {why}") from error
 
 
-def read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
-    """The configuration of a saved model, and the classes that name its components.
+def _check_size(name: str, value: Any) -> None:
+    """Refuse what no network has, before one is made of it.
+
+    Raises:
+        ContentError: a number, or a length, beyond any use.
+    """
+    sizes = value if isinstance(value, tuple) else (value,)
+    if len(sizes) > MOST_LAYERS or any(type(n) is int and n > MOST_UNITS for n in sizes):
+        raise ContentError(
+            f"`{name}` in {CONFIG_FILE} expected numbers up to {MOST_UNITS:,}, {MOST_LAYERS:,} at "
+            f"most; got {_cut(value)}."
+        )
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What ``config.json`` says of a saved model.
+
+    Attributes:
+        config: what it is built from.
+        component_classes: the classes that name its components.
+        weights_sha256: the hash of its weights; None where it was saved without one.
+    """
+
+    config: Config
+    component_classes: tuple[int | None, ...] | None
+    weights_sha256: str | None
+
+
+def read_config(folder: Path) -> Saved:
+    """What the configuration of a saved model says.
 
     Raises:
         FileNotFoundError: no config.json in the folder.
         ContentError: one that is damaged, or of another format.
     """
     path = folder / CONFIG_FILE
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Name the folder of a trained run.")
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))
+        written = json.loads(read_text(path))
+    except ContentError:
+        raise
     # RecursionError: brackets within brackets, thousands deep.
     except (ValueError, RecursionError) as error:
         raise ContentError(
-            f"{path} expected JSON; got: {error}. Restore it, or train again."
+            f"{path} expected JSON; got: {printable(str(error), 100)}. Restore it, or train again."
         ) from error
     if not isinstance(written, dict) or written.get("format") != FORMAT:
-        found = written.get("format") if isinstance(written, dict) else None
+        version = written.get("format") if isinstance(written, dict) else None
         raise ContentError(
-            f"{path} expected format {FORMAT}; got {found!r}. Restore it, or train again."
+            f"{path} expected format {FORMAT}; got {_cut(version)}. Restore it, or train again."
         )
     try:
         config = Config.from_json(written.get("model"))
     except ContentError as error:
         raise ContentError(f"{path} cannot be used: {error} Restore it, or train again.") from error
-    names = written.get("component_classes", "none")
-    if names is not None:
-        right = isinstance(names, list) and len(names) == config.n_components
-        if not right or not all(n is None or (type(n) is int and 0 <= n < 2**63) for n in names):
-            raise ContentError(
-                f"`component_classes` in {path} expected {config.n_components} integers from 0 or "
-                f"nulls; got {checks.shown(names)}. Restore it, or train again."
-            )
-        names = None if set(names) == {None} else tuple(names)
-    return config, names
+    names = _component_classes(path, written.get("component_classes", "none"), config.n_components)
+    return Saved(config, names, _weights_sha256(path, written))
+
+
+def _component_classes(path: Path, names: Any, n: int) -> tuple[int | None, ...] | None:
+    if names is None:
+        return None
+    right = isinstance(names, list) and len(names) == n
+    if not right or not all(n is None or (type(n) is int and 0 <= n < 2**63) for n in names):
+        raise ContentError(
+            f"`component_classes` in {path} expected {n} integers from 0 or nulls; got "
+            f"{printable(checks.shown(names), 100)}. Restore it, or train again."
+        )
+    return None if set(names) == {None} else tuple(names)
+
+
+def _weights_sha256(path: Path, written: dict[str, Any]) -> str | None:
+    """The hash of the weights; models saved before there was one have none."""
+    value = written.get(WEIGHTS_SHA256)
+    if value is not None and not (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)):
+        raise ContentError(
+            f"`{WEIGHTS_SHA256}` in {path} expected 64 hexadecimal digits; got {_cut(value)}. "
+            "Restore it, or train again."
+        )
+    return value
+
+
+def _cut(value: Any) -> str:
+    """A value as it is written, of a length that a line has room for."""
+    try:
+        return printable(repr(value), 100)
+    except (RecursionError, ValueError):  # deep brackets; numbers of thousands of digits
+        return type(value).__name__

@@ -12,11 +12,10 @@ import torch
 from pyro import poutine
 from pyro.infer import ELBO, SVI
 from pyro.optim import PyroOptim
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
-from gmvae.config import FORMAT, MODULES, Config, read_config
+from gmvae.config import FORMAT, MODULES, WEIGHTS_SHA256, Config, read_config
 from gmvae.data import Images
 from gmvae.networks import (
     Assigner,
@@ -36,6 +35,7 @@ from gmvae.probability.prior import MixturePrior
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, replacing
+from gmvae.support.weights import digest, read_weights, weights_file
 
 
 class GMVAE(nn.Module):
@@ -289,10 +289,13 @@ class GMVAE(nn.Module):
             PermissionError: ``folder`` cannot be written.
         """
         folder = Path(checks.instance("folder", folder, (str, os.PathLike), "a path"))
+        # Copies: two modules of a user's may share what a file holds twice.
+        weights = save({name: t.contiguous().clone() for name, t in self.state_dict().items()})
         config = {
             "format": FORMAT,
             "model": asdict(self.config),
             "component_classes": self.component_classes,
+            WEIGHTS_SHA256: digest(weights),
         }
         extra = checks.instance("extra", {} if extra is None else extra, dict, "a dict")
         taken = sorted(config.keys() & extra.keys())
@@ -310,12 +313,10 @@ class GMVAE(nn.Module):
                 f"`extra` expected what JSON can hold; got more ({error}). Convert it to numbers "
                 "and strings."
             ) from error
-        with replacing(folder / WEIGHTS_FILE) as path:
-            # Copies: two modules of a user's may share what a file holds twice.
-            weights = {name: t.contiguous().clone() for name, t in self.state_dict().items()}
-            path.write_bytes(save(weights))
-        with replacing(folder / CONFIG_FILE) as path:
-            path.write_text(text, encoding="utf-8")
+        # The configuration is moved first: it names the weights, which a killed save leaves whole.
+        with replacing(folder / WEIGHTS_FILE) as new, replacing(folder / CONFIG_FILE) as new_config:
+            new.write_bytes(weights)
+            new_config.write_text(text, encoding="utf-8")
 
     @classmethod
     @default_modes()
@@ -346,9 +347,10 @@ class GMVAE(nn.Module):
         """
         folder = Path(checks.instance("folder", folder, (str, os.PathLike), "a path"))
         device = checks.device(device)
-        config, component_classes = read_config(folder)
-        given = dict(zip(MODULES, (encoder, decoder, assigner, likelihood), strict=True))
-        for name, module in given.items():
+        written = read_config(folder)
+        config = written.config
+        modules = dict(zip(MODULES, (encoder, decoder, assigner, likelihood), strict=True))
+        for name, module in modules.items():
             if (name in config.custom) != (module is not None):
                 had, do = (
                     ("a module of the user's own", f"Call load(folder, {name}=...).")
@@ -356,28 +358,22 @@ class GMVAE(nn.Module):
                     else ("none", "Leave it out.")
                 )
                 raise ArgumentError(f"`{name}`: {folder} was saved with {had}. {do}")
-        weights = folder / WEIGHTS_FILE
-        if not weights.is_file():
+        weights = weights_file(folder, written.weights_sha256)
+        if not weights.exists():
             raise FileNotFoundError(
                 f"{weights} does not exist, though {CONFIG_FILE} does. Restore it, or train again."
             )
-        with torch.random.fork_rng(devices=[]):
-            gmvae = cls(config, encoder, decoder, assigner, likelihood)
-        gmvae.component_classes = component_classes
-        try:
-            saved = load_file(weights)
-        except SafetensorError as error:
-            raise ContentError(
-                f"{weights} expected whole safetensors; got a damaged file ({error}). Copy it or "
-                "train again."
-            ) from error
         remedy = (
             f"Give the {', '.join(config.custom)} that it was saved with"
             if config.custom
             else "Restore the two files of one run"
         )
-        _check_weights(gmvae.state_dict(), saved, weights, remedy)
-        gmvae.load_state_dict(saved)
+        expected = _expected_weights(config, modules, folder)
+        tensors = read_weights(weights, expected, written.weights_sha256, remedy)
+        with torch.random.fork_rng(devices=[]):
+            gmvae = cls(config, encoder, decoder, assigner, likelihood)
+        gmvae.component_classes = written.component_classes
+        gmvae.load_state_dict(tensors)
         return gmvae.to(device).eval()
 
     def _decode(self, z: Tensor) -> Tensor:
@@ -448,25 +444,34 @@ def _sampled(site: dict[str, Any]) -> dict[str, Any]:
     return {"enumerate": None, SAMPLED_RIGHTLY: True} if site["name"] == "y" else {}
 
 
-def _check_weights(
-    expected: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: Path, remedy: str
-) -> None:
-    """Refuse tensors that are not those of the configuration, with the first that differs.
+# Where a module of the user's own stands among the weights.
+PLACES = {
+    "encoder": "guide.encoder.",
+    "decoder": "model.decoder.",
+    "assigner": "guide.assigner.",
+    "likelihood": "model.likelihood.",
+}
+
+
+def _expected_weights(
+    config: Config, modules: Mapping[str, nn.Module | None], folder: Path
+) -> dict[str, Tensor]:
+    """The weights of a configuration by name: shapes and types, with no memory behind them.
 
     Raises:
-        ContentError: a name or a shape that does not fit, or a number that is not finite.
+        ContentError: sizes that torch cannot count.
     """
-    for name in sorted({*expected, *saved}):
-        shapes = [
-            tuple(tensors[name].shape) if name in tensors else None for tensors in (expected, saved)
-        ]
-        if shapes[0] != shapes[1]:
-            raise ContentError(
-                f"{path} does not fit {CONFIG_FILE}: {name} expected shape {shapes[0]}; got "
-                f"{shapes[1]}. {remedy}, or train again."
-            )
-        if not saved[name].isfinite().all():
-            raise ContentError(
-                f"{path} expected finite numbers; got NaN or infinity in {name}. Restore the file, "
-                "or train again."
-            )
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            expected = GMVAE(replace(config, custom=())).state_dict()
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise ContentError(
+            f"{folder / CONFIG_FILE} expected a network that memory can hold; got sizes whose "
+            "product torch cannot count. Restore it, or train again."
+        ) from error
+    for name in config.custom:
+        place, module = PLACES[name], modules[name]
+        expected = {key: t for key, t in expected.items() if not key.startswith(place)}
+        if module is not None:
+            expected |= {place + key: t for key, t in module.state_dict().items()}
+    return expected

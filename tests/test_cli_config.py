@@ -1,5 +1,7 @@
 """``--config FILE``."""
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +174,36 @@ def test_a_configuration_is_read_before_other_options(
         "Error: `--config` expected a TOML file; got absent.toml, which does not exist. Check the "
         "path."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a = " + "[" * 4_000, "expected TOML; got in run.toml: "),
+        ("a = " + "9" * 4_990, "expected TOML; got in run.toml: Exceeds the limit"),
+        ("a" + ".a" * 50_000 + " = 1", "at most 100,000 bytes, 5,000 a line; got more in run.toml"),
+        ("# comment\n" * 20_000, "at most 100,000 bytes, 5,000 a line; got more in run.toml"),
+        ("a" + ".a" * 2_400 + " = 1", "got the table [a] in run.toml"),
+        ("a = 1\n" * 9_000, "expected TOML; got in run.toml: Cannot overwrite a value"),
+        ("x" * 4_000 + " = 1", "xxx' in run.toml. Remove it."),
+        ("epochs = '" + "x" * 4_000 + "'", "--epochs"),
+        ("force = '" + "x" * 4_000 + "'", "true or false for force"),
+        ("force = '\\x1b[2J'", "true or false for force"),
+    ],
+)
+def test_a_configuration_made_to_hurt_is_refused_at_once_in_a_line(
+    text: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.process_time()
+    assert parse(monkeypatch, text)[0] in (1, 2)
+    assert time.process_time() - began < 5
+    line = one_line(capsys)
+    assert words in line
+    assert line.isprintable()
+    assert len(line) < 10_100
+
+
+def test_a_pipe_is_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("run.toml")
+    assert app.run(["train", "--config", "run.toml"]) == 2
+    assert "got run.toml, which is no regular file. Check the path." in one_line(capsys)

@@ -1,13 +1,18 @@
 """What commands print and write, and where they may write it."""
 
+import io
 import json
+import os
 import re
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from cli_toys import one_line
-from gmvae_cli import app, output
+from gmvae_cli import app, output, run_folder
+from PIL import Image as Picture
 
 from gmvae.support.errors import ArgumentError
 
@@ -208,3 +213,100 @@ def test_refusals_of_a_folder_in_full() -> None:
         with pytest.raises((NotADirectoryError, ArgumentError)) as error:
             output.check_folder(path, True, frozenset())
         assert str(error.value) == message
+
+
+def test_what_came_to_be_at_the_output_during_the_work_is_not_replaced(
+    named_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even with --force, which was said of what lay there at the start."""
+    for text, flags in (("another's", []), ("of a third", ["--force"])):
+
+        def meanwhile(*arguments: Any, text: str = text) -> Any:
+            Path("vae.csv").write_text(text)
+            return run_folder.images_for(*arguments)
+
+        monkeypatch.setattr("gmvae_cli.classify.images_for", meanwhile)
+        assert app.run(["classify", "--model", str(named_run), *flags]) == 2
+        line = one_line(capsys)
+        assert "vae.csv could not be written at the end (another made or changed it" in line
+        assert Path("vae.csv").read_text() == text
+    assert "/vae-2.csv: move it from there." in line
+    for name in ("vae-1.csv", "vae-2.csv"):
+        assert Path(name).read_text().startswith("Predicted_Label,Component,Probability\n")
+
+
+def test_a_model_is_not_overwritten_by_the_figures_of_it(
+    named_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (named_run / "config.json").read_bytes()
+    target = str(named_run / "config.json")
+    assert app.run(["evaluate", "--model", str(named_run), "-o", target, "--force"]) == 2
+    assert f"a file of its own; got {target}, which a model is read from" in one_line(capsys)
+    assert (named_run / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "ä" * 128])
+def test_a_name_that_no_file_can_have_is_refused_first(tmp_path: Path, name: str) -> None:
+    for place in (tmp_path / name, tmp_path / "new" / name, tmp_path / name / "deep"):
+        with pytest.raises(PermissionError, match="File name too long"):
+            output.check_folder(place, False, frozenset())
+    with pytest.raises(PermissionError, match="File name too long"):
+        output.check_file(tmp_path / f"{name}.csv", False, [".csv"])
+    output.check_folder(tmp_path / name[:120], False, frozenset())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mount_point_and_a_folder_without_permission_are_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(PermissionError, match="got /dev/shm, a mount point"):
+        output.check_folder(Path("/dev/shm"), True, frozenset(os.listdir("/dev/shm")))
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(PermissionError, match="run, which may not be written"):
+        output.check_folder(tmp_path / "run", True, frozenset())
+
+
+# A name that clears the screen, one that is no UTF-8, one that turns the direction of writing.
+NAMES = {"a\x1b[2Jb": r"a\x1b[2Jb", "c\udcff": r"c\udcff", "d\u202ee": r"d\u202ee", "f\n": r"f\n"}
+
+
+def test_names_reach_the_terminal_as_letters(
+    tmp_path: Path, named_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in NAMES:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Picture.new("L", (8, 8), 200).save(tmp_path / "data" / name / "a.png")
+    assert app.run(["classify", "data", "--model", str(named_run)]) == 0
+    said = capsys.readouterr()
+    assert all(shown in said.out for shown in NAMES.values())
+    assert all(letter.isprintable() or letter == "\n" for letter in said.out)
+    for name, shown in NAMES.items():
+        assert app.run(["classify", f"{name}x.txt", "--model", str(named_run), "--force"]) == 2
+        line = one_line(capsys)
+        assert line.isprintable()
+        assert shown in line.replace("\\\\", "\\")
+
+
+def test_a_terminal_of_few_letters_is_told_in_these(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", narrow)
+    output.say("The classes are 0 (Käse).")
+    output.table("Käse", [["Käse", "1"]], ["", "ä"])
+    narrow.flush()
+    said = narrow.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    assert said.startswith("The classes are 0 (K\\xe4se).\nK\\xe4se")
+
+
+def test_a_line_about_much_is_short(
+    tmp_path: Path, named_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with zipfile.ZipFile("many.npz", "w") as archive:
+        for number in range(3_000):
+            archive.writestr(f"{number:0400}.npy", b"")
+    assert app.run(["classify", "many.npz", "--model", str(named_run)]) == 1
+    line = one_line(capsys)
+    assert "and 2,995 more. Save it with" in line
+    assert len(line) < 2_000

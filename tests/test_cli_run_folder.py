@@ -1,6 +1,7 @@
 """The run folder, whole and damaged."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -386,3 +387,23 @@ def test_refusals_of_images_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "`DATA` expected the classes that the model was trained on, 1 (one); got 1 (two) in other. "
         "Give it a subfolder of each name, or name the subfolders of both by numbers."
     )
+
+
+def test_a_configuration_that_is_a_pipe_or_endless_is_refused(
+    tmp_path: Path, named_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(named_run, tmp_path / "run")
+    config = tmp_path / "run" / "config.json"
+    config.unlink()
+    os.mkfifo(config)
+    assert app.run(["classify", "--model", "run"]) == 1
+    assert one_line(capsys) == (
+        "Error: run/config.json expected a regular file; got a folder, a pipe or a device. Copy "
+        "what it holds to a file."
+    )
+    config.unlink()
+    with config.open("wb") as file:
+        file.truncate(2**34)  # 16 GB that take no room on the disk
+    assert app.run(["classify", "--model", "run"]) == 1
+    assert "run/config.json expected at most 16,777,216 bytes; got more" in one_line(capsys)
+    assert not Path("vae.csv").exists()

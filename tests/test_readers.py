@@ -1,6 +1,10 @@
 """Files and folders, against bytes and pictures made by hand."""
 
 import gzip
+import io
+import os
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -234,3 +238,142 @@ def test_bad_files(tmp_path, write, exception, message):
     with pytest.raises(exception, match=message) as caught:
         load(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_folders_without_pictures_are_no_classes(tmp_path):
+    for value in (1, 4, 8):
+        grey(tmp_path / str(value), "a.png", value)
+    (tmp_path / "unsorted").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").touch()
+    grey(tmp_path / "__MACOSX" / "1", "._a.png", 0)  # as unpacking on a Mac leaves them
+    images = load(tmp_path)
+    assert images.labels.tolist() == images.pixels[:, 0, 0, 0].tolist() == [1, 4, 8]
+    assert images.class_names == {}
+    for value, name in ((1, "cat"), (2, "flower")):
+        grey(tmp_path / "words" / name, "a.png", value)
+    (tmp_path / "words" / "china").mkdir()
+    assert load(tmp_path / "words").class_names == {0: "cat", 1: "flower"}
+
+
+def test_every_ending_of_a_jpeg_is_read(tmp_path):
+    for name in ("a.jpg", "b.jpeg", "c.jfif", "d.JFIF"):
+        Image.new("L", (6, 4), 200).save(tmp_path / name, format="JPEG")
+    assert load(tmp_path).pixels.tolist() == np.full((4, 1, 4, 6), 200).tolist()
+
+
+def test_pictures_too_deep_or_of_other_kinds_are_told(tmp_path):
+    grey(tmp_path / "deep" / "1", "a.png", 0)
+    grey(tmp_path / "deep" / "1" / "more", "b.png", 0)
+    grey(tmp_path / "deep" / "1" / "more", "c.png", 0)
+    words = r"got 2 in a subfolder's subfolder, 1.more\. Move them up"
+    with pytest.raises(ContentError, match=words):
+        load(tmp_path / "deep")
+    grey(tmp_path / "other" / "1", "a.png", 0)
+    (tmp_path / "other" / "1" / "b.HEIC").write_bytes(b"apple's")
+    with pytest.raises(ContentError, match=r"got 1 of another kind, as 1.b\.HEIC\. Convert"):
+        load(tmp_path / "other")
+
+
+def test_a_large_picture_is_said_to_be_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # Pillow refuses twice as many
+    grey(tmp_path, "a.png", 7, (8, 5))  # and warns between the two
+    assert load(tmp_path).shape == (1, 5, 8)
+    grey(tmp_path / "large", "a.png", 7, (41, 1))
+    with pytest.raises(ContentError, match="a picture of at most 40 pixels; got a larger one"):
+        load(tmp_path / "large")
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "PCX", "SGI", "TGA", "PDF"])
+def test_only_promised_formats_are_opened_whatever_the_name(tmp_path, monkeypatch, kind):
+    def refuse(*_, **__):
+        pytest.fail("another program was started")
+
+    monkeypatch.setattr("subprocess.check_call", refuse)
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png", format=kind)
+    with pytest.raises(ContentError, match="a file that Pillow cannot read as one of BMP, GIF, J"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.idx", "a-idx3.gz", "folder/a.png"])
+def test_a_pipe_is_refused_at_once(tmp_path, name):
+    """Reading it would wait for a writer."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(
+        ContentError, match="expected a regular file; got a folder, a pipe or a dev"
+    ):
+        load((tmp_path / name).parent if "folder" in name else tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.idx", "a-idx3.gz"])
+def test_a_device_is_refused_at_once(tmp_path, name):
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ContentError, match="expected a regular file"):
+        load(tmp_path / name)
+
+
+def peak_of(call):
+    """The most that Python and NumPy held during a call, bytes."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def refuse(path):
+    with pytest.raises(ContentError):
+        load(path)
+
+
+def test_no_more_is_inflated_than_was_declared(tmp_path):
+    """30 MB of zeros in 130 kB, behind a head of five small images."""
+    zeros = bytes(3 * 10**7)
+    bomb = tmp_path / "x-idx3.gz"
+    bomb.write_bytes(gzip.compress(idx(BYTES) + zeros, 1))
+    assert peak_of(lambda: refuse(bomb)) < 10**7
+    buffer = io.BytesIO()
+    np.save(buffer, BYTES)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("data.npy", buffer.getvalue() + zeros)
+    assert peak_of(lambda: refuse(tmp_path / "x.npz")) < 10**7
+    head = b"\x93NUMPY\2\0" + (2 * 10**7).to_bytes(4, "little")
+    with zipfile.ZipFile(tmp_path / "y.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("data.npy", head + zeros)
+    assert peak_of(lambda: refuse(tmp_path / "y.npz")) < 10**7
+
+
+def test_an_array_that_declares_fewer_rows_than_it_holds_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, BYTES)
+    content = buffer.getvalue().replace(b"(5, 4, 6)", b"(4, 4, 6)")
+    (tmp_path / "a.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("data.npy", content)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(ContentError, match="a damaged or incomplete file"):
+            load(tmp_path / name)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["u1", ">i2", "<f4", ">f8"])
+def test_every_layout_of_numpy_is_read(tmp_path, order, dtype):
+    array = np.asarray(BYTES, dtype, order=order)
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", data=array)
+    np.savez_compressed(tmp_path / "b.npz", data=array)
+    for version in ((2, 0), (3, 0)):
+        with (tmp_path / f"{version[0]}.npy").open("wb") as file:
+            np.lib.format.write_array(file, array, version)
+    for name in ("a.npy", "a.npz", "b.npz", "2.npy", "3.npy"):
+        pixels = load(tmp_path / name).tensor().numpy()[:, 0] * 255
+        np.testing.assert_allclose(pixels, BYTES, atol=1e-4)
+
+
+def test_labels_of_python_objects_are_named(tmp_path):
+    words = np.array(["cat", "dog", "cat", "dog", "cat"], dtype=object)
+    np.savez(tmp_path / "a.npz", data=BYTES, labels=words)
+    with pytest.raises(ContentError, match="expected labels that are integers; got Python objects"):
+        load(tmp_path / "a.npz")

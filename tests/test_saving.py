@@ -1,8 +1,11 @@
 """What is saved is what is loaded; what was tampered with is refused in one line."""
 
 import dataclasses
+import hashlib
 import json
 import pickle
+import resource
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -24,6 +27,7 @@ from toys import (
 
 from gmvae.config import Config
 from gmvae.gmvae import GMVAE
+from gmvae.support import files
 from gmvae.support.errors import ArgumentError, ContentError
 
 KINDS = [
@@ -240,3 +244,123 @@ def test_a_loaded_model_neither_learns_nor_forgets_by_being_used(tmp_path):
         whole, one = loaded.guide.assigner(x), loaded.guide.assigner(x[:1])
     assert torch.allclose(whole[:1], one, atol=1e-6)
     assert all(torch.equal(value, before[name]) for name, value in loaded.state_dict().items())
+
+
+def test_the_configuration_names_its_weights(tmp_path):
+    tiny().save(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    content = (tmp_path / "model.safetensors").read_bytes()
+    assert written["weights_sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_flipped_bit_of_the_weights_is_refused(tmp_path):
+    tiny().save(tmp_path)
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1  # the last number's mantissa: finite, and nearly what it was
+    path.write_bytes(content)
+    with pytest.raises(ContentError, match="expected the very weights that config") as error:
+        GMVAE.load(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_of_one_run_under_the_names_of_another_are_refused(tmp_path):
+    for name in ("one", "other"):
+        tiny().save(tmp_path / name)
+    shutil.copy(tmp_path / "one" / "model.safetensors", tmp_path / "other")
+    with pytest.raises(ContentError, match="Restore the two files of one run"):
+        GMVAE.load(tmp_path / "other")
+
+
+def test_a_model_saved_before_there_was_a_hash_is_loaded(tmp_path):
+    gmvae = tiny()
+    gmvae.save(tmp_path)
+    path = tmp_path / "config.json"
+    written = json.loads(path.read_text())
+    del written["weights_sha256"]
+    path.write_text(json.dumps(written))
+    x = random_images(3)
+    assert torch.equal(GMVAE.load(tmp_path).encode(x), gmvae.encode(x))
+
+
+@pytest.mark.parametrize("kill_at", [1, 2])
+def test_a_save_that_is_killed_at_a_move_leaves_a_whole_model(tmp_path, monkeypatch, kill_at):
+    old, new = tiny(), tiny()
+    old.component_classes, new.component_classes = (1, 2, 3), (4, 5, 6)
+    old.save(tmp_path)
+    move, moves = files._move, []
+
+    def killed(*arguments):
+        moves.append(arguments)
+        if len(moves) == kill_at:
+            raise KeyboardInterrupt
+        move(*arguments)
+
+    monkeypatch.setattr(files, "_move", killed)
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # as SIGKILL would have it
+    with pytest.raises(KeyboardInterrupt):
+        new.save(tmp_path)
+    whole = old if kill_at == 1 else new
+    loaded, x = GMVAE.load(tmp_path), random_images(3)
+    assert loaded.component_classes == whole.component_classes
+    assert torch.equal(loaded.encode(x), whole.encode(x))
+
+
+def rewritten(path, change):
+    """The weights changed, and no hash that would tell."""
+    config = json.loads((path / "config.json").read_text())
+    del config["weights_sha256"]
+    (path / "config.json").write_text(json.dumps(config))
+    tensors = load_file(path / "model.safetensors")
+    save_file(change(tensors), path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.to(torch.int32), "expected numbers of F16 or BF16 or F32 or F64 in"),
+        (lambda t: t > 0, "; got BOOL"),
+        (lambda t: t.to(torch.complex64), "; got C64"),
+        (lambda t: t.to(torch.float8_e4m3fn), "; got F8_E4M3"),
+        (lambda t: t * torch.nan, "expected finite numbers; got NaN or infinity in"),
+    ],
+)
+def test_weights_of_another_type_are_refused(tmp_path, change, words):
+    tiny().save(tmp_path)
+    name = "model.prior.means"
+    rewritten(tmp_path, lambda tensors: tensors | {name: change(tensors[name])})
+    with pytest.raises(ContentError, match=words) as error:
+        GMVAE.load(tmp_path)
+    assert name in str(error.value)
+
+
+def test_a_negative_variance_is_refused(tmp_path):
+    tiny(assigner_network="conv").save(tmp_path)
+    rewritten(tmp_path, lambda ts: {n: -t if "running_var" in n else t for n, t in ts.items()})
+    with pytest.raises(ContentError, match="variances of 0 or more; got a negative one in guide"):
+        GMVAE.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("n_components", 2**62, "expected numbers up to 2,147,483,647"),
+        ("image_shape", [1, 2**63, 2], "expected numbers up to 2,147,483,647"),
+        ("hidden", [1] * 1_001, "1,000 at most"),
+        ("image_shape", [4, 2**31 - 1, 2**31 - 1], "sizes whose product torch cannot count"),
+        # 7 GB of weights, were they built.
+        ("hidden", [40_000, 40_000], r"guide.encoder.* expected shape \(40000,"),
+        ("n_components", 100_000_000, "guide.assigner.* expected shape"),
+    ],
+)
+def test_no_memory_is_taken_for_sizes_that_the_weights_do_not_have(tmp_path, field, value, words):
+    tiny().save(tmp_path)
+    path = tmp_path / "config.json"
+    written = json.loads(path.read_text()) | {"component_classes": None}
+    written["model"][field] = value
+    path.write_text(json.dumps(written))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ContentError, match=words) as error:
+        GMVAE.load(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+    assert len(str(error.value)) < 600

@@ -1,5 +1,6 @@
 """`load`: images by name or by path."""
 
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -8,6 +9,10 @@ from gmvae.data.named import NAMED, TORCHVISION, Part, load_digits, load_torchvi
 from gmvae.data.readers import reader_of
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
+from gmvae.support.names import printable
+
+# As Linux has it; what is longer is no path.
+LONGEST_PATH = 4096
 
 
 def load(source: str | Path, *, part: Part = "train", root: Path | None = None) -> Images:
@@ -58,23 +63,24 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
             "For an array there is gmvae.data.from_arrays."
         )
     path = Path(source)
-    reader = reader_of(path)
-    if path.exists() and reader:
+    there = os.path.exists(path)  # False too for what no path can be
+    reader = reader_of(path) if there else None
+    if there and reader:
         return reader(path)
+    shown = printable(repr(str(source)), LONGEST_PATH)
     kinds = "the path of an .npz, .npy or IDX file or of a folder of pictures"
-    if path.exists():
+    if there:
         raise ArgumentError(
-            f"`source` expected {kinds}; got {str(source)!r}, a file of another kind. Save its "
+            f"`source` expected {kinds}; got {shown}, a file of another kind. Save its "
             "images with numpy.savez(path, data=..., labels=...); the name of an IDX file holds "
             "idx or ubyte."
         )
     # A bare word that is no file was meant as a name.
-    if not reader and str(source) == path.stem:
+    if reader_of(path) is None and str(source) == path.stem:
         raise ArgumentError(
-            f"`source` expected {', '.join(NAMED)}, or {kinds}; got {str(source)!r}. "
-            "Check the name."
+            f"`source` expected {', '.join(NAMED)}, or {kinds}; got {shown}. Check the name."
         )
     raise FileNotFoundError(
-        f"`source` expected a path that exists; got {str(source)!r}. Check the path, or name one "
+        f"`source` expected a path that exists; got {shown}. Check the path, or name one "
         f"of {', '.join(NAMED)}."
     )

@@ -14,11 +14,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from gmvae.diagnostics import arviz_line
+from gmvae.diagnostics import arviz_line, hdf5
 from gmvae.diagnostics.arviz_line import INTERVAL, Coords, for_arviz
 from gmvae.diagnostics.arviz_plots import plot_forest, plot_khat, plot_pair, plot_ppc, plot_rank
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import replacing
+from gmvae.support.names import printable
+from gmvae.support.reading import check_regular
 
 __all__ = [
     "ess",
@@ -172,15 +174,22 @@ def read(path: str | Path) -> xr.DataTree:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ContentError: the file is no netCDF.
+        ContentError: the file is no netCDF, or reaches for other files.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Name a file written by gmvae diagnose.")
+    check_regular(path)
     try:
+        hdf5.check(path)
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
-    except (OSError, ValueError) as error:
-        raise ContentError(f"{path} expected netCDF; got: {error}. Diagnose again.") from error
+    except (ContentError, MemoryError, PermissionError):
+        raise
+    # Of damage the readers below raise what they meet: KeyError, RuntimeError, AttributeError, ...
+    except Exception as error:
+        why = printable(" ".join(str(error).split()), 200)
+        raise ContentError(f"{path} expected netCDF; got: {why}. Diagnose again.") from error
 
 
 def _psis_row(log_weights: Array) -> tuple[Array, float]:

@@ -1,0 +1,38 @@
+"""Files, looked at before they are read: of the right kind, and no larger than expected."""
+
+from pathlib import Path
+
+from gmvae.support.errors import ContentError
+
+# A configuration takes some kilobytes; the names of a million components take 10 MB.
+LARGEST_TEXT = 2**24
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a pipe, a device and the like, of which reading may never end.
+
+    Raises:
+        ContentError: ``path`` exists and is no regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise ContentError(
+            f"{path} expected a regular file; got a folder, a pipe or a device. Copy what it holds "
+            "to a file."
+        )
+
+
+def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
+    """What a UTF-8 file of at most ``most`` bytes holds.
+
+    Raises:
+        ContentError: it is larger, or no regular file.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ContentError(
+            f"{path} expected at most {most:,} bytes; got more. Restore it, or write it again."
+        )
+    return content.decode("utf-8")
