@@ -12,6 +12,7 @@ from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, ContentError, InterruptedRunError
 from gmvae.training import checkpoint
 from gmvae.training.fitting import fit
+from gmvae.training.restarts import fit_restarts
 
 SETTINGS = Settings(n_components=3, epochs=3, warmup_epochs=3, rounds=2)
 OBSERVED = np.array([1, 4, 8] + [-1] * 117)
@@ -148,3 +149,50 @@ def test_nothing_is_pickled(images, tmp_path):
         assert path.suffix == ".safetensors"
         with safe_open(path, framework="pt") as file:
             assert set(file.metadata()) == {"record"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_restarts_go_on_and_what_has_ended_is_not_run_again(images, tmp_path):
+    """Stopped in the first run and in the second, one process."""
+    settings = dataclasses.replace(SETTINGS, rounds=1)
+    counter = Steps()
+    undisturbed, runs = fit_restarts(images, settings, 2, n_jobs=1)
+    fit_restarts(images, settings, 2, n_jobs=1, checkpoint=tmp_path / "a", stop=counter)
+    stops = Steps(3, counter.done - 2)
+    told = []
+    for _ in range(2):
+        with pytest.raises(InterruptedRunError):
+            fit_restarts(
+                images,
+                settings,
+                2,
+                n_jobs=1,
+                checkpoint=tmp_path / "b",
+                stop=stops,
+                callback=told.append,
+            )
+    assert {progress.restart for progress in told} == {1, 2}
+    told.clear()
+    resumed, again = fit_restarts(
+        images, settings, 2, n_jobs=1, checkpoint=tmp_path / "b", callback=told.append
+    )
+    assert {progress.restart for progress in told} == {2}
+    same(undisturbed, resumed)
+    assert again == runs
+
+
+@pytest.mark.usefixtures("quick")
+def test_runs_in_processes_end_when_asked_and_are_kept(images, tmp_path):
+    settings = dataclasses.replace(SETTINGS, rounds=1)
+    told = []
+    with pytest.raises(InterruptedRunError, match="what was saved of the runs is kept"):
+        fit_restarts(
+            images,
+            settings,
+            2,
+            n_jobs=2,
+            checkpoint=tmp_path,
+            stop=lambda: len(told) > 3,
+            callback=told.append,
+        )
+    assert {path.parent.parent.name for path in tmp_path.glob("*/checkpoints/*")} == {"1", "2"}

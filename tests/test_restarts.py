@@ -79,7 +79,7 @@ def scripted(monkeypatch):
     """Runs that end as they are told, without training; the jobs that they were given."""
     script = SimpleNamespace(losses=(), elbos=(), jobs=[], calls=[])
 
-    def run_jobs(jobs, callback, n_jobs):
+    def run_jobs(jobs, callback, n_jobs, stop=None):
         script.jobs = jobs
         script.calls.append((callback, n_jobs))
         outcomes = []

@@ -126,9 +126,9 @@ def _run_kept(
     stop: Callable[[], bool] | None,
 ) -> State:
     """Run the phases that are left, the run saved in ``folder`` meanwhile."""
-    run = fingerprint(
-        images, state.settings, state.observed, state.held_out, [phase.name for phase in phases]
-    )
+    # One of a user's own may have no lasting words for itself but its name.
+    words = [repr(p) if dataclasses.is_dataclass(p) else p.name for p in phases]
+    run = fingerprint(images, state.settings, state.observed, state.held_out, words)
     kept = Checkpoints(folder, run, stop or never)
     state = kept.resume(dataclasses.replace(state, checkpoints=kept))
     for phase in phases[kept.number :]:

@@ -5,11 +5,13 @@ thread that called: what is killed can leave no lock held and no thread waiting.
 """
 
 import dataclasses
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -25,14 +27,27 @@ import torch
 from gmvae.data import Images
 from gmvae.settings import Settings
 from gmvae.support import checks
-from gmvae.support.errors import TrainingError
+from gmvae.support.errors import InterruptedRunError, TrainingError
+from gmvae.support.files import replacing
 from gmvae.training.fitting import fit
 from gmvae.training.loop import Callback, Metrics, Progress
+
+_OUTCOME = "outcome.json"
+# Seconds between two looks at whether the runs are to stop.
+_LISTENS = 0.5
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a process needs to know to do one run."""
+    """What a process needs to know to do one run.
+
+    Attributes:
+        images: N images; the others as for :func:`~gmvae.fit`.
+        folder: where the model is left, and the outcome beside it.
+        number: its own, from 1.
+        kept: whether the folder outlives this process: the run goes on where it was stopped, and
+            one that has ended is not run again.
+    """
 
     images: Images
     settings: Settings
@@ -41,6 +56,7 @@ class Job:
     device: str
     folder: Path
     number: int
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,12 @@ def jobs_at_a_time(n_jobs: int | None, device: torch.device) -> int:
     return os.cpu_count() or 1
 
 
-def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Outcome | None]:
+def run_jobs(
+    jobs: list[Job],
+    callback: Callback | None,
+    n_jobs: int,
+    stop: Callable[[], bool] | None = None,
+) -> list[Outcome | None]:
     """The runs, ``n_jobs`` at a time, each one's model in its folder.
 
     An exception, of the callback or an interruption, ends all runs at once.
@@ -76,12 +97,14 @@ def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Ou
         jobs: at least one, each with a number of its own.
         callback: told of every epoch, ``restart`` the number of the job.
         n_jobs: above one, they run in processes of their own.
+        stop: asked twice a second or more often; where it says True all runs end.
 
     Returns:
         The outcome of each job, in the order of the jobs; None for one that diverged.
 
     Raises:
         TrainingError: a process was ended from outside.
+        InterruptedRunError: ``stop`` said so.
     """
 
     def tell(progress: Progress) -> None:
@@ -90,7 +113,7 @@ def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Ou
 
     n_workers = min(len(jobs), n_jobs)
     if n_workers == 1:
-        return [_run(job, tell) for job in jobs]
+        return [_run(job, tell, stop) for job in jobs]
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # A process of ours that reads again a script which calls us unguarded. What to do about
         # it is said once, by the process that waits for this one.
@@ -99,7 +122,9 @@ def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Ou
     waiting = iter(jobs)
     with _workers(n_workers) as connections:
         while len(outcomes) < len(jobs):
-            ready: list[Any] = wait(connections)
+            ready: list[Any] = wait(connections, timeout=_LISTENS if stop else None)
+            if stop is not None and stop():
+                raise InterruptedRunError("interrupted; what was saved of the runs is kept.")
             for connection in ready:
                 with _living():
                     message = connection.recv()
@@ -116,8 +141,11 @@ def run_jobs(jobs: list[Job], callback: Callback | None, n_jobs: int) -> list[Ou
     return [outcomes[job.number] for job in jobs]
 
 
-def _run(job: Job, callback: Callback) -> Outcome | None:
+def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -> Outcome | None:
     """One run, its model left in the job's folder; None where it diverged."""
+    record = job.folder / _OUTCOME
+    if job.kept and record.exists():
+        return _outcome(record)
 
     def tell(progress: Progress) -> None:
         callback(dataclasses.replace(progress, restart=job.number))
@@ -129,12 +157,28 @@ def _run(job: Job, callback: Callback) -> Outcome | None:
             observed=job.observed,
             held_out=job.held_out,
             callback=tell,
+            checkpoint=job.folder / "checkpoints" if job.kept else None,
+            stop=stop,
             device=job.device,
         )
     except TrainingError:
-        return None
-    result.gmvae.save(job.folder)
-    return Outcome(result.history, result.warnings, result.figures)
+        outcome = None
+    else:
+        result.gmvae.save(job.folder)
+        outcome = Outcome(result.history, result.warnings, result.figures)
+    if job.kept:
+        # Last: where it is there, so is the model.
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(record) as draft:
+            draft.write_text(json.dumps(outcome and dataclasses.asdict(outcome)), "utf-8")
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    return outcome
+
+
+def _outcome(record: Path) -> Outcome | None:
+    """How a run that has ended did, from its folder."""
+    values = json.loads(record.read_text("utf-8"))
+    return values and Outcome(values["history"], tuple(values["warnings"]), values["figures"])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ The runs hold out the same images, so that their objectives can be compared.
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def fit_restarts(
         callback: told of every epoch of every run, ``restart`` 1 to ``n_restarts`` (0 for one).
         checkpoint: a folder where the runs are saved while they train, as for ``fit``; what has
             ended is not run again.
-        stop: as for ``fit``; asked of a single run, and between several.
+        stop: as for ``fit``.
         device: where to train.
         n_jobs: how many runs at a time; by default as many as there are cores, and one on
             any other device than the CPU.
@@ -100,7 +101,8 @@ def fit_restarts(
     if held_out is None:
         images, observed, held_out = hold_out(images, settings, observed)
         settings = dataclasses.replace(settings, held_out=0.0)
-    with scratch_folder() as scratch:
+    kept = nullcontext(Path(checkpoint)) if checkpoint is not None else scratch_folder()
+    with kept as folder:
         jobs = [
             Job(
                 images,
@@ -108,12 +110,13 @@ def fit_restarts(
                 observed,
                 held_out,
                 str(device),
-                scratch / str(number),
+                folder / str(number),
                 number,
+                checkpoint is not None,
             )
             for number, seed in enumerate(seeds_from(settings.seed, n_restarts), start=1)
         ]
-        outcomes = run_jobs(jobs, callback, n_jobs)
+        outcomes = run_jobs(jobs, callback, n_jobs, stop)
         restarts = tuple(
             _restart(job.settings.seed, outcome)
             for job, outcome in zip(jobs, outcomes, strict=True)
