@@ -179,6 +179,8 @@ def test_a_single_run_is_told_all_that_its_caller_says(digits, monkeypatch):
         "observed": observed,
         "held_out": own,
         "callback": tell,
+        "checkpoint": None,
+        "stop": None,
         "device": torch.device("cpu"),
     }
 
