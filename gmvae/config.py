@@ -113,6 +113,26 @@ class Config:
             raise ContentError(f"`model` in {CONFIG_FILE} does not fit: {error}") from error
 
 
+# The section of config.json that says what a model was trained on and how.
+TRAINING = "training"
+
+
+def read_training(folder: Path) -> dict[str, Any] | None:
+    """What a saved model was trained on and how; None where that was not written.
+
+    Raises:
+        ContentError: it is no JSON object.
+    """
+    # That it is JSON, `read_config` has looked at.
+    record = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get(TRAINING)
+    if record is not None and not isinstance(record, dict):
+        raise ContentError(
+            f"`{TRAINING}` in {folder / CONFIG_FILE} expected an object; got "
+            f"{checks.shown(record)}. Restore it, or remove it."
+        )
+    return record
+
+
 def read_config(folder: Path) -> tuple[Config, tuple[int | None, ...] | None]:
     """The configuration of a saved model, and the classes that name its components.
 
