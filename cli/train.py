@@ -273,8 +273,11 @@ def _record(
     seconds: float,
 ) -> dict[str, Any]:
     """What the run was trained on and how, for its configuration."""
+    from gmvae import __version__
+
     request = request.completed()
     return {
+        "version": __version__,
         "data": run_folder.lasting(request.source),
         "val": None if request.val is None else run_folder.lasting(request.val),
         "classes": request.classes,

@@ -17,6 +17,8 @@ from gmvae.support.reading import read_text
 FORMAT = 1
 # Its key in config.json.
 WEIGHTS_SHA256 = "weights_sha256"
+# The section of config.json that says what a model was trained on and how.
+TRAINING = "training"
 # What torch's kernels count to, and more layers than signals pass.
 MOST_UNITS, MOST_LAYERS = 2**31 - 1, 1_000
 
@@ -144,11 +146,13 @@ class Saved:
         config: what it is built from.
         component_classes: the classes that name its components.
         weights_sha256: the hash of its weights; None where it was saved without one.
+        training: what it was trained on and how; None where that was not written.
     """
 
     config: Config
     component_classes: tuple[int | None, ...] | None
     weights_sha256: str | None
+    training: dict[str, Any] | None = None
 
 
 def read_config(folder: Path) -> Saved:
@@ -180,7 +184,7 @@ def read_config(folder: Path) -> Saved:
     except ContentError as error:
         raise ContentError(f"{path} cannot be used: {error} Restore it, or train again.") from error
     names = _component_classes(path, written.get("component_classes", "none"), config.n_components)
-    return Saved(config, names, _weights_sha256(path, written))
+    return Saved(config, names, _weights_sha256(path, written), _training(path, written))
 
 
 def _component_classes(path: Path, names: Any, n: int) -> tuple[int | None, ...] | None:
@@ -204,6 +208,16 @@ def _weights_sha256(path: Path, written: dict[str, Any]) -> str | None:
             "Restore it, or train again."
         )
     return value
+
+
+def _training(path: Path, written: dict[str, Any]) -> dict[str, Any] | None:
+    record = written.get(TRAINING)
+    if record is not None and not isinstance(record, dict):
+        raise ContentError(
+            f"`{TRAINING}` in {path} expected an object; got {_cut(record)}. Restore it, or remove "
+            "it."
+        )
+    return record
 
 
 def _cut(value: Any) -> str:

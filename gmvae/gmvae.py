@@ -15,7 +15,7 @@ from pyro.optim import PyroOptim
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
-from gmvae.config import FORMAT, MODULES, WEIGHTS_SHA256, Config, read_config
+from gmvae.config import FORMAT, MODULES, TRAINING, WEIGHTS_SHA256, Config, read_config
 from gmvae.data import Images
 from gmvae.networks import (
     Assigner,
@@ -55,6 +55,8 @@ class GMVAE(nn.Module):
     Attributes:
         component_classes: the class that names each component, None for a component without a
             name; None as a whole where no label was observed.
+        training_record: what it was trained on and how: ``data``, ``settings``, ``version`` and
+            more, ready for JSON; None for a model that no ``fit`` made.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class GMVAE(nn.Module):
         )
         self.config = replace(config, custom=custom)
         self.component_classes: tuple[int | None, ...] | None = None
+        self.training_record: dict[str, Any] | None = None
         shape, d, k = config.image_shape, config.latent_dim, config.n_components
         prior = MixturePrior(k, d, config.covariance)
         if encoder is None:
@@ -280,7 +283,8 @@ class GMVAE(nn.Module):
         Args:
             folder: made where it does not exist; of a model saved there before, the two files are
                 overwritten.
-            extra: more for ``config.json``, ready for JSON, beside the keys used here.
+            extra: more for ``config.json``, ready for JSON, beside the keys used here;
+                ``training`` in it takes the place of the model's ``training_record``.
 
         Raises:
             ArgumentError: ``extra`` has a key that is used here, or what JSON cannot hold; what
@@ -304,6 +308,8 @@ class GMVAE(nn.Module):
                 f"`extra` expected other keys than {', '.join(config)}; got {', '.join(taken)}. "
                 "Rename them."
             )
+        if self.training_record is not None:
+            config[TRAINING] = self.training_record
         config |= extra
         # Before anything is written: what JSON cannot hold must not cost the folder its model.
         try:
@@ -374,6 +380,7 @@ class GMVAE(nn.Module):
             gmvae = cls(config, encoder, decoder, assigner, likelihood)
         gmvae.component_classes = written.component_classes
         gmvae.load_state_dict(tensors)
+        gmvae.training_record = written.training
         return gmvae.to(device).eval()
 
     def _decode(self, z: Tensor) -> Tensor:

@@ -144,7 +144,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for declaration in declarations(type(self)):
-            declaration.check(getattr(self, declaration.name))
+            value = getattr(self, declaration.name)
+            declaration.check(value)
+            # A number of NumPy's, which neither torch's generators nor JSON take.
+            if callable(item := getattr(value, "item", None)):
+                object.__setattr__(self, declaration.name, item())
 
 
 def settings_or_defaults(settings: Settings | None) -> Settings:

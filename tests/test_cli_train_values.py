@@ -12,7 +12,7 @@ import torch
 from cli_spies import LOSS, Spies, images_called, spies, untrained
 from gmvae_cli import summary
 
-from gmvae import GMVAE
+from gmvae import GMVAE, __version__
 from gmvae.diagnostics.evaluation import evaluate
 from gmvae.training.fitting import Fit
 from gmvae.training.loop import Progress
@@ -135,6 +135,7 @@ def test_what_is_recorded_of_the_training(spies: Spies) -> None:
     assert 0 <= training.pop("seconds") < 60
     settings = training.pop("settings")
     assert (settings["n_components"], settings["seed"], settings["lr"]) == (2, 0, 2e-3)
+    assert training.pop("version") == __version__
     assert training == {
         "data": str(Path("data.npz").resolve()),
         "val": str(Path("bare.npz").resolve()),

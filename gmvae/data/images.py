@@ -17,6 +17,8 @@ Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]
 
 CHUNK_BYTES = 2**24
+# As many as fit a line.
+_SHOWN_CLASSES = 10
 _RNG = "Make it with numpy.random.default_rng(seed)."
 
 
@@ -100,6 +102,16 @@ class Images:
                 f"`labels` expected ({len(self)},) of int64; got {self.labels.shape} of "
                 f"{self.labels.dtype}. Give one integer an image, or None."
             )
+
+    def __repr__(self) -> str:
+        """Name, number, shape and type, and the classes: no pixel of it."""
+        classes = ", ".join(self.class_names.get(value, str(value)) for value in self.classes)
+        if len(self.classes) > _SHOWN_CLASSES:
+            classes = f"{len(self.classes)} of them"
+        return (
+            f"Images({self.name!r}, {len(self):,} of {self.shape} {self.pixels.dtype}, "
+            f"{f'classes {classes}' if classes else 'no labels'})"
+        )
 
     def __len__(self) -> int:
         return len(self.pixels)

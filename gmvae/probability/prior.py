@@ -73,6 +73,11 @@ class MixturePrior(nn.Module):
         if covariance == "full":
             self.lower = nn.Parameter(torch.zeros(n_components, latent_dim, latent_dim))
 
+    def extra_repr(self) -> str:
+        """What is between the brackets of ``repr``."""
+        k, d = self.n_components, self.latent_dim
+        return f"n_components={k}, latent_dim={d}, covariance={self.covariance!r}"
+
     def forward(self) -> "MixturePrior":
         """The mixture that a model uses for a batch: itself; one with a prior is drawn here."""
         return self

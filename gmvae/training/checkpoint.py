@@ -7,7 +7,6 @@ them is whole whatever happens.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -169,8 +168,6 @@ class Checkpoints:
         whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         with replacing(path) as draft:
             save_file(whole, draft, metadata={"record": json.dumps(record)})
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
         for old in files[: 1 - KEPT or None]:
             old.unlink(missing_ok=True)
 

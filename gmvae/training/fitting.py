@@ -21,7 +21,13 @@ from gmvae.support.errors import ArgumentError
 from gmvae.training.checkpoint import Checkpoints, fingerprint, never
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.loop import Callback, Metrics
-from gmvae.training.outcome import bound_warnings, component_classes, figures, run_warnings
+from gmvae.training.outcome import (
+    bound_warnings,
+    component_classes,
+    figures,
+    run_warnings,
+    training_record,
+)
 from gmvae.training.phases import Phase
 from gmvae.training.recipe import recipe
 from gmvae.training.state import Row, State, begin, config_for
@@ -44,6 +50,18 @@ class Fit:
     history: list[Row] = field(repr=False)
     warnings: tuple[str, ...] = ()
     figures: Metrics = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """The bound, the components in use, the epochs and how many warnings, in a line."""
+        n_epochs = len(self.history)
+        in_use, k = self.figures.get("effective_components"), self.gmvae.config.n_components
+        parts = [
+            *([f"ELBO {self.figures['elbo']:.1f} nats an image"] if "elbo" in self.figures else []),
+            f"{k} components" if in_use is None else f"{in_use:.1f} of {k} components in use",
+            f"{n_epochs:,} epoch{'' if n_epochs == 1 else 's'}",
+            f"{len(self.warnings) or 'no'} warning{'' if len(self.warnings) == 1 else 's'}",
+        ]
+        return f"Fit({', '.join(parts)})"
 
 
 @default_modes()
@@ -98,6 +116,7 @@ def fit(
     check_callback(callback)
     _check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
     check_components([settings.n_components], images, settings, observed, held_out)
+    record = training_record(images, settings, observed)
     # A set of the user's takes the place of a part.
     share = settings.held_out if held_out is None else 0.0
     images, classes, part = hold_out(
@@ -115,7 +134,9 @@ def fit(
                 state = phase.run(state, images)
         else:
             state = _run_kept(state, images, phases, Path(checkpoint), stop)
-        return _finish(state, images)
+        result = _finish(state, images)
+    result.gmvae.training_record = record
+    return result
 
 
 def _run_kept(

@@ -66,9 +66,18 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the loop tells its callback after each epoch (1 to ``epochs``).
+    """What a run tells its callback after each epoch.
 
-    ``restart`` counts from 1 where several runs tell the same callback; it is 0 for a single one.
+    Attributes:
+        phase: the name of the phase.
+        epoch: counted from 1.
+        epochs: the most that the phase may last.
+        metrics: of that epoch. ``objective``: what the phase minimised, regularisers included, a
+            mean over the images (nats an image where it is a bound). In the joint phase also the
+            figures of the held-out images: ``loss``, minus the bound and the weighted mutual
+            information; ``elbo`` and its parts ``reconstruction``, ``kl_z`` and ``kl_y``, in nats
+            an image; ``effective_components``, from 1 to K. Empty where nothing is minimised.
+        restart: which of several runs that tell the same callback, from 1; 0 for a single one.
     """
 
     phase: str

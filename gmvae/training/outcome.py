@@ -1,5 +1,9 @@
 """What came of a run: its figures, the names of its components, what should worry its user."""
 
+import dataclasses
+from importlib.metadata import version
+from typing import Any
+
 import numpy as np
 import pyro.distributions as dist
 from torch import Generator, Tensor
@@ -8,6 +12,7 @@ from torch.special import entr
 from gmvae.data import Images
 from gmvae.metrics import effective_number
 from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
+from gmvae.settings import Settings
 from gmvae.training.arrays import Indices
 from gmvae.training.loop import Metrics
 from gmvae.training.regularisers import mutual_information
@@ -69,6 +74,25 @@ def _spread_out(images: Images) -> Images:
     if len(images) <= _LOOKED_AT:
         return images
     return images.subset(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int))
+
+
+def training_record(images: Images, settings: Settings, observed: Indices | None) -> dict[str, Any]:
+    """What a model was trained on and how, ready for JSON: kept by its ``save``.
+
+    Args:
+        images: the training images, held-out ones among them.
+        settings: of the run, the seed among them.
+        observed: class values of the images whose label was used, -1 elsewhere; None for none.
+    """
+    return {
+        "version": version("gmvae"),
+        "data": images.name,
+        "classes": list(images.classes) or None,
+        "class_names": {str(value): name for value, name in images.class_names.items()},
+        "n_images": len(images),
+        "labels_observed": 0 if observed is None else int((observed >= 0).sum()),
+        "settings": dataclasses.asdict(settings),
+    }
 
 
 def component_classes(state: State, images: Images) -> tuple[int | None, ...] | None:

@@ -22,6 +22,7 @@ from gmvae.training.fitting import Fit, check_callback, fit
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
+from gmvae.training.outcome import training_record
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def fit_restarts(
         )
         return single, (_restart(settings.seed, single),)
     check_components([settings.n_components], images, settings, observed, held_out)
+    record = training_record(images, settings, observed)
     if held_out is None:
         images, observed, held_out = hold_out(images, settings, observed)
         settings = dataclasses.replace(settings, held_out=0.0)
@@ -130,6 +132,7 @@ def fit_restarts(
         job, best = min(finished, key=lambda pair: pair[1].figures["loss"])
         # Read back, since a model stays in the process that trained it.
         gmvae = GMVAE.load(job.folder, device=device)
+    gmvae.training_record = {**record, "restarts": [dataclasses.asdict(run) for run in restarts]}
     return Fit(gmvae, best.history, best.warnings, best.figures), restarts
 
 
