@@ -30,6 +30,9 @@ class Categorical(dist.Categorical):  # type: ignore[misc]
             self._validate_sample(value)
         columns = self.logits.index_select(-1, value.reshape(-1).long())
         shape = (*value.shape[: value.dim() - n_batch], *self.batch_shape)
-        # In the order of torch's own, so that sums over it round alike.
-        picked: Tensor = columns.movedim(-1, 0).contiguous().reshape(shape)
-        return picked
+        picked: Tensor = columns.movedim(-1, 0)
+        if 0 in self.logits.stride()[:-1]:
+            # One row for all images, as of p(y). The order in memory is then that of torch's own
+            # answer, and of q(y | x) that of Pyro's: sums over either round as they did.
+            picked = picked.contiguous()
+        return picked.reshape(shape)
