@@ -119,7 +119,8 @@ def test_an_interruption_at_any_rename_leaves_one_of_the_two(tmp_path, monkeypat
     assert entries(tmp_path) == ["run", "run/model"]
 
 
-def test_a_kill_between_two_renames_is_repaired_at_the_next_start(tmp_path, monkeypatch):
+@pytest.mark.parametrize("start", ["announced", "replaced"])
+def test_a_kill_between_two_renames_is_repaired_at_the_next_start(tmp_path, monkeypatch, start):
     without_exchange(monkeypatch)
     write_run(tmp_path / "run", "old")
     code = """
@@ -135,8 +136,13 @@ with files.replacing(sys.argv[1]) as draft:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=False)
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "run").exists()
-    files.announce(tmp_path / "run")
-    assert (tmp_path / "run" / "model").read_text() == "old"
+    if start == "announced":
+        files.announce(tmp_path / "run")
+        assert (tmp_path / "run" / "model").read_text() == "old"
+    with replacing(tmp_path / "run") as draft:
+        assert (tmp_path / "run" / "model").read_text() == "old"
+        write_run(draft, "new")
+    assert (tmp_path / "run" / "model").read_text() == "new"
 
 
 @pytest.mark.parametrize("announced", [True, False])

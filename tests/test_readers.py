@@ -3,11 +3,14 @@
 import gzip
 import io
 import os
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
+import spoilt
 import torch
 from PIL import Image
 from toys import BYTES, LABELS, idx
@@ -293,6 +296,23 @@ def test_only_promised_formats_are_opened_whatever_the_name(tmp_path, monkeypatc
     Image.new("RGB", (16, 16)).save(tmp_path / "a.png", format=kind)
     with pytest.raises(ContentError, match="a file that Pillow cannot read as one of BMP, GIF, J"):
         load(tmp_path)
+
+
+def test_pillow_adds_no_line_of_its_own(tmp_path):
+    """In a process of its own: under pytest the records go elsewhere."""
+    (tmp_path / "a.png").write_bytes(spoilt.tiffs()["TIFF of 2,000 samples"])
+    code = """
+import sys
+from gmvae.data import load
+from gmvae.support.errors import ContentError
+try:
+    load(sys.argv[1])
+except ContentError:
+    sys.exit(7)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"", b"")
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.idx", "a-idx3.gz", "folder/a.png"])

@@ -1,7 +1,9 @@
 """A folder of pictures, its subfolders being classes."""
 
+import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,8 +126,7 @@ def _picture(path: Path) -> Array:
     shown = printable(f"{path.parent.name}/{path.name}")
     check_regular(path)
     try:
-        # Pillow warns of odd metadata, and of half of the number of pixels that it refuses.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+        with _quiet(), Image.open(path, formats=FORMATS) as image:
             return _pixels(image)
     except (MemoryError, PermissionError):
         raise
@@ -141,6 +142,21 @@ def _picture(path: Path) -> Array:
             f"`{shown}` expected a picture; got a file that Pillow cannot read as one of "
             f"{', '.join(FORMATS)}. Repair or remove it."
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing of Pillow's on the screen; whoever set up logging still gets its records.
+
+    It warns of odd metadata, and of half of the number of pixels that it refuses.
+    """
+    logger, handler = logging.getLogger("PIL"), logging.NullHandler()
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _pixels(image: "Image.Image") -> Array:

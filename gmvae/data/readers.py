@@ -1,5 +1,6 @@
 """Readers of files: NumPy's, IDX, and folders of pictures."""
 
+import errno
 import gzip
 import lzma
 import math
@@ -104,7 +105,8 @@ def _members(path: Path) -> tuple[dict[str, Array], list[str]]:
 
 def _check_damage(error: BaseException) -> None:
     """Raise again what the system says of a file, and not a reader of what is in it."""
-    if isinstance(error, OSError) and error.errno is not None:
+    # An offset before the start of an archive is an invalid argument.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         raise error
 
 
