@@ -62,6 +62,7 @@ INSIDE = {
         "communities": 3,
         "clustering": 4,
         "outcome": 4,
+        "ordering": 4,
         "phases": 5,
         "recipe": 6,
         "fitting": 7,
