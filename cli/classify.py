@@ -41,7 +41,7 @@ def classify(
     """
     check_file(output, force, [".csv"])
     run = open_run(model, device)
-    images, name = images_for(run, data, data_root)
+    images, name = images_for(run, data, data_root, scored=False)
     _write(output, run.gmvae, images, columns)
     say(_naming(run.gmvae.component_classes))
     if images.class_names:

@@ -31,6 +31,8 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 # Room for two paths of 4,096 bytes, the longest on Linux, and what is wrong with them.
 LONGEST = 10_000
+# What torch says of it on the CPU, and on a device.
+NO_MEMORY = ("allocate memory", "out of memory")
 MORE = "; run again with --debug for the traceback."
 # What the user typed, by the name that the library gives it in its messages.
 TYPED = {
@@ -88,8 +90,11 @@ def _explain(error: BaseException) -> tuple[str, int]:
     for kind, code in EXIT_CODES:
         if isinstance(error, kind):
             return _message(error), code
-    if isinstance(error, MemoryError) or "allocate memory" in str(error):
-        return "not enough memory for what was asked. Ask for less: fewer samples or dimensions.", 1
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+        return (
+            "not enough memory for what was asked. Ask for less: a smaller --batch-size, smaller "
+            "images, fewer samples or dimensions."
+        ), 1
     what = f"unexpected {type(error).__name__}: {_message(error)}"
     return f"{what.rstrip(' .:')}{MORE}", 1
 

@@ -32,6 +32,6 @@ def reconstruct(
     """
     check_file(output, force, [".npz"])
     run = open_run(model, device)
-    images, name = images_for(run, data, data_root)
+    images, name = images_for(run, data, data_root, scored=False)
     write_images(output, run.gmvae.reconstruct(images))
     say(f"Reconstructions of {len(images):,} images ({name}): {output}")

@@ -126,11 +126,19 @@ def lasting(source: str) -> str:
     return source if is_named(source) else str(Path(source).absolute())
 
 
-def images_for(run: Run, data: str | None, root: Path | None) -> tuple["Images", str]:
+def images_for(
+    run: Run, data: str | None, root: Path | None, *, scored: bool = True
+) -> tuple["Images", str]:
     """The images that ``data`` names, and what they are in words.
 
     Without ``data`` those of the run. A named set means its test part, of the classes that the
     run was trained on.
+
+    Args:
+        run: the model and what it was trained on.
+        data: a name or a path; None for the data of the run.
+        root: where named sets lie.
+        scored: whether labels of the images are compared with what the model predicts.
 
     Raises:
         ContentError: images of another shape than the model's, or whose classes have the names of
@@ -146,7 +154,7 @@ def images_for(run: Run, data: str | None, root: Path | None) -> tuple["Images",
     else:
         images = load_part(source, "test", classes, root)
     check_shape(run.gmvae, images)
-    _check_names(run, images)
+    _check_names(run, images, scored)
     return images, describe(source, classes, "test" if named else "")
 
 
@@ -176,14 +184,14 @@ def check_shape(gmvae: "GMVAE", images: "Images") -> None:
         )
 
 
-def _check_names(run: Run, images: "Images") -> None:
+def _check_names(run: Run, images: "Images", scored: bool) -> None:
     """Refuse a class that has another name than in training: its number means something else.
 
-    Words and numbers cannot be compared, either, where the model predicts classes and the images
-    have some.
+    Words and numbers cannot be compared, either, where the model predicts classes, the images have
+    some and the two are ``scored``.
     """
     trained = run.training.get("class_names", {})
-    if run.gmvae.component_classes is not None and images.classes:
+    if scored and run.gmvae.component_classes is not None and images.classes:
         _check_kind(run.gmvae.component_classes, trained, images)
     for value, name in images.class_names.items():
         if trained and trained.get(str(value)) != name:

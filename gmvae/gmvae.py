@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from gmvae.config import FORMAT, MODULES, TRAINING, WEIGHTS_SHA256, Config, read_config
 from gmvae.data import Images
+from gmvae.data.images import rows_at_once
 from gmvae.networks import (
     Assigner,
     Encoder,
@@ -257,7 +258,8 @@ class GMVAE(nn.Module):
 
         n_samples = checks.whole("n_samples", n_samples, least=1)
         # The decoder sees n_samples latents an image; more at a time take longer, out of the cache.
-        return self._in_chunks(x, bound, rows=max(1, 2_500 // n_samples))
+        at_once = rows_at_once(self.config.image_shape, 2_500)
+        return self._in_chunks(x, bound, rows=max(1, at_once // n_samples))
 
     def elbo(
         self, x: Tensor | Images, n_samples: int = 1, generator: Generator | None = None
@@ -392,6 +394,7 @@ class GMVAE(nn.Module):
 
     def _in_chunks(self, x: Tensor | Images, query: Any, rows: int = 1024) -> Tensor:
         like = self.model.prior.means
+        rows = rows_at_once(self.config.image_shape, rows)
         with default_modes(), torch.no_grad(), in_eval_mode(self):
             return torch.cat([query(batch.to(like)).cpu() for batch in self._chunks(x, rows)])
 

@@ -139,7 +139,14 @@ class Settings:
         least=1,
     )
     seed: int = setting(
-        0, "Seed of every random choice.", group="training", symbol="N", least=0, most=2**63 - 1
+        0,
+        "Seed of every random choice: the same again with the same images, settings, versions and "
+        "number of threads. Another number of threads rounds otherwise, so that components of "
+        "nearly the same weight, by which they are numbered, may change places.",
+        group="training",
+        symbol="N",
+        least=0,
+        most=2**63 - 1,
     )
 
     def __post_init__(self) -> None:

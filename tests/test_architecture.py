@@ -76,6 +76,7 @@ INSIDE = {
         "clustering": 4,
         "outcome": 4,
         "checkpoint": 4,
+        "ordering": 4,
         "phases": 5,
         "recipe": 6,
         "fitting": 7,

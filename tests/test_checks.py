@@ -226,7 +226,7 @@ REFUSED = {
     "no other images": (lambda: IMAGES.joined(5), "`other` expected gmvae.Images; got 5"),
     "a key that is taken": (
         lambda: GMVAE(CONFIG).save("never-written", {"model": 1}),
-        "`extra` expected other keys than format, model, component_classes; got model",
+        "`extra` expected other keys than format, model, component_classes, weights_sha256; got",
     ),
 }
 

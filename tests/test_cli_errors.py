@@ -191,12 +191,20 @@ def test_errors_of_the_system_name_their_file(capsys: pytest.CaptureFixture[str]
         (
             MemoryError(),
             1,
-            "not enough memory for what was asked. Ask for less: fewer samples or dimensions.",
+            "not enough memory for what was asked. Ask for less: a smaller --batch-size, smaller "
+            "images, fewer samples or dimensions.",
+        ),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+            1,
+            "not enough memory for what was asked. Ask for less: a smaller --batch-size, smaller "
+            "images, fewer samples or dimensions.",
         ),
         (
             RuntimeError("cannot allocate memory"),
             1,
-            "not enough memory for what was asked. Ask for less: fewer samples or dimensions.",
+            "not enough memory for what was asked. Ask for less: a smaller --batch-size, smaller "
+            "images, fewer samples or dimensions.",
         ),
         (
             ValueError("so\nand so."),

@@ -172,7 +172,15 @@ def test_what_a_run_is_told_and_where_its_model_lies(digits, tmp_path, monkeypat
     run_jobs(jobs_of(2, digits, tmp_path, **changes), None, n_jobs)
     assert sorted((n, seed) for n, seed, _ in seen) == [(len(digits), 1), (len(digits), 2)]
     for _, _, options in seen:
-        assert options.keys() == {"observed", "held_out", "callback", "device"}
+        assert options.keys() == {
+            "observed",
+            "held_out",
+            "callback",
+            "checkpoint",
+            "stop",
+            "device",
+        }
+        assert options["checkpoint"] is options["stop"] is None
         assert np.array_equal(options["observed"], observed)
         assert np.array_equal(options["held_out"].pixels, held_out.pixels)
         assert options["device"] == "cpu"

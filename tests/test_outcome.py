@@ -192,13 +192,13 @@ class TestBound:
         return Images(pixels)
 
     def test_the_baseline_of_a_bernoulli_is_the_entropy_of_its_pixels(self):
-        x = self.halves().tensor()
+        x = self.halves()
         one, rest = -np.log(2), 11 * np.log(100.5 / 101)
         value = independent_pixels(Bernoulli(), x, x)
         assert value == pytest.approx(one + rest, abs=1e-4)
 
     def test_that_of_a_gaussian_has_the_scale_of_the_pixels_around_their_means(self):
-        x = self.halves().tensor()
+        x = self.halves()
         mean = np.full(12, 0.5 / 101)
         mean[0] = 0.5
         squares = np.array([0.25, *mean[1:] ** 2])
@@ -208,7 +208,7 @@ class TestBound:
 
     def test_that_of_grey_pixels_is_a_density(self):
         """At a mean of one half a continuous Bernoulli is uniform: 0 nats."""
-        x = torch.full((50, 1, 2, 2), 0.5)
+        x = Images(np.full((50, 1, 2, 2), 0.5, np.float32))
         assert independent_pixels(ContinuousBernoulli(), x, x) == pytest.approx(0, abs=1e-6)
 
     @pytest.mark.parametrize(

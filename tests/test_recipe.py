@@ -36,7 +36,7 @@ def test_the_lengths_of_the_standard_phases():
     assert Assignment().length == Length(2, 100, 512, 1e-3)
     assert Sharpening().length == Length(10, 150, 512, 1e-3)
     assert Placing().length == Length(4, 120, 256, 1e-3, kl_weight=100.0)
-    assert Joint().length == Length(12, 1_500, 128, 2e-3, most_epochs=120)
+    assert Joint().length == Length(12, 1_500, 128, 2e-3, most_epochs=120, bounded=False)
     assert (PixelAxes().side, PixelAxes().n_images) == (32, 4_000)
     assert (WarmUp().embedding_dim, Assignment().smoothing, Placing().gap) == (32, 0.1, 5.0)
     assert (Sharpening().sharp, Sharpening().classification_weight) == (0.95, 1.0)

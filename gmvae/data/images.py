@@ -19,7 +19,16 @@ Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]
 CHUNK_BYTES = 2**24
 # As many as fit a line.
 _SHOWN_CLASSES = 10
+# Pixel values that are floats at a time, where it is not the user who says how many images: more
+# than 512 colour images of 64 x 64 have, so that only larger ones are taken in smaller batches.
+# With what a network keeps of them it is some 0.7 GB.
+MOST_PIXELS = 2**23
 _RNG = "Make it with numpy.random.default_rng(seed)."
+
+
+def rows_at_once(shape: tuple[int, ...], most: int) -> int:
+    """How many images (C, H, W) to take at a time: ``most``, or fewer where they are large."""
+    return max(1, min(most, MOST_PIXELS // math.prod(shape)))
 
 
 def chunks(pixels: Array) -> Iterator[tuple[int, Array]]:

@@ -21,6 +21,7 @@ from gmvae.support.errors import ArgumentError
 from gmvae.training.checkpoint import Checkpoints, fingerprint, never
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.loop import Callback, Metrics
+from gmvae.training.ordering import order_components
 from gmvae.training.outcome import (
     bound_warnings,
     component_classes,
@@ -83,6 +84,13 @@ def fit(
     """Train a :class:`~gmvae.GMVAE` on images, phase after phase.
 
     The labels that ``images`` may carry are not looked at: only ``observed`` is.
+
+    At the end the components are numbered by their weight in the mixture, the largest first; with
+    as many observed classes as components by the classes instead.
+
+    The same images, settings and seed give the same model, to the last bit, on the same machine
+    with the same versions and number of threads. Elsewhere sums are rounded in another order: the
+    clusters are mostly the same, and components of nearly the same weight may change numbers.
 
     Args:
         images: N images.
@@ -178,6 +186,9 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae = state.gmvae
     # The way that parameters lie in memory is theirs who train.
     state.assigner.to(memory_format=torch.contiguous_format)
+    # Where labels lead, the classes are the order.
+    if not state.labels_lead:
+        order_components(gmvae)
     gmvae.component_classes = component_classes(state, images)
     gmvae.zero_grad()
     gmvae.eval()

@@ -1,15 +1,18 @@
 """What came of a run: its figures, the names of its components, what should worry its user."""
 
 import dataclasses
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
+import torch
 from torch import Generator, Tensor
 from torch.special import entr
 
 from gmvae.data import Images
+from gmvae.data.images import rows_at_once
 from gmvae.metrics import effective_number
 from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from gmvae.settings import Settings
@@ -49,11 +52,12 @@ def figures(state: State, images: Images) -> Metrics:
     settings, gmvae = state.settings, state.gmvae
     looked_at = _looked_at(state, images)
     # The same draws each time, so that figures of two epochs differ by the model alone.
-    views = state.view(looked_at.tensor(), Generator().manual_seed(settings.seed))
+    generator = Generator().manual_seed(settings.seed)
+    of_views = [gmvae.classify(state.view(block, generator)) for block in _blocks(looked_at)]
     parts = gmvae.elbo(looked_at, generator=Generator(state.device).manual_seed(settings.seed))
     elbo = parts.elbo.mean().item()
     q_y = gmvae.classify(looked_at)
-    information = mutual_information(q_y, gmvae.classify(views)).item()
+    information = mutual_information(q_y, torch.cat(of_views)).item()
     return {
         "loss": -elbo - settings.information_weight * information,
         "elbo": elbo,
@@ -67,6 +71,13 @@ def figures(state: State, images: Images) -> Metrics:
 def _looked_at(state: State, images: Images) -> Images:
     """The held-out images, or a part of the training images in their place."""
     return _spread_out(images) if state.held_out is None else state.held_out
+
+
+def _blocks(images: Images) -> Iterator[Tensor]:
+    """The images in turn, (n, C, H, W), as many at a time as memory should hold."""
+    rows = rows_at_once(images.shape, len(images))
+    for start in range(0, len(images), rows):
+        yield images.tensor(slice(start, start + rows))
 
 
 def _spread_out(images: Images) -> Images:
@@ -138,8 +149,8 @@ def bound_warnings(state: State, images: Images, last: Metrics) -> list[str]:
     if not isinstance(likelihood, (Bernoulli, ContinuousBernoulli, Gaussian)):
         # What one of a user's own makes of an output is not known here.
         return []
-    looked_at = _looked_at(state, images).tensor()
-    baseline = independent_pixels(likelihood, _spread_out(images).tensor(), looked_at)
+    looked_at = _looked_at(state, images)
+    baseline = independent_pixels(likelihood, _spread_out(images), looked_at)
     elbo, reconstruction = last["elbo"], last["reconstruction"]
     knows_less = reconstruction < baseline - _MARGIN * abs(baseline)
     absurd = elbo < baseline - max(abs(baseline), _COST)
@@ -152,23 +163,25 @@ def bound_warnings(state: State, images: Images, last: Metrics) -> list[str]:
     ]
 
 
-def independent_pixels(likelihood: Likelihood, images: Tensor, others: Tensor) -> float:
+def independent_pixels(likelihood: Likelihood, images: Images, others: Images) -> float:
     """The mean log-probability of other images where each pixel has a mean of its own, in nats.
 
     Args:
         likelihood: which distribution: one of the shipped ones. A Gaussian's one scale is that of
             the images around their mean.
-        images: of which the means are, (N, C, H, W).
-        others: (M, C, H, W).
+        images: N images, of which the means are.
+        others: M images.
     """
+    total = torch.stack([block.double().sum(0) for block in _blocks(images)]).sum(0)
     # Half an image of either kind more than there are: no pixel is certain.
-    mean = (images.sum(0) + 0.5) / (len(images) + 1)
+    mean = ((total + 0.5) / (len(images) + 1)).float()
     if isinstance(likelihood, Gaussian):
-        variance = (images - mean).square().mean()
-        log_probs = dist.Normal(mean, variance.sqrt()).to_event(3).log_prob(others)
+        squares = sum((block - mean).square().mean((1, 2, 3)).sum() for block in _blocks(images))
+        pixels = dist.Normal(mean, (squares / len(images)) ** 0.5).to_event(3)
     else:
-        log_probs = likelihood(mean.logit()).log_prob(others)
-    return float(log_probs.mean())
+        pixels = likelihood(mean.logit())
+    log_prob = sum(float(pixels.log_prob(block).sum()) for block in _blocks(others))
+    return log_prob / len(others)
 
 
 def run_warnings(state: State, images: Images) -> list[str]:

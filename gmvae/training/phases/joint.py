@@ -33,7 +33,9 @@ class Joint:
     information_weight: float = 20.0
     agreement_weight: float = 20.0
     classification_weight: float = 20.0
-    length: Length = Length(epochs=12, steps=1_500, batch_size=128, lr=2e-3, most_epochs=120)
+    length: Length = Length(
+        epochs=12, steps=1_500, batch_size=128, lr=2e-3, most_epochs=120, bounded=False
+    )
     name: str = "joint"
 
     def run(self, state: State, images: Images) -> State:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
 from gmvae.data import Images
+from gmvae.data.images import rows_at_once
 from gmvae.networks import Assigner, Frozen
 from gmvae.probability.guide import Guide
 from gmvae.training.arrays import Array
@@ -23,6 +24,8 @@ from gmvae.training.state import State
 
 # Images that a network answers for at once: enough to keep it busy, some MB of them.
 _ROWS = 1024
+# Images a step, however large they are: among fewer there is nothing to tell apart.
+_LEAST_BATCH = 8
 
 
 class Phase(Protocol):
@@ -63,6 +66,8 @@ class Length:
         enough: the objective at which to end, after ``steps``.
         most_epochs: however small the set: of 128 images an epoch is one step.
         exactly: epochs that a user asked for, in place of all that.
+        bounded: whether large images come in smaller batches, of some 8 million pixel values;
+            not where the batch is the user's choice.
     """
 
     epochs: int
@@ -74,6 +79,7 @@ class Length:
     enough: float = -math.inf
     most_epochs: int = 200
     exactly: int | None = None
+    bounded: bool = True
 
     def scaled(self, factor: float) -> "Length":
         """The same phase, so many times as long."""
@@ -83,13 +89,16 @@ class Length:
         }
         return dataclasses.replace(self, **lengths)
 
-    def schedule(self, n_images: int) -> Schedule:
-        """The schedule for so many images."""
-        n_batches = math.ceil(n_images / self.batch_size)
+    def schedule(self, n_images: int, image_shape: tuple[int, ...] = (1, 1, 1)) -> Schedule:
+        """The schedule for so many images (C, H, W)."""
+        batch_size = self.batch_size
+        if self.bounded:
+            batch_size = max(rows_at_once(image_shape, batch_size), min(batch_size, _LEAST_BATCH))
+        n_batches = math.ceil(n_images / batch_size)
         least = min(math.ceil(self.steps / n_batches), self.most_epochs)
         return Schedule(
             self.exactly or max(self.epochs, least),
-            self.batch_size,
+            batch_size,
             self.lr,
             kl_start=self.kl_weight,
             kl_end=self.kl_weight,
@@ -127,7 +136,7 @@ def train_phase(
         objective,
         guide or state.gmvae.guide,
         images,
-        length.schedule(len(images)),
+        length.schedule(len(images), images.shape),
         phase=phase.name,
         generator=state.generator,
         after_step=None if checkpoints is None else partial(checkpoints.after_step, state),
@@ -149,10 +158,11 @@ def answers(
     """What ``query``, made of these modules, says of every image, (N, W), in float64."""
     for module in modules:
         module.eval()
+    rows = rows_at_once(images.shape, _ROWS)
     with torch.no_grad():
         parts = [
-            query(images.tensor(slice(start, start + _ROWS)).to(device)).cpu()
-            for start in range(0, len(images), _ROWS)
+            query(images.tensor(slice(start, start + rows)).to(device)).cpu()
+            for start in range(0, len(images), rows)
         ]
     for module in modules:
         module.train()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gmvae.data import Images
+from gmvae.data.images import rows_at_once
 from gmvae.training.phases.phase import answers
 from gmvae.training.representation import principal_axes
 from gmvae.training.state import State
@@ -41,7 +42,12 @@ class PixelAxes:
             (min(images.shape[1], self.side), min(images.shape[2], self.side))
         )
         rows = np.sort(state.rng.permutation(len(images))[: self.n_images])
-        sample = coarse(images.tensor(rows)).flatten(1).double().numpy()
+        n_at_once = rows_at_once(images.shape, len(rows))
+        parts = [
+            coarse(images.tensor(rows[start : start + n_at_once])).flatten(1)
+            for start in range(0, len(rows), n_at_once)
+        ]
+        sample = torch.cat(parts).double().numpy()
         # On the CPU, in double precision, which not every device has (Apple's has not).
         mean, axes = map(torch.as_tensor, principal_axes(sample))
 
