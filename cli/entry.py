@@ -3,6 +3,7 @@
 Imports nothing heavy, so that an interruption is answered from the first moment on.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -42,6 +43,8 @@ def main() -> None:
         code = _said(INTERRUPTED_LINE, INTERRUPTED)
     except EndedFromOutside as error:
         code = _said(str(error), error.code)
+    # At its end Python would search all that torch has made for rubbish, for a second.
+    gc.freeze()
     sys.exit(code)
 
 

@@ -184,7 +184,7 @@ def check_shape(gmvae: "GMVAE", images: "Images") -> None:
         )
 
 
-def _check_names(run: Run, images: "Images", scored: bool) -> None:
+def _check_names(run: Run, images: "Images", scored: bool = True) -> None:
     """Refuse a class that has another name than in training: its number means something else.
 
     Words and numbers cannot be compared, either, where the model predicts classes, the images have

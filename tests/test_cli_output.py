@@ -221,9 +221,9 @@ def test_what_came_to_be_at_the_output_during_the_work_is_not_replaced(
     """Not even with --force, which was said of what lay there at the start."""
     for text, flags in (("another's", []), ("of a third", ["--force"])):
 
-        def meanwhile(*arguments: Any, text: str = text) -> Any:
+        def meanwhile(*arguments: Any, text: str = text, **options: Any) -> Any:
             Path("vae.csv").write_text(text)
-            return run_folder.images_for(*arguments)
+            return run_folder.images_for(*arguments, **options)
 
         monkeypatch.setattr("gmvae_cli.classify.images_for", meanwhile)
         assert app.run(["classify", "--model", str(named_run), *flags]) == 2

@@ -218,7 +218,7 @@ def test_every_word_of_the_classes_is_said(spies: Spies, monkeypatch: pytest.Mon
     named = SimpleNamespace(**{"class_names": {1: "one", 4: "four"}})
     monkeypatch.setattr(
         "gmvae_cli.classify.images_for",
-        lambda *_: (type(images)(images.pixels, images.labels, "x", named.class_names), "x"),
+        lambda *_, **__: (type(images)(images.pixels, images.labels, "x", named.class_names), "x"),
     )
     assert lines_of(spies, "classify")[1] == "The classes are 1 (one), 4 (four)."
 
