@@ -105,8 +105,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     path = folder / name
     if not path.exists():
         raise FileNotFoundError(
-            f"`--model` expected a run folder; got {folder}, which has no {name}. "
-            "Make one with: gmvae train"
+            f"`--model` expected a run folder; got {folder}, {_state(folder, name)}"
         )
     try:
         content = json.loads(read_text(path))
@@ -119,6 +118,17 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ContentError(f"{path} expected a JSON object; got {type(content).__name__}.")
     return content
+
+
+def _state(folder: Path, name: str) -> str:
+    """Why a folder is no run folder, and what to do."""
+    # Here: that module imports from this one.
+    from . import unfinished
+
+    if (unfinished.folder_of(folder) / unfinished.ASKED).exists():
+        return f"whose run has not ended. Go on with it: {unfinished.go_on(folder)}"
+    missing = f"which has no {name}" if folder.exists() else "which does not exist"
+    return f"{missing}. Make one with: gmvae train"
 
 
 def lasting(source: str) -> str:

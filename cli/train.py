@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
 from . import config_file, options, run_folder, summary, unfinished
@@ -123,6 +124,7 @@ def train(
     checkpoint: Checkpoint = True,
     resume: Resume = None,
     config: Config = None,
+    context: typer.Context,
 ) -> None:
     """Train a model on images and write its run folder.
 
@@ -146,6 +148,7 @@ def train(
     Ctrl-C, or a kill, loses no more than half a minute: --resume goes on.
     """  # noqa: D301 (\b keeps lines as they are, in the help)
     if resume is not None:
+        _check_alone(context)
         _run(unfinished.asked_for(resume), unfinished.folder_of(resume))
         return
     asked = unfinished.Asked(
@@ -162,6 +165,23 @@ def train(
         force=force,
     )
     _run(asked, None, checkpoint)
+
+
+def _check_alone(context: typer.Context) -> None:
+    """Refuse what is typed beside ``--resume``, which goes on as it was asked for.
+
+    Raises:
+        ArgumentError: DATA or another option is typed, too.
+    """
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    typed = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
+    others = [name for name in typed if name != "resume"]
+    if others:
+        name = "DATA" if others[0] == "data" else options.option_name(others[0])
+        raise ArgumentError(
+            f"`--resume` expected to stand alone, since a run goes on as it was asked for; got "
+            f"{name}, too. Leave it out, or begin another run."
+        )
 
 
 def _run(asked: unfinished.Asked, folder: Path | None, checkpoint: bool = True) -> None:

@@ -17,13 +17,14 @@ from types import FrameType
 from typing import Any
 
 from gmvae.support.errors import ArgumentError, InterruptedRunError
-from gmvae.support.files import beside_its_folder
+from gmvae.support.files import CONFIG_FILE, beside_its_folder
+from gmvae.support.names import listed
 
 from .entry import EndedFromOutside
 from .output import write_json
 from .run_folder import lasting
 
-ASKED = "asked.json"
+ASKED, SUFFIX = "asked.json", ".unfinished"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Asked:
 def folder_of(output: Path) -> Path:
     """Where the run into ``output`` is kept until it ends."""
     place = beside_its_folder(output)
-    return place.with_name(f".{place.name}.unfinished")
+    return place.with_name(f".{place.name}{SUFFIX}")
 
 
 def begin(asked: Asked) -> Path:
@@ -92,14 +93,25 @@ def asked_for(output: Path) -> Asked:
         return Asked(**record)
     except FileNotFoundError:
         raise ArgumentError(
-            f"`--resume` expected the folder of an unfinished run; got {output}, of which none is "
-            "kept. Name what --output was."
+            f"`--resume` expected the folder of an unfinished run; got {output}, {_why_not(output)}"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArgumentError(
             f"`--resume` expected a run that can go on; got {path}, which is spoilt ({error}). "
             "Begin anew with --force."
         ) from error
+
+
+def _why_not(output: Path) -> str:
+    """Why there is nothing to go on with, and what to do."""
+    if (output / CONFIG_FILE).exists():
+        return "which is whole: that run has ended. Use it, or train into another folder."
+    around = beside_its_folder(output).parent
+    names = sorted(path.name for path in around.glob(f".*{SUFFIX}"))
+    if names:
+        unfinished = listed(name.removeprefix(".").removesuffix(SUFFIX) for name in names)
+        return f"of which none is kept. Unfinished there: {unfinished}."
+    return "of which none is kept. Name what --output was."
 
 
 def end(folder: Path) -> None:

@@ -143,6 +143,37 @@ def test_nothing_to_go_on_with(here):
         unfinished.asked_for(Path("run"))
 
 
+def test_why_there_is_nothing_to_go_on_with(here, undisturbed, capsys):
+    for argument, why in (
+        (str(undisturbed), "which is whole: that run has ended. Use it, or train into another"),
+        ("typo", "of which none is kept. Unfinished there: run."),
+    ):
+        FOLDER.mkdir(exist_ok=True)
+        assert app.run(["train", "--resume", argument]) == 2
+        assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"), [(["digits"], "DATA"), (["--lr", "1"], "--lr"), (["-o", "x"], "--output")]
+)
+def test_resume_stands_alone(here, capsys, typed, named):
+    assert app.run(["train", "--resume", "run", *typed]) == 2
+    assert capsys.readouterr().err == (
+        "Error: `--resume` expected to stand alone, since a run goes on as it was asked for; got "
+        f"{named}, too. Leave it out, or begin another run.\n"
+    )
+
+
+def test_other_commands_say_that_a_run_has_not_ended(here, capsys):
+    FOLDER.mkdir()
+    (FOLDER / unfinished.ASKED).write_text("{}")
+    assert app.run(["info", "--model", "run"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: `--model` expected a run folder; got run, whose run has not ended. Go on with it: "
+        "gmvae train --resume run\n"
+    )
+
+
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(here, undisturbed):
     """SIGKILL four times, after up to three seconds of training; then it is left alone."""
     rng = random.Random(0)

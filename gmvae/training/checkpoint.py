@@ -82,8 +82,8 @@ class Checkpoints:
         record, tensors = newest
         if record["run"] != self.run:
             raise ArgumentError(
-                f"`checkpoint` expected that of this run; got {self.folder}, of other images or "
-                "settings. Name another folder, or remove it."
+                f"`checkpoint` expected a folder of this very run; got {self.folder}, which holds "
+                "one of other images, labels or settings. Name another folder, or remove it."
             )
         self.number = record["phase"]
         arrays: Record = {name: tensors[name].numpy() for name in _ARRAYS if name in tensors}
