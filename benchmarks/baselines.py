@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from gmvae import GMVAE
 from gmvae.config import Config
 from gmvae.data import Images
-from gmvae.training.loop import Schedule, train
+from gmvae.training.loop import Loop, Schedule
 
 Clusters = NDArray[np.int64]
 LATENT_DIM = 10
@@ -42,7 +42,8 @@ def vae_then_mixture(images: Images, test: Images, seed: int) -> Clusters:
     networks = [*vae.guide.encoder.parameters(), *vae.model.decoder.parameters()]
     generator = torch.Generator().manual_seed(seed)
     epochs = max(30, 3_000 * 128 // len(images))
-    train(vae.elbo_module(), vae.guide, networks, images, Schedule(epochs), generator=generator)
+    loop = Loop(vae.elbo_module(), vae.guide, images, Schedule(epochs), generator=generator)
+    loop.run(loop.begin(networks))
     vae.eval()
     mixture = GaussianMixture(len(images.classes), n_init=5, random_state=seed)
     mixture.fit(vae.encode(images).double().numpy())
