@@ -168,6 +168,18 @@ class TestWarnings:
             [f"collapse: only {told} of 2 components are told apart"] if told else []
         )
 
+    @pytest.mark.parametrize(
+        ("effort", "remedy"),
+        [
+            ("standard", "Try another seed, a longer warm-up, or fewer components."),
+            ("quick", "A quick run is short: try the standard effort, or fewer components."),
+        ],
+    )
+    def test_what_to_do_follows_the_effort(self, effort, remedy):
+        pixels = np.full((N, 1, 3, 4), 0.1, np.float32)
+        (line,) = run_warnings(make(assigner=Told(), effort=effort), Images(pixels))
+        assert line.endswith(remedy)
+
     def test_a_class_that_names_no_component(self, images):
         observed = np.full(N, -1)
         observed[:4] = [1, 4, 8, 8]

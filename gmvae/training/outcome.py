@@ -192,6 +192,8 @@ def run_warnings(state: State, images: Images) -> list[str]:
     effective = effective_number(q_y.mean(0).numpy())
     told_apart = effective / entr(q_y).sum(-1).mean().exp().item()
     remedy = "Try another seed, a longer warm-up, or fewer components."
+    if state.settings.effort == "quick":
+        remedy = "A quick run is short: try the standard effort, or fewer components."
     few = max(_COLLAPSED * k, _ALONE)
     if k > 1 and effective < few:
         warnings.append(
