@@ -123,8 +123,11 @@ def fit(
     device = checks.device(device)
     check_callback(callback)
     _check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
-    check_components([settings.n_components], images, settings, observed, held_out)
+    check_components([settings.n_components or 1], images, settings, observed, held_out)
     record = training_record(images, settings, observed)
+    if settings.n_components is None and observed is not None and (observed >= 0).any():
+        n_classes = len(np.unique(observed[observed >= 0]))
+        settings = dataclasses.replace(settings, n_components=n_classes)
     # A set of the user's takes the place of a part.
     share = settings.held_out if held_out is None else 0.0
     images, classes, part = hold_out(

@@ -57,7 +57,7 @@ def figures(state: State, images: Images) -> Metrics:
     parts = gmvae.elbo(looked_at, generator=Generator(state.device).manual_seed(settings.seed))
     elbo = parts.elbo.mean().item()
     q_y = gmvae.classify(looked_at)
-    information = mutual_information(q_y, torch.cat(of_views)).item()
+    information = mutual_information(q_y, torch.cat(of_views), gmvae.model.prior.weights).item()
     return {
         "loss": -elbo - settings.information_weight * information,
         "elbo": elbo,
@@ -114,7 +114,7 @@ def component_classes(state: State, images: Images) -> tuple[int | None, ...] | 
         return tuple(state.classes.tolist())
     rows = np.flatnonzero(state.observed >= 0)
     components = state.gmvae.classify(images.subset(rows)).argmax(-1).numpy()
-    return majorities(components, state.observed[rows], state.settings.n_components)
+    return majorities(components, state.observed[rows], state.n_components)
 
 
 def majorities(components: Indices, labels: Indices, n_components: int) -> tuple[int | None, ...]:
@@ -187,7 +187,7 @@ def independent_pixels(likelihood: Likelihood, images: Images, others: Images) -
 def run_warnings(state: State, images: Images) -> list[str]:
     """What a user should be told at the end: a line each."""
     warnings = []
-    k = state.settings.n_components
+    k = state.n_components
     q_y = state.gmvae.classify(images).double()
     effective = effective_number(q_y.mean(0).numpy())
     told_apart = effective / entr(q_y).sum(-1).mean().exp().item()
