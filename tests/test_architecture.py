@@ -63,6 +63,7 @@ INSIDE = {
     "plots": {"style": 1, "mosaic": 2, "tiles": 3, "plane": 2, "latent": 3, "selection": 2},
     "training": {
         "arrays": 1,
+        "arguments": 1,
         "contrast": 1,
         "regularisers": 1,
         "held_out": 1,
@@ -72,6 +73,7 @@ INSIDE = {
         "representation": 2,
         "loop": 2,
         "state": 3,
+        "stopping": 3,
         "communities": 3,
         "clustering": 4,
         "outcome": 4,
@@ -79,6 +81,7 @@ INSIDE = {
         "ordering": 4,
         "phases": 5,
         "recipe": 6,
+        "continuing": 6,
         "fitting": 7,
         "jobs": 8,
         "restarts": 9,

@@ -57,6 +57,7 @@ class Checkpoints:
         stop: asked after every step; where it says True the run is saved and ends.
         every: seconds between two files within a phase; after each phase there is one anyway.
         number: of the phase that is running, from 0.
+        stopped: when the callback ended the run; None where it did not.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Checkpoints:
     stop: Callable[[], bool] = never
     every: float = EVERY
     number: int = 0
+    stopped: dict[str, str | int] | None = None
     _began: Record = field(default_factory=dict)
     _loops: int = 0
     _saved_at: float = field(default_factory=time.monotonic)
@@ -85,7 +87,7 @@ class Checkpoints:
                 f"`checkpoint` expected a folder of this very run; got {self.folder}, which holds "
                 "one of other images, labels or settings. Name another folder, or remove it."
             )
-        self.number = record["phase"]
+        self.number, self.stopped = record["phase"], record["stopped"]
         arrays: Record = {name: tensors[name].numpy() for name in _ARRAYS if name in tensors}
         state.history[:] = record["history"]
         if record["loop"] is None:
@@ -101,9 +103,10 @@ class Checkpoints:
         """Remember the generators, with which the phase would begin again."""
         self._began, self._loops = _generators(state), 0
 
-    def end_phase(self, state: State) -> None:
-        """The next phase is to come: the state is saved."""
+    def end_phase(self, state: State, stopped: dict[str, str | int] | None = None) -> None:
+        """The next phase is to come, or the callback has ended the run: the state is saved."""
         self.number += 1
+        self.stopped = stopped
         self._save(state, None)
 
     def begin_loop(self, state: State, loop: LoopState) -> bool:
@@ -148,6 +151,7 @@ class Checkpoints:
             "format": FORMAT,
             "run": self.run,
             "phase": self.number,
+            "stopped": self.stopped,
             "history": state.history,
             "generators": {"rng": now["rng"]},
             "loop": None,

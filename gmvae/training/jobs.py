@@ -27,10 +27,10 @@ import torch
 from gmvae.data import Images
 from gmvae.settings import Settings
 from gmvae.support import checks
-from gmvae.support.errors import InterruptedRunError, TrainingError
+from gmvae.support.errors import InterruptedRunError, StoppedTooEarlyError, TrainingError
 from gmvae.support.files import replacing
 from gmvae.training.fitting import fit
-from gmvae.training.loop import Callback, Metrics, Progress
+from gmvae.training.loop import STOP, Callback, Metrics, Progress
 
 _OUTCOME = "outcome.json"
 # Seconds between two looks at whether the runs are to stop.
@@ -95,7 +95,8 @@ def run_jobs(
 
     Args:
         jobs: at least one, each with a number of its own.
-        callback: told of every epoch, ``restart`` the number of the job.
+        callback: told of every epoch, ``restart`` the number of the job; where it returns STOP,
+            that job ends.
         n_jobs: above one, they run in processes of their own.
         stop: asked twice a second or more often; where it says True all runs end.
 
@@ -103,13 +104,13 @@ def run_jobs(
         The outcome of each job, in the order of the jobs; None for one that diverged.
 
     Raises:
-        TrainingError: a process was ended from outside.
+        TrainingError: a process was ended from outside, or a job was ended before there was a model
+            to keep.
         InterruptedRunError: ``stop`` said so.
     """
 
-    def tell(progress: Progress) -> None:
-        if callback is not None:
-            callback(progress)
+    def tell(progress: Progress) -> object:
+        return None if callback is None else callback(progress)
 
     n_workers = min(len(jobs), n_jobs)
     if n_workers == 1:
@@ -129,7 +130,9 @@ def run_jobs(
                 with _living():
                     message = connection.recv()
                 if isinstance(message, Progress):
-                    tell(message)
+                    answer = tell(message)
+                    with _living():
+                        connection.send(answer if answer is STOP else None)
                     continue
                 if isinstance(message, Exception):
                     raise message
@@ -147,8 +150,8 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
     if job.kept and record.exists():
         return _outcome(record)
 
-    def tell(progress: Progress) -> None:
-        callback(dataclasses.replace(progress, restart=job.number))
+    def tell(progress: Progress) -> object:
+        return callback(dataclasses.replace(progress, restart=job.number))
 
     try:
         result = fit(
@@ -161,6 +164,8 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
             stop=stop,
             device=job.device,
         )
+    except StoppedTooEarlyError:
+        raise
     except TrainingError:
         outcome = None
     else:
@@ -198,11 +203,17 @@ def _work(connection: Connection, threads: int) -> None:
     """The life of a process: jobs in, every epoch and how each job ended out."""
     torch.set_num_threads(threads)
     Thread(target=_end_with_the_parent, daemon=True).start()
+
+    def tell(progress: Progress) -> object:
+        # The answer is waited for: a run ends at the epoch after which it was asked to.
+        connection.send(progress)
+        return connection.recv()
+
     connection.send(Ready())
     while True:
         job = connection.recv()
         try:
-            outcome = _run(job, connection.send)
+            outcome = _run(job, tell)
         except Exception as error:
             error.add_note(f"In the process of the run:\n{traceback.format_exc()}")
             connection.send(error)

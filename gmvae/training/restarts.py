@@ -18,7 +18,8 @@ from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import TrainingError
 from gmvae.support.scratch import scratch_folder
-from gmvae.training.fitting import Fit, check_callback, fit
+from gmvae.training.arguments import check_callback
+from gmvae.training.fitting import Fit, fit
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
@@ -66,7 +67,8 @@ def fit_restarts(
         n_restarts: how many runs, at least 1.
         observed: as for ``fit``.
         held_out: as for ``fit``; by default the same part of ``images`` for all runs.
-        callback: told of every epoch of every run, ``restart`` 1 to ``n_restarts`` (0 for one).
+        callback: told of every epoch of every run, ``restart`` 1 to ``n_restarts`` (0 for one);
+            where it returns :data:`gmvae.STOP` that run ends, as for ``fit``, and the others go on.
         checkpoint: a folder where the runs are saved while they train, as for ``fit``; what has
             ended is not run again.
         stop: as for ``fit``.
@@ -132,6 +134,8 @@ def fit_restarts(
         job, best = min(finished, key=lambda pair: pair[1].figures["loss"])
         # Read back, since a model stays in the process that trained it.
         gmvae = GMVAE.load(job.folder, device=device)
+    if gmvae.training_record and "stopped" in gmvae.training_record:
+        record["stopped"] = gmvae.training_record["stopped"]
     gmvae.training_record = {**record, "restarts": [dataclasses.asdict(run) for run in restarts]}
     return Fit(gmvae, best.history, best.warnings, best.figures), restarts
 

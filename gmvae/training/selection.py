@@ -21,7 +21,7 @@ from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.support.scratch import scratch_folder
-from gmvae.training.fitting import check_callback
+from gmvae.training.arguments import check_callback
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
@@ -84,7 +84,8 @@ def compare_components(
         n_restarts: runs for each K, at least 1; two or more for the stability.
         held_out: images to measure on; by default a part of ``images``.
         n_samples: draws of z an image, for log p(x).
-        callback: told of every epoch of every run, ``restart`` counting all runs.
+        callback: told of every epoch of every run, ``restart`` counting all runs; where it returns
+            :data:`gmvae.STOP` that run ends, as for ``fit``, and the others go on.
         device: where to train.
         n_jobs: how many runs at a time, as for :func:`~gmvae.fit_restarts`.
 
