@@ -74,7 +74,9 @@ def test_before_there_is_a_model_it_is_an_error_and_the_run_can_go_on(images, tm
     told = []
     resumed = fit(images, SETTINGS, callback=told.append, checkpoint=tmp_path)
     assert told[0].phase != "pixels"
-    assert torch.equal(resumed.gmvae.model.prior.means, fit(images, SETTINGS).gmvae.model.prior.means)
+    assert torch.equal(
+        resumed.gmvae.model.prior.means, fit(images, SETTINGS).gmvae.model.prior.means
+    )
 
 
 def test_a_checkpointed_run_that_was_ended_has_ended(images, tmp_path):

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from gmvae.data import Images
+from gmvae.gmvae import GMVAE
 from gmvae.settings import Settings
 from gmvae.support import checks
 from gmvae.support.errors import InterruptedRunError, StoppedTooEarlyError, TrainingError
@@ -47,6 +48,7 @@ class Job:
         number: its own, from 1.
         kept: whether the folder outlives this process: the run goes on where it was stopped, and
             one that has ended is not run again.
+        start: the folder of the model that the run starts from; None for a run from the beginning.
     """
 
     images: Images
@@ -57,6 +59,7 @@ class Job:
     folder: Path
     number: int
     kept: bool = False
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
             job.settings,
             observed=job.observed,
             held_out=job.held_out,
+            start=None if job.start is None else GMVAE.load(job.start, device=job.device),
             callback=tell,
             checkpoint=job.folder / "checkpoints" if job.kept else None,
             stop=stop,
