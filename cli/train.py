@@ -1,7 +1,7 @@
 """``gmvae train``."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gmvae.support.errors import ArgumentError
-from gmvae.support.files import replacing
+from gmvae.support.files import CONFIG_FILE, replacing
 
 from . import config_file, options, run_folder, summary, unfinished
 from .device import named_device
@@ -26,6 +26,7 @@ EXAMPLES = (
     "gmvae train",
     "gmvae train mnist --classes 1,4,8 --output mnist-148",
     "gmvae train train.npz --val labelled.npz",
+    "gmvae train more.npz --from gmvae-run --components 12 --output larger",
 )
 Data = Annotated[
     str | None,
@@ -58,21 +59,19 @@ Labels = Annotated[
 ]
 Restarts = Annotated[
     int,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Train from N seeds and keep the run with the best held-out objective.",
-        rich_help_panel=options.TRAINING,
-    ),
+    options.restarts(1, "Train from N seeds and keep the run with the best held-out objective."),
 ]
-Output = Annotated[
-    Path,
+Output = Annotated[Path, options.output_folder("run folder")]
+Start = Annotated[
+    Path | None,
     typer.Option(
-        "--output",
-        "-o",
-        metavar="DIR",
-        help="The run folder to write.",
-        rich_help_panel=options.OUTPUT,
+        "--from",
+        metavar="RUN",
+        help="Go on from the model of this run folder with more images, DATA: its components keep "
+        "their numbers and names, and so do its networks; more --components are found among the "
+        "images that it explains worst.",
+        show_default=False,
+        rich_help_panel=options.TRAINING,
     ),
 ]
 Config = Annotated[
@@ -81,15 +80,8 @@ Config = Annotated[
         callback=config_file.take_defaults,
         is_eager=True,
         metavar="FILE",
-        help="Options from a TOML file, as in: latent-dim = 10. Flags win.",
-    ),
-]
-Resume = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Go on with the unfinished run into DIR, as it was asked for; no other option counts.",
-        show_default=False,
+        help="Options from a TOML file, as in: latent-dim = 10; or all those of a run, from its "
+        "config.json. Flags win.",
     ),
 ]
 Checkpoint = Annotated[
@@ -116,13 +108,14 @@ def train(
     labels: Labels = None,
     settings: options.SettingValues,
     restarts: Restarts = 1,
+    start: Start = None,
     jobs: options.Jobs = None,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     output: Output = options.DEFAULT_RUN,
     force: options.Force = False,
     checkpoint: Checkpoint = True,
-    resume: Resume = None,
+    resume: options.Resume = None,
     config: Config = None,
     context: typer.Context,
 ) -> None:
@@ -148,10 +141,13 @@ def train(
     Ctrl-C, or a kill, loses no more than half a minute: --resume goes on.
     """  # noqa: D301 (\b keeps lines as they are, in the help)
     if resume is not None:
-        _check_alone(context)
-        _run(unfinished.asked_for(resume), unfinished.folder_of(resume))
+        unfinished.check_alone(context)
+        asked = unfinished.asked_for(resume, unfinished.AskedTraining)
+        _run(asked, unfinished.folder_of(resume))
         return
-    asked = unfinished.Asked(
+    if start is not None:
+        settings = _settings_from(start, data, settings, unfinished.typed(context))
+    asked = unfinished.AskedTraining(
         data=data,
         val=val,
         classes=class_list(classes),
@@ -163,28 +159,34 @@ def train(
         data_root=data_root,
         output=output,
         force=force,
+        start=start,
     )
     _run(asked, None, checkpoint)
 
 
-def _check_alone(context: typer.Context) -> None:
-    """Refuse what is typed beside ``--resume``, which goes on as it was asked for.
+def _settings_from(
+    start: Path, data: str | None, values: Mapping[str, Any], typed: Container[str]
+) -> dict[str, Any]:
+    """The settings of a run that starts from a model: where none was typed, its networks' are.
 
     Raises:
-        ArgumentError: DATA or another option is typed, too.
+        ArgumentError: no images to go on with.
+        FileNotFoundError: ``start`` is no run folder.
     """
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    typed = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
-    others = [name for name in typed if name != "resume"]
-    if others:
-        name = "DATA" if others[0] == "data" else options.option_name(others[0])
+    if data is None:
         raise ArgumentError(
-            f"`--resume` expected to stand alone, since a run goes on as it was asked for; got "
-            f"{name}, too. Leave it out, or begin another run."
+            "`--from` expected DATA beside it, the images to go on with; got none. Name them."
         )
+    run_folder.read_json(start, CONFIG_FILE, "--from")
+    from gmvae.config import read_config
+    from gmvae.training.continuing import OF_THE_MODEL
+
+    model = read_config(start).config
+    kept = {name for name in ("n_components", *OF_THE_MODEL) if name not in typed}
+    return {**values, **{name: getattr(model, name) for name in kept}}
 
 
-def _run(asked: unfinished.Asked, folder: Path | None, checkpoint: bool = True) -> None:
+def _run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool = True) -> None:
     """Train, measure and write.
 
     Args:
@@ -192,25 +194,28 @@ def _run(asked: unfinished.Asked, folder: Path | None, checkpoint: bool = True) 
         folder: of the unfinished run that goes on; None for one that begins.
         checkpoint: whether one that begins is kept.
     """
+    # What was typed comes before what lies there, and that before images are read.
+    check_settings(asked.settings)
+    device = named_device(asked.device)
     check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
     request = Request(
         asked.data, asked.val, asked.classes, asked.labels, asked.data_root, asked.settings["seed"]
     )
     experiment = prepare(request)
-    settings = _chosen(asked.settings, experiment)
-    device = named_device(asked.device)
+    start = None
+    if asked.start is not None:
+        start = run_folder.open_run(asked.start, asked.device, "--from").gmvae
+    settings = _chosen(asked.settings, experiment, start)
     if folder is None and checkpoint:
         folder = unfinished.begin(asked)
     # Nothing is said before all that was asked for is known to fit.
     _say_all(summary.opening(experiment))
     began = time.monotonic()
     with unfinished.kept(folder, asked.output) as stop:
-        result, runs, last = _fit(
-            experiment, settings, asked.restarts, asked.jobs, device, folder, stop
-        )
+        result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop)
     seconds = time.monotonic() - began
     metrics = _measure(result.gmvae, experiment, settings.seed)
-    training = _record(request, experiment, settings, runs, seconds)
+    training = _record(result.gmvae, request, asked.start, runs, seconds)
     _write(asked.output, result, experiment, training, metrics)
     if folder is not None:
         unfinished.end(folder)
@@ -225,13 +230,26 @@ def _say_all(lines: Iterable[str]) -> None:
         say(line)
 
 
-def _chosen(values: Mapping[str, Any], experiment: Experiment) -> "Settings":
+def check_settings(values: Mapping[str, Any]) -> None:
+    """Refuse a setting out of its range, whatever the images are.
+
+    Raises:
+        ArgumentError: there is one.
+    """
+    from gmvae import Settings
+
+    Settings(**{name: value for name, value in values.items() if value is not None})
+
+
+def _chosen(values: Mapping[str, Any], experiment: Experiment, start: "GMVAE | None") -> "Settings":
     """The settings of a run on these images.
 
     Raises:
-        ArgumentError: a setting out of its range, or more components than images.
+        ArgumentError: a setting out of its range, more components than images, or a model to start
+            from that does not fit.
     """
     from gmvae import Settings
+    from gmvae.training.continuing import check_start
     from gmvae.training.held_out import check_components
 
     n_components = values["n_components"]
@@ -245,14 +263,16 @@ def _chosen(values: Mapping[str, Any], experiment: Experiment) -> "Settings":
         experiment.observed,
         experiment.held_out,
     )
+    if start is not None:
+        check_start(start, experiment.train, settings)
     return settings
 
 
 def _fit(
     experiment: Experiment,
     settings: "Settings",
-    restarts: int,
-    jobs: int | None,
+    asked: unfinished.AskedTraining,
+    start: "GMVAE | None",
     device: str,
     folder: Path | None,
     stop: Callable[[], bool],
@@ -272,39 +292,36 @@ def _fit(
         result, runs = fit_restarts(
             experiment.train,
             settings,
-            restarts,
+            asked.restarts,
             observed=experiment.observed if experiment.n_observed else None,
             held_out=experiment.held_out,
+            start=start,
             callback=callback,
             checkpoint=folder,
             stop=stop,
             device=device,
-            n_jobs=jobs,
+            n_jobs=asked.jobs,
         )
     kept = next(i for i, run in enumerate(runs, start=1) if summary.is_kept(run, result))
-    return result, runs, last.get(kept if restarts > 1 else 0)
+    return result, runs, last.get(kept if asked.restarts > 1 else 0)
 
 
 def _record(
+    gmvae: "GMVAE",
     request: Request,
-    experiment: Experiment,
-    settings: "Settings",
+    start: Path | None,
     runs: tuple["Restart", ...],
     seconds: float,
 ) -> dict[str, Any]:
-    """What the run was trained on and how, for its configuration."""
-    from gmvae import __version__
-
+    """What the run was trained on and how, for its configuration: with which options again."""
     request = request.completed()
     return {
-        "version": __version__,
+        **(gmvae.training_record or {}),
         "data": run_folder.lasting(request.source),
         "val": None if request.val is None else run_folder.lasting(request.val),
         "classes": request.classes,
-        "class_names": dict(experiment.train.class_names),
-        "n_images": len(experiment.train),
-        "labels_observed": experiment.n_observed,
-        "settings": asdict(settings),
+        "labels": request.labels,
+        "from": None if start is None else str(start.absolute()),
         "seconds": round(seconds, 1),
         "restarts": [asdict(run) for run in runs],
     }

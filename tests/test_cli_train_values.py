@@ -143,6 +143,8 @@ def test_what_is_recorded_of_the_training(spies: Spies) -> None:
         "class_names": {},
         "n_images": 16,
         "labels_observed": 2,
+        "labels": 1,
+        "from": None,
         "restarts": [{"seed": 1, "objective": -LOSS, "elbo": -7.0}],
     }
 

@@ -111,7 +111,7 @@ def test_before_anything_is_kept_nothing_is(here, monkeypatch, capsys):
 
 
 def test_what_was_asked_for_comes_back(here):
-    asked = unfinished.Asked(
+    asked = unfinished.AskedTraining(
         data=None,
         val="/images/val.npz",
         classes=(1, 4),
@@ -126,21 +126,21 @@ def test_what_was_asked_for_comes_back(here):
     )
     folder = unfinished.begin(asked)
     assert folder == here / "runs" / ".mine.unfinished"
-    assert unfinished.asked_for(Path("runs/mine")) == asked
+    assert unfinished.asked_for(Path("runs/mine"), unfinished.AskedTraining) == asked
     unfinished.end(folder)
     assert not folder.exists()
 
 
 def test_nothing_to_go_on_with(here):
     with pytest.raises(ArgumentError, match="`--resume` expected the folder of an unfinished run"):
-        unfinished.asked_for(Path("run"))
+        unfinished.asked_for(Path("run"), unfinished.AskedTraining)
     FOLDER.mkdir()
     (FOLDER / unfinished.ASKED).write_text("[1, 2")
     with pytest.raises(ArgumentError, match=r"asked.json, which is spoilt .* Begin anew"):
-        unfinished.asked_for(Path("run"))
+        unfinished.asked_for(Path("run"), unfinished.AskedTraining)
     (FOLDER / unfinished.ASKED).write_text('{"data": 1}')
     with pytest.raises(ArgumentError, match="which is spoilt"):
-        unfinished.asked_for(Path("run"))
+        unfinished.asked_for(Path("run"), unfinished.AskedTraining)
 
 
 def test_why_there_is_nothing_to_go_on_with(here, undisturbed, capsys):

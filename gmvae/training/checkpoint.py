@@ -28,7 +28,7 @@ from gmvae.training.loop import LoopState
 from gmvae.training.state import State
 
 # Of what a checkpoint holds; one of another format is refused.
-FORMAT = 1
+FORMAT = 2
 # Seconds of work that a kill may cost.
 EVERY = 30.0
 KEPT = 2
@@ -83,10 +83,7 @@ class Checkpoints:
             return state
         record, tensors = newest
         if record["run"] != self.run:
-            raise ArgumentError(
-                f"`checkpoint` expected a folder of this very run; got {self.folder}, which holds "
-                "one of other images, labels or settings. Name another folder, or remove it."
-            )
+            raise other_run(self.folder)
         self.number, self.stopped = record["phase"], record["stopped"]
         arrays: Record = {name: tensors[name].numpy() for name in _ARRAYS if name in tensors}
         state.history[:] = record["history"]
@@ -194,10 +191,18 @@ class Checkpoints:
         return None
 
 
+def other_run(folder: Path) -> ArgumentError:
+    """The error where a folder holds another run than the one that is to go on there."""
+    return ArgumentError(
+        f"`checkpoint` expected a folder of this very run; got {folder}, which holds one of other "
+        "images, labels or settings. Name another folder, or remove it."
+    )
+
+
 def fingerprint(
     images: Images,
     settings: Settings,
-    observed: np.ndarray,
+    observed: np.ndarray | None,
     held_out: Images | None,
     phases: Sequence[str],
 ) -> str:
@@ -209,7 +214,8 @@ def fingerprint(
             digest.update(str((part.pixels.shape, str(part.pixels.dtype))).encode())
             for _, block in chunks(part.pixels):
                 digest.update(np.ascontiguousarray(block).data)
-    digest.update(np.ascontiguousarray(observed).data)
+    if observed is not None:
+        digest.update(np.ascontiguousarray(observed).data)
     return digest.hexdigest()
 
 

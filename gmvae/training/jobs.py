@@ -30,6 +30,8 @@ from gmvae.settings import Settings
 from gmvae.support import checks
 from gmvae.support.errors import InterruptedRunError, StoppedTooEarlyError, TrainingError
 from gmvae.support.files import replacing
+from gmvae.training.checkpoint import fingerprint, other_run
+from gmvae.training.continuing import fingerprint_of
 from gmvae.training.fitting import fit
 from gmvae.training.loop import STOP, Callback, Metrics, Progress
 
@@ -149,9 +151,13 @@ def run_jobs(
 
 def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -> Outcome | None:
     """One run, its model left in the job's folder; None where it diverged."""
-    record = job.folder / _OUTCOME
-    if job.kept and record.exists():
-        return _outcome(record)
+    record, run = job.folder / _OUTCOME, ""
+    start = None if job.start is None else GMVAE.load(job.start, device=job.device)
+    if job.kept:
+        words = [] if start is None else [fingerprint_of(start)]
+        run = fingerprint(job.images, job.settings, job.observed, job.held_out, words)
+        if record.exists():
+            return _outcome(record, run)
 
     def tell(progress: Progress) -> object:
         return callback(dataclasses.replace(progress, restart=job.number))
@@ -162,7 +168,7 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
             job.settings,
             observed=job.observed,
             held_out=job.held_out,
-            start=None if job.start is None else GMVAE.load(job.start, device=job.device),
+            start=start,
             callback=tell,
             checkpoint=job.folder / "checkpoints" if job.kept else None,
             stop=stop,
@@ -179,14 +185,22 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
         # Last: where it is there, so is the model.
         job.folder.mkdir(parents=True, exist_ok=True)
         with replacing(record) as draft:
-            draft.write_text(json.dumps(outcome and dataclasses.asdict(outcome)), "utf-8")
+            ended = {"run": run, "outcome": outcome and dataclasses.asdict(outcome)}
+            draft.write_text(json.dumps(ended), "utf-8")
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
     return outcome
 
 
-def _outcome(record: Path) -> Outcome | None:
-    """How a run that has ended did, from its folder."""
-    values = json.loads(record.read_text("utf-8"))
+def _outcome(record: Path, run: str) -> Outcome | None:
+    """How a run that has ended did, from its folder.
+
+    Raises:
+        ArgumentError: it was another one.
+    """
+    ended = json.loads(record.read_text("utf-8"))
+    if ended["run"] != run:
+        raise other_run(record.parent)
+    values = ended["outcome"]
     return values and Outcome(values["history"], tuple(values["warnings"]), values["figures"])
 
 
