@@ -127,7 +127,8 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     with unfinished.kept(folder, output) as stop:
         candidates = _compare(experiment, settings, asked, device, folder, stop)
     normalised = all(candidate.likelihood_normalised for candidate in candidates)
-    _write(output, candidates, normalised)
+    with unfinished.told(folder, output):
+        _write(output, candidates, normalised)
     unfinished.end(folder)
     title = f"{data}: {asked.restarts} runs for each number of components"
     table(title, [_row(candidate) for candidate in candidates], headings=HEADINGS)

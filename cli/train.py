@@ -214,9 +214,10 @@ def _run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool 
     with unfinished.kept(folder, asked.output) as stop:
         result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop)
     seconds = time.monotonic() - began
-    metrics = _measure(result.gmvae, experiment, settings.seed)
     training = _record(result.gmvae, request, asked.start, runs, seconds)
-    _write(asked.output, result, experiment, training, metrics)
+    with unfinished.told(folder, asked.output):
+        metrics = _measure(result.gmvae, experiment, settings.seed)
+        _write(asked.output, result, experiment, training, metrics)
     if folder is not None:
         unfinished.end(folder)
     _say_all(result.warnings)

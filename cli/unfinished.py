@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import typer
 
 from gmvae.support.errors import ArgumentError, InterruptedRunError
-from gmvae.support.files import CONFIG_FILE, beside_its_folder
+from gmvae.support.files import CONFIG_FILE, NAMELESS, beside_its_folder
 from gmvae.support.names import listed
 
 from .entry import EndedFromOutside
@@ -186,17 +186,55 @@ def go_on(output: Path) -> str:
 
 
 @contextmanager
+def told(folder: Path | None, output: Path) -> Iterator[None]:
+    """Say of an interruption, or of a full disk, by which command the run goes on.
+
+    A run that ends in this block before anything was saved leaves nothing behind.
+
+    Args:
+        folder: of the unfinished run; None where it is not kept.
+        output: its run folder.
+
+    Raises:
+        InterruptedRunError: the run was asked to end and can go on.
+        OSError: it could not be saved; likewise.
+    """
+    if folder is None:
+        yield
+        return
+    record = folder / ASKED
+    asked = record.read_bytes() if record.exists() else None
+    try:
+        yield
+    except BaseException as error:
+        if not any(folder.glob("**/*.safetensors")):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        # The folder may have vanished, and been made again by the next checkpoint.
+        if asked is not None and not record.exists():
+            record.write_bytes(asked)
+        if isinstance(error, (KeyboardInterrupt, InterruptedRunError, EndedFromOutside)):
+            raise InterruptedRunError(
+                f"interrupted; what is done is kept. Go on: {go_on(output)}"
+            ) from None
+        if isinstance(error, OSError) and error.errno in NAMELESS:
+            why = f"{error.strerror}: {error.filename}"
+            raise OSError(
+                f"the run could not be saved ({why}); what was saved before is kept. Go on: "
+                f"{go_on(output)}"
+            ) from error
+        raise
+
+
+@contextmanager
 def kept(folder: Path | None, output: Path) -> Iterator[Callable[[], bool]]:
     """Yield whether the training is to end at its next step: SIGINT and SIGTERM ask for that.
 
-    A second one ends it at once, as far as it was saved.
+    A second one ends it at once, as far as it was saved; what is said then, :func:`told` says.
 
     Args:
         folder: of the unfinished run; None where it is not kept, and signals do what they did.
         output: its run folder.
-
-    Raises:
-        InterruptedRunError: the run was asked to end and can go on; it says by which command.
     """
     received: list[int] = []
     if folder is None:
@@ -212,17 +250,8 @@ def kept(folder: Path | None, output: Path) -> Iterator[Callable[[], bool]]:
     for number in before:
         signal.signal(number, hear)
     try:
-        yield lambda: bool(received)
-    except BaseException as error:
-        if not any(folder.glob("**/*.safetensors")):
-            # Of a run that failed before anything was saved, too: there is nothing to go on with.
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        if isinstance(error, (KeyboardInterrupt, InterruptedRunError, EndedFromOutside)):
-            raise InterruptedRunError(
-                f"interrupted; what is done is kept. Go on: {go_on(output)}"
-            ) from None
-        raise
+        with told(folder, output):
+            yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

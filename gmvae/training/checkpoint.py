@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gmvae.data import Images
@@ -168,7 +168,8 @@ class Checkpoints:
         path = self.folder / f"checkpoint-{number:06d}.safetensors"
         whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         with replacing(path) as draft:
-            save_file(whole, draft, metadata={"record": json.dumps(record)})
+            # Not save_file, whose errors do not say that the disk is full.
+            draft.write_bytes(save(whole, metadata={"record": json.dumps(record)}))
         for old in files[: 1 - KEPT or None]:
             old.unlink(missing_ok=True)
 
