@@ -14,16 +14,9 @@ from gmvae.networks import Encoder, MLPFeatures
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.training import continuing
-from gmvae.training.continuing import (
-    beside,
-    check_start,
-    continued,
-    explained,
-    grown,
-    matched,
-    settings_of,
-)
+from gmvae.training.continuing import check_start, continued, grown, settings_of
 from gmvae.training.fitting import fit
+from gmvae.training.growing import beside, explained, matched
 from gmvae.training.recipe import recipe
 from gmvae.training.restarts import fit_restarts
 from gmvae.training.state import begin
