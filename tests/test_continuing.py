@@ -49,11 +49,10 @@ class TestParts:
     def test_a_copy_with_more_components(self, start):
         gmvae = grown(start, 5)
         assert gmvae.config == dataclasses.replace(start.config, n_components=5)
+        larger = gmvae.state_dict()
         for name, value in start.state_dict().items():
-            assert torch.equal(
-                gmvae.state_dict()[name][: len(value)] if value.dim() else gmvae.state_dict()[name],
-                value,
-            ), name
+            part = larger[name][: len(value)] if value.dim() else larger[name]
+            assert torch.equal(part, value), name
         assert gmvae.model.prior.means.shape == (5, 2)
         with torch.no_grad():
             gmvae.model.prior.means.add_(1.0)

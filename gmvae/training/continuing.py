@@ -96,7 +96,8 @@ def grown(start: GMVAE, n_components: int) -> GMVAE:
     before = start.state_dict()
     for name, value in gmvae.state_dict().items():
         # What has a row a component has more rows.
-        value[: len(before[name])].copy_(before[name]) if value.dim() else value.copy_(before[name])
+        part = value[: len(before[name])] if value.dim() else value
+        part.copy_(before[name])
     return gmvae
 
 

@@ -29,7 +29,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 _DRAWS = 10
 # How much likelier an image has to be one of the old kind than one of a new kind before it is taken
 # out of its cluster. On the digits 1, 4 and 8 and then all ten, three seeds: at 1 the new clusters
-# lose seven points of accuracy to the old components, at 9 none.
+# lose five to eight points of accuracy to the old components, at 9 one at most.
 _ODDS = 9.0
 # A normal distribution's standard deviation in median absolute deviations.
 _DEVIATIONS = 1.4826
