@@ -16,7 +16,7 @@ from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.training import continuing
 from gmvae.training.continuing import check_start, continued, grown, settings_of
 from gmvae.training.fitting import fit
-from gmvae.training.growing import beside, explained, matched
+from gmvae.training.growing import begin_rows, beside, explained, matched
 from gmvae.training.recipe import recipe
 from gmvae.training.restarts import fit_restarts
 from gmvae.training.state import begin
@@ -84,6 +84,21 @@ class TestParts:
         in_component = np.array([True] * 11 + [False])
         moved = explained(in_cluster, in_component, bounds)
         assert bounds[moved].tolist() == [-12.0, -8.0]
+
+    def test_new_rows_of_the_last_layer(self):
+        """By hand: of two features the old row sees the first, the new cluster has the second."""
+        layer = nn.Linear(2, 3)
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor([[5.0, 0.0], [9.0, 9.0], [8.0, 8.0]]))
+            layer.bias.copy_(torch.tensor([1.0, 9.0, 8.0]))
+        features = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 4.0], [2.0, 4.0]]).double()
+        begin_rows(layer, features, np.array([0, 0, 1, 1]), 1)
+        # From the middle, (2, 2), to the cluster's, (2, 4): 6 nats along (0, 2).
+        assert layer.weight[1].tolist() == [0.0, 3.0]
+        # Within the cluster the old logit is 5 * 2 + 1 = 11, and so is 4 * 3 + bias.
+        assert layer.bias[1].item() == pytest.approx(-1.0)
+        assert layer.weight[[0, 2]].tolist() == [[5.0, 0.0], [8.0, 8.0]]
+        assert layer.bias[[0, 2]].tolist() == [1.0, 8.0]
 
     def test_nothing_is_explained_by_an_empty_cluster(self):
         yes, no = np.ones(3, bool), np.zeros(3, bool)
