@@ -175,6 +175,7 @@ def test_what_a_run_is_told_and_where_its_model_lies(digits, tmp_path, monkeypat
         assert options.keys() == {
             "observed",
             "held_out",
+            "start",
             "callback",
             "checkpoint",
             "stop",
