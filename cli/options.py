@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 
 from gmvae.settings import Settings
 from gmvae.support.declarations import Declaration, declarations
+from gmvae.support.names import printable
 
 Columns = Literal["all", "label"]
 Command = Callable[..., None]
@@ -25,8 +26,8 @@ DEFAULT_RUN = Path("gmvae-run")
 # The panels of the help, in the order in which they are shown; options of no panel come last.
 DATA, TRAINING, OUTPUT = "Data", "Training", "Output"
 PANELS = (DATA, "Model", TRAINING, "Weights", OUTPUT)
-# Settings whose option has another name than theirs.
-_RENAMED = {"n_components": "--components"}
+# Settings and parameters whose option has another name than theirs.
+_RENAMED = {"n_components": "--components", "start": "--from"}
 
 DataArgument = Annotated[
     str | None,
@@ -76,7 +77,27 @@ Jobs = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Overwrite what exists.", rich_help_panel=OUTPUT)
 ]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Go on with the unfinished run into DIR, as it was asked for; no other option counts.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]
+
+
+def output_folder(what: str) -> Any:
+    """The option ``--output`` of a command that writes a folder."""
+    return typer.Option(
+        "--output", "-o", metavar="DIR", help=f"The {what} to write.", rich_help_panel=OUTPUT
+    )
+
+
+def restarts(least: int, what: str) -> Any:
+    """The option ``--restarts``."""
+    return typer.Option(min=least, metavar="N", help=what, rich_help_panel=TRAINING)
 
 
 def option_name(setting: str) -> str:
@@ -124,12 +145,34 @@ def with_settings(
     return decorate
 
 
+# What `--components` says where their number is to be found, whatever classes there are.
+AUTO = "auto"
+
+
+def _components(text: str) -> int | str:
+    """A number of components, or ``auto``."""
+    if text == AUTO:
+        return text
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise typer.BadParameter(
+            f"expected {AUTO} or a whole number, at least 1; got {printable(text, 50)!r}."
+        )
+    return number
+
+
 def option_of(setting: Declaration) -> Any:
     """What typer is told of the setting's option."""
+    if setting.name == "n_components":
+        limits: dict[str, Any] = {"parser": _components}
+    else:
+        limits = {"min": setting.limits.least, "max": setting.limits.most}
     return typer.Option(
         option_name(setting.name),
-        min=setting.limits.least,
-        max=setting.limits.most,
+        **limits,
         metavar=setting.symbol,
         help=setting.help,
         rich_help_panel=setting.group.capitalize(),

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "n_components": None,
         "labels": None,
         "restarts": 1,
+        "start": None,
         "jobs": None,
         "device": "auto",
         "data_root": None,
@@ -42,6 +43,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_root": None,
         "output": Path("gmvae-select"),
         "force": False,
+        "resume": None,
     },
     "classify": {
         "data": None,

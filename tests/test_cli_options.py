@@ -56,6 +56,7 @@ ROWS: list[Row] = [
     ("train", "classes", "data.npz --classes 1,4", {"fit_restarts.images.classes": (1, 4)}),
     ("train", "labels", "data.npz --labels 2", {"command.first": OBSERVED}),
     ("train", "restarts", "--restarts 3", {"fit_restarts.n_restarts": 3}),
+    ("train", "start", "data.npz --from other-run", {"load_run.folder": Path("other-run")}),
     ("train", "checkpoint", "--no-checkpoint", {"fit_restarts.checkpoint": None}),
     ("train", "jobs", "--jobs 2", {"fit_restarts.n_jobs": 2}),
     ("train", "device", "--device abacus", {"fit_restarts.device": "abacus"}),
@@ -180,7 +181,7 @@ def at(spies: Spies, path: str) -> Any:
         return Path(path).read_text().splitlines()[0]
     try:
         return spies.at(path)
-    except AttributeError:
+    except (AttributeError, KeyError):  # without it there is no such argument, or no call
         return None
 
 

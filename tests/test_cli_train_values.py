@@ -143,6 +143,8 @@ def test_what_is_recorded_of_the_training(spies: Spies) -> None:
         "class_names": {},
         "n_images": 16,
         "labels_observed": 2,
+        "labels": 1,
+        "from": None,
         "restarts": [{"seed": 1, "objective": -LOSS, "elbo": -7.0}],
     }
 
@@ -151,7 +153,7 @@ def test_the_seconds_are_those_of_the_training(
     spies: Spies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([100.0, 107.25])
-    monkeypatch.setattr("gmvae_cli.train.time.monotonic", lambda: next(clock, 200.0))
+    monkeypatch.setattr("gmvae_cli.training.time.monotonic", lambda: next(clock, 200.0))
     monkeypatch.setattr("gmvae_cli.progress.Lines", lambda: lambda now: None)
     spies.run(["train", "data.npz"])
     assert record()["seconds"] == 7.2

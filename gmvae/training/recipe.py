@@ -48,7 +48,8 @@ def recipe(
     ``warm-up``     learns a representation in which images of one kind lie together
     ``cells``       of 2,000 images or more: makes it one in which kinds of images lie apart,
                     whatever their sizes
-    ``start``       finds the clusters in it, and their number, or spreads the observed labels over it
+    ``start``       finds the clusters in it, and their number, or spreads the observed labels
+                    over it
     ``assignment``  teaches q(y | x) the clusters, and it corrects many of them
     ``sharpening``  lets it correct more: an image and its view belong together
     ``placing``     gives each component a place in the latent, and the encoder lays its images

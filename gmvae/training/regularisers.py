@@ -159,8 +159,8 @@ def mutual_information(q: Tensor, other: Tensor, sizes: Tensor | None = None) ->
     marginal = joint.sum(0)
     log_marginal = marginal.log()
     log_ratio = joint.log() - log_marginal.unsqueeze(0) - log_marginal.unsqueeze(1)
-    information = (joint * log_ratio).sum()
+    information: Tensor = (joint * log_ratio).sum()
     if sizes is None:
         return information
-    more_entropy = entr(sizes).sum() - entr(marginal).sum()
-    return information + more_entropy - (sizes * (sizes.log() - log_marginal)).sum()
+    held: Tensor = (entr(sizes) - entr(marginal) - sizes * (sizes.log() - log_marginal)).sum()
+    return information + held

@@ -51,7 +51,8 @@ class Sharpening:
 
         def objective(x: Tensor, y: Tensor | None, size: int) -> Tensor:
             both = torch.cat([x, state.view(x, state.generator)])
-            return -size * mutual_information(*assigner(both).softmax(-1).chunk(2), sizes)
+            q, of_view = assigner(both).softmax(-1).chunk(2)
+            return -size * mutual_information(q, of_view, sizes)
 
         enough = -self.sharp * entr(sizes).sum().item()
         train_phase(
