@@ -85,7 +85,7 @@ class DensityTree:
     @property
     def prominences(self) -> Array:
         """Of all splits, the largest first, (S,)."""
-        return np.sort(self.of_node[self.of_node > 0])[::-1]
+        return np.sort(self.of_node[self.of_node > 0])[::-1].copy()
 
     def n_clusters(self, least: float) -> int:
         """How many clusters the splits of at least this prominence part."""

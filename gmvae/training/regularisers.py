@@ -142,7 +142,9 @@ def mutual_information(q: Tensor, other: Tensor, sizes: Tensor | None = None) ->
     .. math:: I = H(m) - H(y \mid y'), \qquad
         I_\pi = H(\pi) - H(y \mid y') - KL(\pi \| m)
 
-    with m the marginal of the joint, made symmetric. I is largest where all components are used
+    with m the marginal of the joint, made symmetric; in the divergence K more pairs are counted in,
+    one a component on average, which have the sizes :math:`\pi`: a few images may lack a small
+    component by chance. I is largest where all components are used
     alike; :math:`I_\pi` where they have the sizes :math:`\pi` and every image goes surely with its
     partner, :math:`H(\pi)` there: no component is the better for being as large as the others. The
     two agree where :math:`m = \pi`. This divergence, and not its reverse, since that lets a small
@@ -162,5 +164,7 @@ def mutual_information(q: Tensor, other: Tensor, sizes: Tensor | None = None) ->
     information: Tensor = (joint * log_ratio).sum()
     if sizes is None:
         return information
-    held: Tensor = (entr(sizes) - entr(marginal) - sizes * (sizes.log() - log_marginal)).sum()
-    return information + held
+    n, k = q.shape
+    counted = (n * marginal + k * sizes) / (n + k)
+    divergence = (sizes * (sizes / counted).log()).sum()
+    return information + (entr(sizes) - entr(marginal)).sum() - divergence
