@@ -7,9 +7,11 @@ import typer
 from . import (
     classify,
     diagnose,
+    encode,
     errors,
     evaluate,
     info,
+    name,
     options,
     reconstruct,
     sample,
@@ -32,11 +34,13 @@ IN_PANELS = (train.train, select.select)
 for command, examples in (
     (train.train, train.EXAMPLES),
     (classify.classify, classify.EXAMPLES),
+    (encode.encode, encode.EXAMPLES),
     (reconstruct.reconstruct, reconstruct.EXAMPLES),
     (evaluate.evaluate, evaluate.EXAMPLES),
     (diagnose.diagnose, diagnose.EXAMPLES),
     (sample.sample, sample.EXAMPLES),
     (info.info, info.EXAMPLES),
+    (name.name, name.EXAMPLES),
     (select.select, select.EXAMPLES),
 ):
     # After \b the lines stay as they are.

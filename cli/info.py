@@ -69,9 +69,12 @@ def settings_rows(
 
 
 def _components(run: Run) -> Iterator[tuple[str, str]]:
-    names = run.gmvae.component_classes or [None] * run.gmvae.config.n_components
+    from gmvae.gmvae import class_title
+
+    names = run.gmvae.component_names or [None] * run.gmvae.config.n_components
     for k, (name, weight) in enumerate(
         zip(names, run.gmvae.model.prior.weights.tolist(), strict=True)
     ):
-        meaning = "unnamed" if name is None else f"class {name}"
-        yield f"{k}: {meaning}", f"weight {weight:.3f}"
+        meaning = "unnamed" if name is None else class_title(name)
+        by_hand = ", named by hand" if k in run.gmvae.names_by_hand else ""
+        yield f"{k}: {meaning}", f"weight {weight:.3f}{by_hand}"

@@ -23,6 +23,9 @@ from gmvae.support.names import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Kinds of pictures that are written.
+PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
+
 
 def say(line: str) -> None:
     """Print one line, or several, on standard output, at once."""

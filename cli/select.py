@@ -10,9 +10,9 @@ import typer
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
-from . import options
+from . import options, summary
 from .device import named_device
-from .experiment import Experiment, Request, class_list, prepare
+from .experiment import Experiment, Reading, Request, class_list, prepare
 from .output import check_folder, say, table, write_json
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ def select(
     components: Components = "2-12",
     restarts: Restarts = 2,
     classes: options.Classes = None,
+    resize: options.Resize = None,
+    grey: options.Grey = False,
+    strict: options.Strict = False,
     settings: options.SettingValues,
     jobs: options.Jobs = None,
     device: options.Device = "auto",
@@ -91,8 +94,16 @@ def select(
     """
     check_folder(output, force, FILES)
     numbers = number_list(components)
-    request = Request(data, classes=class_list(classes), labels=0, data_root=data_root)
+    request = Request(
+        data,
+        classes=class_list(classes),
+        labels=0,
+        data_root=data_root,
+        reading=Reading(resize, grey, strict),
+    )
     experiment = prepare(request)
+    for line in summary.read_lines(experiment.train):
+        say(line)
     candidates = _compare(experiment, numbers, settings, restarts, jobs, device)
     normalised = all(candidate.likelihood_normalised for candidate in candidates)
     _write(output, candidates, normalised)

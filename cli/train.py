@@ -56,6 +56,16 @@ Labels = Annotated[
         rich_help_panel=options.DATA,
     ),
 ]
+LabelsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A CSV file of file (or row) and label, whose labels are observed; it may name only "
+        "some of the images.",
+        show_default=False,
+        rich_help_panel=options.DATA,
+    ),
+]
 Restarts = Annotated[
     int,
     typer.Option(
@@ -114,6 +124,10 @@ def train(
     val: Val = None,
     classes: options.Classes = None,
     labels: Labels = None,
+    labels_from: LabelsFrom = None,
+    resize: options.Resize = None,
+    grey: options.Grey = False,
+    strict: options.Strict = False,
     settings: options.SettingValues,
     restarts: Restarts = 1,
     jobs: options.Jobs = None,
@@ -163,6 +177,10 @@ def train(
         data_root=data_root,
         output=output,
         force=force,
+        resize=resize,
+        grey=grey,
+        strict=strict,
+        labels_from=labels_from,
     )
     _run(asked, None, checkpoint)
 
@@ -193,9 +211,7 @@ def _run(asked: unfinished.Asked, folder: Path | None, checkpoint: bool = True) 
         checkpoint: whether one that begins is kept.
     """
     check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
-    request = Request(
-        asked.data, asked.val, asked.classes, asked.labels, asked.data_root, asked.settings["seed"]
-    )
+    request = asked.request
     experiment = prepare(request)
     settings = _chosen(asked.settings, experiment)
     device = named_device(asked.device)
@@ -302,6 +318,8 @@ def _record(
         "val": None if request.val is None else run_folder.lasting(request.val),
         "classes": request.classes,
         "class_names": dict(experiment.train.class_names),
+        "resize": request.reading.resize,
+        "grey": request.reading.grey,
         "n_images": len(experiment.train),
         "labels_observed": experiment.n_observed,
         "settings": asdict(settings),

@@ -21,6 +21,7 @@ from gmvae.support.files import CONFIG_FILE, beside_its_folder
 from gmvae.support.names import listed
 
 from .entry import EndedFromOutside
+from .experiment import Reading, Request
 from .output import write_json
 from .run_folder import lasting
 
@@ -33,7 +34,7 @@ class Asked:
 
     data: str | None
     val: str | None
-    classes: tuple[int, ...] | None
+    classes: tuple[int | str, ...] | None
     labels: int | None
     settings: dict[str, Any]
     restarts: int
@@ -42,6 +43,24 @@ class Asked:
     data_root: Path | None
     output: Path
     force: bool
+    resize: int | None = None
+    grey: bool = False
+    strict: bool = False
+    labels_from: Path | None = None
+
+    @property
+    def request(self) -> Request:
+        """Which images and labels."""
+        return Request(
+            self.data,
+            self.val,
+            self.classes,
+            self.labels,
+            self.data_root,
+            self.settings["seed"],
+            Reading(self.resize, self.grey, self.strict),
+            self.labels_from,
+        )
 
 
 def folder_of(output: Path) -> Path:
@@ -69,7 +88,7 @@ def begin(asked: Asked) -> Path:
     # Found again from any folder.
     for name in ("data", "val"):
         record[name] = record[name] and lasting(record[name])
-    for name in ("data_root", "output"):
+    for name in ("data_root", "output", "labels_from"):
         record[name] = record[name] and str(record[name].absolute())
     write_json(folder / ASKED, record)
     return folder
@@ -87,6 +106,7 @@ def asked_for(output: Path) -> Asked:
         record |= {
             "classes": record["classes"] and tuple(record["classes"]),
             "data_root": record["data_root"] and Path(record["data_root"]),
+            "labels_from": record.get("labels_from") and Path(record["labels_from"]),
             # By where it lies now: the folder around it may have moved.
             "output": output,
         }

@@ -13,11 +13,13 @@ from gmvae import GMVAE, Config, Images, load
 COMMANDS = (
     "train",
     "classify",
+    "encode",
     "reconstruct",
     "evaluate",
     "diagnose",
     "sample",
     "info",
+    "name",
     "select",
 )
 

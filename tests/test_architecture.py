@@ -21,9 +21,10 @@ FLOORS = {
     "settings": 2,
     "config": 3,
     "gmvae": 4,
-    "plots": 5,
-    "training": 6,
-    "diagnostics": 6,
+    "answers": 5,
+    "plots": 6,
+    "training": 7,
+    "diagnostics": 7,
 }
 INSIDE = {
     "support": {
@@ -48,6 +49,7 @@ INSIDE = {
         "arrays": 2,
         "pictures": 2,
         "shaping": 2,
+        "tables": 2,
         "folders": 3,
         "readers": 4,
         "named": 5,

@@ -37,6 +37,10 @@ OBSERVED = (
     "6 labels observed in training (2 of class 1, 2 of class 4, 2 of class 8). "
     "All other labels only score the result."
 )
+FROM_TABLE = (
+    "2 labels observed in training (1 of class 1, 1 of class 4). "
+    "All other labels only score the result."
+)
 # Command, parameter, what is typed, and what is then true; of a command alone it is not.
 Row = tuple[str, str, str, dict[str, Any]]
 ROWS: list[Row] = [
@@ -78,7 +82,8 @@ ROWS: list[Row] = [
     *(
         row
         for command, query in (
-            ("classify", "classify.x"),
+            ("classify", "answers.images"),
+            ("encode", "encode.x"),
             ("reconstruct", "reconstruct.x"),
             ("evaluate", "evaluate.images"),
             ("diagnose", "diagnose.images"),
@@ -90,14 +95,25 @@ ROWS: list[Row] = [
     ),
     *(
         row
-        for command in ("classify", "reconstruct", "evaluate", "diagnose", "sample")
+        for command in ("classify", "encode", "reconstruct", "evaluate", "diagnose", "sample")
         for row in (
             (command, "model", "--model other-run", {"load_run.folder": Path("other-run")}),
             (command, "device", "--device abacus", {"load_run.device": "abacus"}),
         )
     ),
     ("classify", "output", "-o mine.csv", {"command.made": ["mine.csv"]}),
-    ("classify", "columns", "--columns label", {"vae.csv": "Predicted_Label"}),
+    ("classify", "columns", "--columns label", {"gmvae-run-vae.csv": "Predicted_Label"}),
+    ("classify", "into", "--into sorted", {"command.made": ["gmvae-run-vae.csv", "sorted"]}),
+    ("encode", "output", "-o mine.npy", {"command.made": ["mine.npy"]}),
+    ("train", "resize", "data.npz --resize 9", {"load.resize": 9}),
+    ("train", "grey", "data.npz --grey", {"load.grey": True}),
+    ("train", "labels_from", "data.npz --labels-from labels.csv", {"command.first": FROM_TABLE}),
+    ("select", "resize", "data.npz --resize 9", {"load.resize": 9}),
+    ("select", "grey", "data.npz --grey", {"load.grey": True}),
+    *(
+        (command, "strict", "data.npz --strict", {"load.strict": True})
+        for command in ("train", "select", "classify", "encode", "reconstruct", "evaluate")
+    ),
     ("reconstruct", "output", "-o mine.npz", {"command.made": ["mine.npz"]}),
     ("evaluate", "samples", "--samples 3", {"evaluate.n_samples": 3, "log_prob.n_samples": 3}),
     ("evaluate", "json", "--json", {"command.first": "{"}),
@@ -136,9 +152,10 @@ ROWS: list[Row] = [
 ]
 # Each command alone: as little as it takes to run it.
 ALONE = {"train": "data.npz", "select": "data.npz"}
-# Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can, and
-# `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`.
-ELSEWHERE = ("force", "resume")
+# Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
+# `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`; `--copy` and the
+# arguments of `name` in `test_cli_answers.py`.
+ELSEWHERE = ("force", "resume", "copy", "run", "names")
 
 
 def parameters() -> set[tuple[str, str]]:
@@ -162,6 +179,7 @@ def test_no_option_is_without_a_row() -> None:
 def test_an_option_reaches_the_library(row: Row, spies: Spies) -> None:
     command, _, _, expected = row
     Path("run.toml").write_text("lr = 0.25\n")
+    Path("labels.csv").write_text("0,1\n1,4\n")
     make_room(command)
     alone = [command, *([ALONE[command]] if command in ALONE else [])]
     assert spies.run(alone).at("command.code") == 0

@@ -53,7 +53,7 @@ def test_nothing_is_overwritten_without_force(
     named_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("vae.csv").write_text("precious")
-    arguments = ["classify", "--model", str(named_run)]
+    arguments = ["classify", "--model", str(named_run), "-o", "vae.csv"]
     assert app.run(arguments) == 2
     assert "--force" in capsys.readouterr().err
     assert Path("vae.csv").read_text() == "precious"
@@ -226,13 +226,14 @@ def test_what_came_to_be_at_the_output_during_the_work_is_not_replaced(
             return run_folder.images_for(*arguments, **options)
 
         monkeypatch.setattr("gmvae_cli.classify.images_for", meanwhile)
-        assert app.run(["classify", "--model", str(named_run), *flags]) == 2
+        arguments = ["classify", "--model", str(named_run), "-o", "vae.csv", *flags]
+        assert app.run(arguments) == 2
         line = one_line(capsys)
         assert "vae.csv could not be written at the end (another made or changed it" in line
         assert Path("vae.csv").read_text() == text
     assert "/vae-2.csv: move it from there." in line
     for name in ("vae-1.csv", "vae-2.csv"):
-        assert Path(name).read_text().startswith("Predicted_Label,Component,Probability\n")
+        assert Path(name).read_text().startswith("Row,Predicted_Label,Component,Probability\n")
 
 
 def test_a_model_is_not_overwritten_by_the_figures_of_it(
@@ -277,12 +278,12 @@ def test_names_reach_the_terminal_as_letters(
     for name in NAMES:
         (tmp_path / "data" / name).mkdir(parents=True)
         Picture.new("L", (8, 8), 200).save(tmp_path / "data" / name / "a.png")
-    assert app.run(["classify", "data", "--model", str(named_run)]) == 0
+    assert app.run(["classify", "data", "--model", str(named_run), "-o", "vae.csv"]) == 0
     said = capsys.readouterr()
     assert all(shown in said.out for shown in NAMES.values())
     assert all(letter.isprintable() or letter == "\n" for letter in said.out)
     for name, shown in NAMES.items():
-        assert app.run(["classify", f"{name}x.txt", "--model", str(named_run), "--force"]) == 2
+        assert app.run(["classify", f"{name}x.txt", "--model", str(named_run), "-o", "b.csv"]) == 2
         line = one_line(capsys)
         assert line.isprintable()
         assert shown in line.replace("\\\\", "\\")
@@ -306,7 +307,7 @@ def test_a_line_about_much_is_short(
     with zipfile.ZipFile("many.npz", "w") as archive:
         for number in range(3_000):
             archive.writestr(f"{number:0400}.npy", b"")
-    assert app.run(["classify", "many.npz", "--model", str(named_run)]) == 1
+    assert app.run(["classify", "many.npz", "--model", str(named_run), "-o", "vae.csv"]) == 1
     line = one_line(capsys)
     assert "and 2,995 more. Save it with" in line
     assert len(line) < 2_000

@@ -77,14 +77,14 @@ def mixture(gmvae: GMVAE, images: Images) -> Figure:
     for k in range(n_components):
         for sigmas in (1, 2):
             axes.add_patch(ellipse(means[k], covariances[k], sigmas, style(k)["color"]))
-        write(axes, means[k], short_name(gmvae.component_classes, k))
+        write(axes, means[k], short_name(gmvae.component_names, k))
     weights = array(gmvae.model.prior.weights)
     legend(
         figure,
         axes,
         "component",
         [
-            f"{component_name(gmvae.component_classes, k)}, weight {weights[k]:.2f}"
+            f"{component_name(gmvae.component_names, k)}, weight {weights[k]:.2f}"
             for k in range(n_components)
         ],
         opacity_handles(n_components),

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gmvae.data import Images
+from gmvae.gmvae import Names, class_title
 
 Array = NDArray[Any]
-ComponentClasses = tuple[int | None, ...] | None
 
 COLOURS = (
     "#3f90da",
@@ -58,10 +58,10 @@ def array(values: Tensor) -> Array:
     return numbers
 
 
-def short_name(component_classes: ComponentClasses, k: int) -> str:
-    """``class 8``, or the bare number of a component without a name."""
-    name = None if component_classes is None else component_classes[k]
-    return str(k) if name is None else f"class {name}"
+def short_name(names: Names | None, k: int) -> str:
+    """``class 8``, ``cat``, or the bare number of a component without a name."""
+    name = None if names is None else names[k]
+    return str(k) if name is None else class_title(name)
 
 
 def percent(p: float) -> str:

@@ -5,9 +5,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmvae.data import Images
-from gmvae.gmvae import GMVAE, component_name, component_title
+from gmvae.gmvae import GMVAE, Names, component_name, component_title
 from gmvae.plots.mosaic import filled, mosaic, show
-from gmvae.plots.style import DPI, ComponentClasses, percent, spread
+from gmvae.plots.style import DPI, percent, spread
 
 # Of a picture of many images.
 COLUMNS = 10
@@ -87,7 +87,7 @@ def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
     cells = body.subplots(n_rows, columns, squeeze=False).ravel()
     for cell, row in zip(cells, rows, strict=False):
         show(cell, mosaic(images.tensor(rows[rows == row]), 1))
-        cell.set_title(_candidates(probabilities[row], gmvae.component_classes), fontsize=8)
+        cell.set_title(_candidates(probabilities[row], gmvae.component_names), fontsize=8)
         if images.labels is not None:
             cell.set_xlabel(f"labelled {images.labels[row]}", fontsize=8)
     for cell in cells[len(rows) :]:
@@ -95,15 +95,13 @@ def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
     return figure
 
 
-def samples(
-    images: Tensor, components: Tensor, component_classes: ComponentClasses = None
-) -> Figure:
+def samples(images: Tensor, components: Tensor, component_names: Names | None = None) -> Figure:
     """Images drawn from the model, in rows by component.
 
     Args:
         images: (N, C, H, W) in [0, 1], as :meth:`~gmvae.GMVAE.sample` draws them.
         components: (N,), their components.
-        component_classes: the classes that name the components; None where they have no names.
+        component_names: what the components are called; None where they have no names.
     """
     drawn = components.unique().tolist()
     # Hundreds of images fit on a page where they are smaller.
@@ -117,21 +115,21 @@ def samples(
         layout="constrained",
     )
     alone = len(drawn) == 1
-    whose = component_title(component_classes, drawn[0]) if alone else "the mixture, by component"
+    whose = component_title(component_names, drawn[0]) if alone else "the mixture, by component"
     figure.suptitle(f"{len(images):,} samples of {whose}", x=0.01, ha="left", weight="bold")
     cells = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes, k, group in zip(cells[:, 0], drawn, groups, strict=True):
         picture = mosaic(filled(group, columns), columns)
         show(axes, picture)
-        axes.set_yticks([picture.shape[0] / 2], [component_name(component_classes, k)])
+        axes.set_yticks([picture.shape[0] / 2], [component_name(component_names, k)])
         axes.tick_params(length=0)
     return figure
 
 
-def _candidates(probabilities: Tensor, component_classes: ComponentClasses) -> str:
+def _candidates(probabilities: Tensor, component_names: Names | None) -> str:
     """The two most probable components of an image and their probabilities, a line each."""
     top, components = probabilities.topk(min(2, len(probabilities)))
     return "\n".join(
-        f"{component_name(component_classes, k)} ({percent(p)})"
+        f"{component_name(component_names, k)} ({percent(p)})"
         for p, k in zip(top.tolist(), components.tolist(), strict=True)
     )

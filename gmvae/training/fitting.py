@@ -190,6 +190,7 @@ def _finish(state: State, images: Images) -> Fit:
     if not state.labels_lead:
         order_components(gmvae)
     gmvae.component_classes = component_classes(state, images)
+    gmvae.class_names = dict(images.class_names)
     gmvae.zero_grad()
     gmvae.eval()
     last = figures(state, images)
