@@ -48,13 +48,16 @@ def read_lines(images: "Images") -> Iterator[str]:
         return
     channels, height, width = images.shape
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
-    line = f"{printable(images.name)}: {len(images):,} pictures, {kind}, {width} x {height}"
+    name = printable(images.name)
+    line = f"{name}: {len(images):,} pictures, {kind}, {width} x {height}"
     if images.labels is not None:
-        line += f", in {len(images.classes)} folders (the first below {printable(images.name)} is the class): "
-        line += ", ".join(
-            f"{images.class_names.get(value, str(value))} {int((images.labels == value).sum()):,}"
+        words = [
+            f"{printable(images.class_names.get(value, str(value)))} "
+            f"{int((images.labels == value).sum()):,}"
             for value in images.classes[:MOST_FOLDERS]
-        ) + (", ..." if len(images.classes) > MOST_FOLDERS else "")
+        ] + ["..."] * (len(images.classes) > MOST_FOLDERS)
+        line += f", in {len(images.classes)} folders (the first below {name} is the class): "
+        line += ", ".join(words)
     yield f"{line}.{skipped_words(images)}"
 
 

@@ -141,6 +141,8 @@ def test_what_is_recorded_of_the_training(spies: Spies) -> None:
         "val": str(Path("bare.npz").resolve()),
         "classes": [1, 8],
         "class_names": {},
+        "resize": None,
+        "grey": False,
         "n_images": 16,
         "labels_observed": 2,
         "restarts": [{"seed": 1, "objective": -LOSS, "elbo": -7.0}],
