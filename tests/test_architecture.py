@@ -25,6 +25,8 @@ FLOORS = {
     "plots": 6,
     "training": 7,
     "diagnostics": 7,
+    "rows": 8,
+    "sklearn": 9,
 }
 INSIDE = {
     "support": {
