@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from gmvae import GMVAE, Images
 
 HISTORY, METRICS = "history.csv", "metrics.json"
-PICTURES = ("latent", "reconstructions", "manifold", "mixture", "ambiguous")
+PICTURES = (
+    *("latent", "reconstructions", "manifold", "mixture", "ambiguous"),
+    *("clusters", "classes", "curves"),
+)
 FILES = (CONFIG_FILE, WEIGHTS_FILE, HISTORY, METRICS, *(f"{name}.png" for name in PICTURES))
 
 
@@ -286,15 +289,23 @@ def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(history)
 
 
-def draw(gmvae: "GMVAE", images: "Images") -> dict[str, "Figure"]:
-    """The pictures of a run, by their file's name."""
+def draw(
+    gmvae: "GMVAE", images: "Images", history: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, "Figure"]:
+    """The pictures of a run, by their file's name.
+
+    That of the classes needs labels, and that of the training its history.
+    """
     from gmvae import plots
 
-    drawn = (
+    drawn = [
         plots.latent_space(gmvae, images),
         plots.reconstructions(gmvae, images),
         plots.manifold(gmvae, images),
         plots.mixture(gmvae, images),
         plots.ambiguous(gmvae, images),
-    )
-    return dict(zip(PICTURES, drawn, strict=True))
+        plots.clusters(gmvae, images),
+        None if images.labels is None else plots.class_table(gmvae, images),
+        plots.curves(history) if history else None,
+    ]
+    return {name: of for name, of in zip(PICTURES, drawn, strict=True) if of is not None}

@@ -348,7 +348,7 @@ def _write(
     metrics: Mapping[str, Any],
 ) -> None:
     """Write the run folder, whole or not at all."""
-    pictures = run_folder.draw(result.gmvae, experiment.scored)
+    pictures = run_folder.draw(result.gmvae, experiment.scored, result.history)
     with replacing(output) as draft:
         result.gmvae.save(draft, extra={"training": training})
         run_folder.write_history(draft / run_folder.HISTORY, result.history)

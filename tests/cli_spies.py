@@ -175,7 +175,7 @@ def spies(
     for query in ("classify", "encode", "reconstruct", "sample", "log_prob"):
         found.watch(GMVAE, query)
     found.watch(diagnose, "_write", lambda a: write_diagnosis(a["output"]))
-    for picture in ("candidates", "samples"):
+    for picture in ("candidates", "samples", "interpolation"):
         found.watch(plots, picture, lambda _: SimpleNamespace(savefig=Path.touch))
     monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_: {})
     return found

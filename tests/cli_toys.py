@@ -18,6 +18,7 @@ COMMANDS = (
     "evaluate",
     "diagnose",
     "sample",
+    "interpolate",
     "info",
     "name",
     "select",

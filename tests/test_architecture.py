@@ -68,7 +68,17 @@ INSIDE = {
         "bayesian": 5,
         "dry_run": 5,
     },
-    "plots": {"style": 1, "mosaic": 2, "tiles": 3, "plane": 2, "latent": 3, "selection": 2},
+    "plots": {
+        "style": 1,
+        "mosaic": 2,
+        "groups": 2,
+        "plane": 2,
+        "selection": 2,
+        "curves": 2,
+        "tiles": 3,
+        "latent": 3,
+        "clusters": 3,
+    },
     "training": {
         "arrays": 1,
         "contrast": 1,

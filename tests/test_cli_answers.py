@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cli_spies import Spies, images_called, save_run, spies, untrained
 from PIL import Image as Picture
 
@@ -250,3 +251,18 @@ def test_names_that_do_not_fit(text: str, spies: Spies) -> None:
     assert spies.run(["name", "gmvae-run", "--", text]).at("command.code") == 2
     assert "`K=WORD` expected a" in spies.at("command.err")
     assert Path("gmvae-run/config.json").read_text() == config
+
+
+@pytest.mark.parametrize(("word", "k"), [("2", 2), ("cat", 0), ("my dog", 2), ("1", 1)])
+def test_ways_between_components_by_number_or_name(word: str, k: int, spies: Spies) -> None:
+    model = untrained()
+    model.component_classes, model.names_by_hand = None, {0: "cat", 2: "my dog"}
+    save_run(Path("mine"), model)
+    spies.run(["interpolate", word, "1", "--model", "mine", "-o", "way.svg"])
+    means = model.model.prior.means
+    assert torch.equal(spies.at("interpolation.start"), means[k])
+    assert torch.equal(spies.at("interpolation.end"), means[1])
+    title = {0: "component 0 (cat)", 1: "component 1", 2: "component 2 (my dog)"}[k]
+    assert spies.at("command.out") == f"From {title} to component 1: way.svg\n"
+    assert spies.run(["interpolate", "bird", "1", "--model", "mine"]).at("command.code") == 2
+    assert "by number or by name (0: cat, component 1, 2: my dog)" in spies.at("command.err")

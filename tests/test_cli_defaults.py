@@ -72,6 +72,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "force": False,
     },
     "name": {"run": None, "names": None},
+    "interpolate": {
+        "start": None,
+        "end": None,
+        "steps": 12,
+        "model": Path("gmvae-run"),
+        "output": None,
+        "device": "auto",
+        "force": False,
+    },
     "reconstruct": {
         "data": None,
         "model": Path("gmvae-run"),
@@ -141,6 +150,7 @@ def test_the_order_of_the_commands() -> None:
         "evaluate",
         "diagnose",
         "sample",
+        "interpolate",
         "info",
         "name",
         "select",

@@ -325,24 +325,35 @@ def test_a_history_of_phases_with_other_columns(tmp_path: Path) -> None:
     assert (tmp_path / "history.csv").read_text().split() == ["phase,a,b", "start,1,", "joint,,2.5"]
 
 
-def test_pictures_by_the_names_of_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("history", [[], [{"phase": "joint"}]])
+def test_pictures_by_the_names_of_their_files(
+    labels: bool, history: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from gmvae import plots
 
-    model, images = untrained(), images_called("other")
-    functions = ("latent_space", "reconstructions", "manifold", "mixture", "ambiguous")
-    for name in functions:
-        monkeypatch.setattr(plots, name, lambda *asked, name=name: (name, *asked))
-    assert run_folder.draw(model, images) == {
-        name: (function, model, images)
-        for name, function in zip(run_folder.PICTURES, functions, strict=True)
+    model, images = untrained(), images_called("other" if labels else "bare.npz")
+    functions = {
+        "latent": "latent_space",
+        "reconstructions": "reconstructions",
+        "manifold": "manifold",
+        "mixture": "mixture",
+        "ambiguous": "ambiguous",
+        "clusters": "clusters",
+        "classes": "class_table",
+        "curves": "curves",
     }
-    assert run_folder.PICTURES == (
-        "latent",
-        "reconstructions",
-        "manifold",
-        "mixture",
-        "ambiguous",
-    )
+    for name in functions.values():
+        monkeypatch.setattr(plots, name, lambda *asked, name=name: (name, *asked))
+    expected: dict[str, Any] = {
+        file: (function, model, images) for file, function in functions.items()
+    }
+    expected["curves"] = ("curves", history)
+    for file, there in (("classes", labels), ("curves", bool(history))):
+        if not there:
+            del expected[file]
+    assert run_folder.draw(model, images, history) == expected
+    assert tuple(functions) == run_folder.PICTURES
 
 
 @pytest.mark.parametrize(

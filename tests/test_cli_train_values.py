@@ -108,7 +108,7 @@ def test_the_files_of_a_run(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> No
         def savefig(self, path: Path) -> None:
             path.write_text("picture")
 
-    def draw(gmvae: GMVAE, images: Any) -> dict[str, Figure]:
+    def draw(gmvae: GMVAE, images: Any, history: Any) -> dict[str, Figure]:
         drawn.append((gmvae, images))
         return {"latent": Figure()}
 

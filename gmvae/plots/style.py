@@ -47,9 +47,14 @@ def spread(images: Images, n: int) -> NDArray[np.int64]:
     """``n`` rows, from all classes alike where there are labels, else from the whole set."""
     if images.labels is None:
         return np.unique(np.linspace(0, len(images) - 1, n).astype(np.int64))
-    of_each_class = -(-n // len(images.classes))
-    of_class = [np.flatnonzero(images.labels == value)[:of_each_class] for value in images.classes]
-    return np.concatenate(of_class)[:n]
+    # The first classes get the ones that are left over: no class is cut away for it.
+    fewest, left_over = divmod(n, len(images.classes))
+    return np.concatenate(
+        [
+            np.flatnonzero(images.labels == value)[: fewest + (i < left_over)]
+            for i, value in enumerate(images.classes)
+        ]
+    )
 
 
 def array(values: Tensor) -> Array:
