@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .output import as_json, check_file, say, table, write_json
+from .output import answer, as_json, check_file, table, write_json
 from .run_folder import images_for, open_run
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def evaluate(
     generator = torch.Generator(run.gmvae.device).manual_seed(seed)
     figures = evaluation.evaluate(run.gmvae, images, n_samples=samples, generator=generator)
     if json:
-        say(as_json(figures))
+        answer(as_json(figures))
     else:
         table(f"{name}: {len(images):,} images", _rows(figures))
         _print_overlap(figures["overlap"], run.gmvae.component_names)

@@ -10,7 +10,7 @@ from gmvae.support.declarations import by_group
 from . import options
 from .experiment import describe
 from .options import option_name
-from .output import as_json, say, table
+from .output import answer, as_json, table
 from .run_folder import Run, listed, open_run
 
 EXAMPLES = (
@@ -26,7 +26,7 @@ def info(
     """Show what a model is and what it was trained on."""
     run = open_run(model, "cpu")
     if json:
-        say(as_json(run.config))
+        answer(as_json(run.config))
         return
     table(f"Model in {model}", _rows(run))
     table("Components", _components(run))

@@ -13,7 +13,7 @@ from gmvae.support.files import replacing
 from . import options, summary
 from .device import named_device
 from .experiment import Experiment, Reading, Request, class_list, prepare
-from .output import check_folder, say, table, write_json
+from .output import answer, check_folder, say, table, write_json
 
 if TYPE_CHECKING:
     from gmvae.training.selection import Candidate
@@ -112,7 +112,7 @@ def select(
     density = "" if normalised else ", of no normalised density"
     say(f"Log-likelihood: on held-out images, in nats an image{density}.")
     if max(numbers) > 1:
-        say(_most_stable(candidates))
+        answer(_most_stable(candidates))
     say(f"Figures and picture: {output}")
 
 

@@ -14,7 +14,7 @@ from gmvae.support.files import replacing
 from . import config_file, options, run_folder, summary, unfinished
 from .device import named_device
 from .experiment import Experiment, Request, class_list, prepare
-from .output import check_folder, say, write_json
+from .output import answer, check_folder, say, write_json
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
@@ -230,7 +230,8 @@ def _run(asked: unfinished.Asked, folder: Path | None, checkpoint: bool = True) 
     _write(asked.output, result, experiment, training, metrics)
     if folder is not None:
         unfinished.end(folder)
-    _say_all(result.warnings)
+    for warning in result.warnings:  # also where the rest is not wanted
+        answer(warning)
     _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
     _say_all(summary.early_stop(last, settings.patience))
     _say_all(summary.closing(metrics, experiment.scored_name, asked.output))

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_toys import one_line
-from gmvae_cli import app, output, run_folder
+from gmvae_cli import app, output, progress, run_folder
 from PIL import Image as Picture
 
 from gmvae.support.errors import ArgumentError
+from gmvae.training.loop import Progress
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -311,3 +312,35 @@ def test_a_line_about_much_is_short(
     line = one_line(capsys)
     assert "and 2,995 more. Save it with" in line
     assert len(line) < 2_000
+
+
+@pytest.mark.parametrize("flag", ["-q", "--quiet"])
+@pytest.mark.parametrize("first", [True, False])
+def test_quiet_says_nothing_but_what_was_asked_for(
+    flag: str, first: bool, named_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str, code: int = 0) -> tuple[str, str]:
+        assert app.run([flag, *arguments] if first else [*arguments, flag]) == code
+        shown = capsys.readouterr()
+        return shown.out, shown.err
+
+    model = ("--model", str(named_run))
+    assert said("classify", *model, "-o", "quiet.csv", "--force") == ("", "")
+    out, err = said("info", *model, "--json")
+    assert json.loads(out)["training"]["data"] == "digits"
+    assert err == ""
+    assert "weight" in said("info", *model)[0]
+    assert said("classify", *model, "-o", "a.txt", code=2)[1].startswith("Error: ")
+    # What comes after it is as loud as ever.
+    assert app.run(["classify", *model, "-o", "loud.csv", "--force"]) == 0
+    assert "Predicted labels" in capsys.readouterr().out
+
+
+def test_quiet_training_shows_no_progress() -> None:
+    with output.quietly(True), progress.progress(normalised=False) as show:
+        assert show(Progress("joint", 1, 1, {"elbo": -1.0})) is None
+
+
+def test_completion_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--help"]) == 0
+    assert "--install-completion" in capsys.readouterr().out
