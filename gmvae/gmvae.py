@@ -45,6 +45,7 @@ from gmvae.probability.prior import MixturePrior
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, replacing
+from gmvae.support.html import html_table
 from gmvae.support.weights import digest, read_weights, weights_file
 
 # What components are called: a class's word, or its number; None for one without a name.
@@ -127,6 +128,26 @@ class GMVAE(nn.Module):
         if custom:
             with torch.no_grad(), in_eval_mode(self):
                 check_shapes(self.model, self.guide, shape)
+
+    def __repr__(self) -> str:
+        """Image, mixture and kinds in a line; ``print(model.model)`` shows the networks."""
+        c = self.config
+        names = self.component_names
+        named = "" if names is None else f", {sum(n is not None for n in names)} of them named"
+        return (
+            f"GMVAE({' x '.join(map(str, c.image_shape))} images, {c.n_components} components"
+            f"{named}, {c.latent_dim} latent dimensions, {c.covariance} covariance, {c.network}, "
+            f"{c.likelihood}, {c.assignment})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The same, with a row a component, for notebooks."""
+        weights = self.model.prior.weights.tolist()
+        rows = [
+            (component_name(self.component_names, k), f"{weight:.3f}")
+            for k, weight in enumerate(weights)
+        ]
+        return html_table(repr(self), rows, ("component", "weight"))
 
     @property
     def device(self) -> torch.device:

@@ -25,6 +25,7 @@ FLOORS = {
     "plots": 6,
     "training": 7,
     "diagnostics": 7,
+    "bars": 8,
     "rows": 8,
     "sklearn": 9,
 }
@@ -34,6 +35,7 @@ INSIDE = {
         "files": 1,
         "scratch": 1,
         "lazy": 1,
+        "html": 1,
         "choices": 1,
         "names": 1,
         "reading": 2,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.support.html import html_table
 
 Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]
@@ -125,6 +126,20 @@ class Images:
             f"Images({self.name!r}, {len(self):,} of {self.shape} {self.pixels.dtype}, "
             f"{f'classes {classes}' if classes else 'no labels'})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same as a table, for notebooks, with how many of each class there are."""
+        rows: list[tuple[object, object]] = [
+            ("images", f"{len(self):,}"),
+            ("shape (C, H, W)", " x ".join(map(str, self.shape))),
+            ("pixels", self.pixels.dtype),
+        ]
+        if self.labels is not None:
+            counts = np.unique(self.labels, return_counts=True)[1].tolist()
+            names = [self.class_names.get(value, value) for value in self.classes]
+            rows += [(f"class {n}", f"{c:,}") for n, c in zip(names, counts, strict=True)]
+        rows += [("skipped", line) for line in self.skipped]
+        return html_table(self.name, rows)
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -18,6 +18,7 @@ from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
+from gmvae.support.html import html_table
 from gmvae.training.checkpoint import Checkpoints, fingerprint, never
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.loop import Callback, Metrics
@@ -63,6 +64,11 @@ class Fit:
             f"{len(self.warnings) or 'no'} warning{'' if len(self.warnings) == 1 else 's'}",
         ]
         return f"Fit({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Figures and warnings as a table, for notebooks."""
+        rows = [(name, f"{value:.2f}") for name, value in self.figures.items()]
+        return html_table(repr(self), rows + [("warning", line) for line in self.warnings])
 
 
 @default_modes()
