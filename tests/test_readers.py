@@ -206,6 +206,11 @@ def bad_picture(path):
         ),
         (bad_picture, ContentError, "/b.png` expected a picture"),
         (bad_model, ArgumentError, r"a model's folder. Read it with gmvae\.GMVAE\.load"),
+        (
+            bad_bytes("a.csv", b"1,2"),
+            ArgumentError,
+            r"a\.csv', a table\. For rows of numbers there",
+        ),
         (bad_bytes("notes.txt", b"x"), ArgumentError, "notes.txt', a file of another kind"),
         (lambda path: "absent.npz", FileNotFoundError, "expected a path that exists; got .*absent"),
         (lambda path: "no/such/folder", FileNotFoundError, "expected a path that exists"),

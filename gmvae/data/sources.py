@@ -12,6 +12,8 @@ from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
 from gmvae.support.names import printable
 
+# What holds rows of numbers, and no images.
+TABLES = (".csv", ".tsv", ".parquet", ".feather", ".xlsx")
 # As Linux has it; what is longer is no path.
 LONGEST_PATH = 4096
 
@@ -84,6 +86,11 @@ def load(
         return read(path, part, shaping, strict)
     shown = printable(repr(str(source)), LONGEST_PATH)
     kinds = "the path of an .npz, .npy or IDX file or of a folder of pictures"
+    if there and path.suffix.lower() in TABLES:
+        raise ArgumentError(
+            f"`source` expected {kinds}; got {shown}, a table. For rows of numbers there is "
+            "gmvae.sklearn.GaussianMixtureVAE, in Python."
+        )
     if there:
         raise ArgumentError(
             f"`source` expected {kinds}; got {shown}, a file of another kind. Save its "
