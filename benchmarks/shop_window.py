@@ -19,18 +19,19 @@ from PIL import Image
 
 TOP = Path(__file__).parents[1]
 PICTURES, NOTEBOOKS = TOP / "docs" / "pictures", TOP / "notebooks"
-SHOWN = ("clusters", "mixture", "manifold")
-# Of a picture: wide enough for the column of a page, and as many colours as a plot has.
+# Two of them stand side by side in the README.
+SHOWN = {"clusters": 900, "mixture": 560, "manifold": 480}
+# Of a picture in a notebook: wide enough for its column. As many colours as a plot has.
 WIDTH, COLOURS = 760, 48
 # Of a notebook with its outputs, in bytes: what a page of code shows without delay.
 LARGEST = 300_000
 
 
-def small(content: bytes) -> bytes:
-    """A PNG of few colours, no wider than a page."""
+def small(content: bytes, width: int = WIDTH) -> bytes:
+    """A PNG of few colours, no wider than that many pixels."""
     image = Image.open(io.BytesIO(content)).convert("RGB")
-    if image.width > WIDTH:
-        size = WIDTH, round(image.height * WIDTH / image.width)
+    if image.width > width:
+        size = width, round(image.height * width / image.width)
         image = image.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
@@ -43,8 +44,8 @@ def make_pictures() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "gmvae-run"
         subprocess.run([sys.executable, "-m", "gmvae", "train", "-o", str(run)], check=True)
-        for name in SHOWN:
-            content = small((run / f"{name}.png").read_bytes())
+        for name, width in SHOWN.items():
+            content = small((run / f"{name}.png").read_bytes(), width)
             (PICTURES / f"{name}.png").write_bytes(content)
 
 
