@@ -1,5 +1,6 @@
 """``gmvae name``."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE
 
+from .options import DEFAULT_RUN
 from .output import say, write_json
 from .run_folder import read_json, training_of
 
@@ -48,6 +50,8 @@ def name(
     write_json(run / CONFIG_FILE, config)
     listed = ", ".join(f"{k} is {words[k]}" for k in sorted(words))
     say(f"Named by hand in {run}: {listed or 'no component'}.")
+    model = "" if run == DEFAULT_RUN else f" --model {shlex.quote(str(run))}"
+    say(f"A table with these names: gmvae classify{model} --force")
 
 
 def _parsed(text: str, n_components: int) -> tuple[int, str]:

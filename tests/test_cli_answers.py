@@ -231,7 +231,10 @@ def test_components_named_by_hand(spies: Spies) -> None:
     save_run(Path("mine"), model)
     before = Path("mine/model.safetensors").read_bytes()
     assert spies.run(["name", "mine", "0=cat", "2=my dog"]).at("command.code") == 0
-    assert spies.at("command.out") == "Named by hand in mine: 0 is cat, 2 is my dog.\n"
+    assert spies.at("command.out") == (
+        "Named by hand in mine: 0 is cat, 2 is my dog.\n"
+        "A table with these names: gmvae classify --model mine --force\n"
+    )
     assert Path("mine/model.safetensors").read_bytes() == before
     assert GMVAE.load("mine").component_names == ("cat", None, "my dog")
     spies.run(["classify", "other", "--model", "mine"])

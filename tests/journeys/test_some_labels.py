@@ -37,6 +37,7 @@ def test_a_table_of_some_labels(tmp_path, monkeypatch, capsys):
     assert all(right[row] for row in labelled)  # what was told is not forgotten
 
     (error,) = user.types("train pictures --labels-from none.csv -o never", code=2)
+    assert "`--labels-from` expected a CSV file" in error
     assert "none.csv, which does not exist" in error
     Path("labels.csv").write_text("file,label\n999.png,one\n")
     (error,) = user.types("train pictures --labels-from labels.csv -o never", code=1)
