@@ -22,7 +22,7 @@ PICTURES, NOTEBOOKS = TOP / "docs" / "pictures", TOP / "notebooks"
 # Two of them stand side by side in the README.
 SHOWN = {"clusters": 900, "mixture": 560, "manifold": 480}
 # Of a picture in a notebook: wide enough for its column. As many colours as a plot has.
-WIDTH, COLOURS = 760, 48
+WIDTH, COLOURS = 640, 32
 # Of a notebook with its outputs, in bytes: what a page of code shows without delay.
 LARGEST = 300_000
 
