@@ -1,4 +1,4 @@
-"""``--config FILE``: options from a TOML file, which those of the command line override."""
+"""``--config FILE``: options from a TOML file or a run, which those typed override."""
 
 import math
 import tomllib
@@ -10,6 +10,8 @@ import typer
 
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.names import printable
+
+from . import recorded
 
 # An option takes a line, and a path 4,096 bytes at most.
 LARGEST, LONGEST_LINE = 100_000, 5_000
@@ -23,7 +25,7 @@ def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
 
     Raises:
         ArgumentError: a key that is no option of the command, or a flag that is not true or false.
-        ContentError: the file is no TOML, or holds a table.
+        ContentError: the file is no TOML, or holds a table; or it is a JSON file that no run wrote.
         FileNotFoundError: there is no such file.
     """
     if path is None:
@@ -36,7 +38,7 @@ def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
         )
     parameters = _parameters(context)
     defaults: dict[str, str] = {}
-    for key, value in _read(path).items():
+    for key, value in (recorded.options_of(path) if _is_of_a_run(path) else _read(path)).items():
         parameter = parameters[_option(key, value, parameters, path)]
         if str(parameter.name) in defaults:
             raise ArgumentError(
@@ -46,6 +48,10 @@ def take_defaults(context: typer.Context, path: Path | None) -> Path | None:
         defaults[str(parameter.name)] = _as_typed(key, value, parameter, path)
     context.default_map = defaults
     return path
+
+
+def _is_of_a_run(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
 
 
 def _read(path: Path) -> dict[str, Any]:

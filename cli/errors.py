@@ -53,6 +53,7 @@ TYPED = {
     "n_jobs": "--jobs",
     "device": "--device",
     "component": "--component",
+    "start": "--from",
 }
 # An error of content opens with the name of a file, which may be any word, or with this.
 TYPED_CONTENT = {"x": "DATA"}

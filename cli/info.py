@@ -53,6 +53,10 @@ def _training(run: Run) -> Iterator[tuple[str, str]]:
         if training.get("class_names"):
             yield "classes", listed(training["class_names"])
         yield "labels observed", str(training["labels_observed"])
+    before = training.get("start")
+    if isinstance(before, dict) and isinstance(before.get("data"), str):
+        classes = before.get("classes")
+        yield "started from a model of", describe(before["data"], classes and tuple(classes))
 
 
 def settings_rows(

@@ -24,8 +24,8 @@ DEFAULT_RUN = Path("gmvae-run")
 # The panels of the help, in the order in which they are shown; options of no panel come last.
 DATA, TRAINING, OUTPUT = "Data", "Training", "Output"
 PANELS = (DATA, "Model", TRAINING, "Weights", OUTPUT)
-# Settings whose option has another name than theirs.
-_RENAMED = {"n_components": "--components"}
+# Settings and parameters whose option has another name than theirs.
+_RENAMED = {"n_components": "--components", "start": "--from"}
 
 DataArgument = Annotated[
     str | None,
@@ -99,7 +99,27 @@ Jobs = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Overwrite what exists.", rich_help_panel=OUTPUT)
 ]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Go on with the unfinished run into DIR, as it was asked for; no other option counts.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]
+
+
+def output_folder(what: str) -> Any:
+    """The option ``--output`` of a command that writes a folder."""
+    return typer.Option(
+        "--output", "-o", metavar="DIR", help=f"The {what} to write.", rich_help_panel=OUTPUT
+    )
+
+
+def restarts(least: int, what: str) -> Any:
+    """The option ``--restarts``."""
+    return typer.Option(min=least, metavar="N", help=what, rich_help_panel=TRAINING)
 
 
 def option_name(setting: str) -> str:

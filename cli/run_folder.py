@@ -49,15 +49,15 @@ class Run:
         return Reading(self.training.get("resize"), self.training.get("grey", False), strict)
 
 
-def open_run(folder: Path, device: str) -> Run:
-    """The run in ``folder``, on ``device`` as the command line names it.
+def open_run(folder: Path, device: str, option: str = "--model") -> Run:
+    """The run in ``folder``, named by ``option``, on ``device`` as the command line names it.
 
     Raises:
         ArgumentError: an unknown or absent device.
         ContentError: the folder's files do not fit.
         FileNotFoundError: ``folder`` is no run folder.
     """
-    config = read_json(folder, CONFIG_FILE)
+    config = read_json(folder, CONFIG_FILE, option)
     training = training_of(config, folder)
     _refuse_own_modules(config, folder)
     from gmvae import GMVAE
@@ -114,12 +114,12 @@ def _refuse_own_modules(config: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """One of the folder's JSON files."""
+def read_json(folder: Path, name: str, option: str = "--model") -> dict[str, Any]:
+    """One of the JSON files of the folder that ``option`` names."""
     path = folder / name
     if not path.exists():
         raise FileNotFoundError(
-            f"`--model` expected a run folder; got {folder}, {_state(folder, name)}"
+            f"`{option}` expected a run folder; got {folder}, {_state(folder, name)}"
         )
     try:
         content = json.loads(read_text(path))

@@ -1,6 +1,6 @@
 """``gmvae select``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,12 +10,13 @@ import typer
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
-from . import options, summary
+from . import options, summary, unfinished
 from .device import named_device
-from .experiment import Experiment, Reading, Request, class_list, prepare
+from .experiment import Experiment, class_list, prepare
 from .output import answer, check_folder, say, table, write_json
 
 if TYPE_CHECKING:
+    from gmvae import Settings
     from gmvae.training.selection import Candidate
 
 EXAMPLES = (
@@ -27,7 +28,7 @@ FILES = frozenset((CANDIDATES, PICTURE))
 
 
 Data = Annotated[
-    str,
+    str | None,
     typer.Argument(
         metavar="DATA",
         help="digits, mnist, fashion-mnist or kmnist (the train part), or a path: .npz, .npy, "
@@ -45,23 +46,9 @@ Components = Annotated[
 ]
 Restarts = Annotated[
     int,
-    typer.Option(
-        min=2,
-        metavar="N",
-        help="Number of runs for each number of components, from different seeds.",
-        rich_help_panel=options.TRAINING,
-    ),
+    options.restarts(2, "Number of runs for each number of components, from different seeds."),
 ]
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="DIR",
-        help="The folder to write.",
-        rich_help_panel=options.OUTPUT,
-    ),
-]
+Output = Annotated[Path, options.output_folder("folder")]
 # Not the two of a picture: nobody looks at these latents, and clusters of many classes need room.
 LATENT_DIM = 10
 HEADINGS = ("components", "stability", "log-likelihood", "standard error", "components in use")
@@ -70,7 +57,7 @@ HEADINGS = ("components", "stability", "log-likelihood", "standard error", "comp
 @options.with_settings(left_out=["n_components"], changed={"latent_dim": {"default": LATENT_DIM}})
 def select(
     *,
-    data: Data,
+    data: Data = None,
     components: Components = "2-12",
     restarts: Restarts = 2,
     classes: options.Classes = None,
@@ -83,6 +70,8 @@ def select(
     data_root: options.DataRoot = None,
     output: Output = Path("gmvae-select"),
     force: options.Force = False,
+    resume: options.Resume = None,
+    context: typer.Context,
 ) -> None:
     """Compare numbers of components.
 
@@ -91,23 +80,64 @@ def select(
     Rand index of two runs: 1 for the same clusters, 0 for what chance would give. Of numbers that
     are equally stable, to two decimals, the largest is named whose log-likelihood is within a
     standard error of the best of theirs: it tells more apart, and as surely.
+
+    Ctrl-C, or a kill, loses no more than half a minute: --resume goes on, and what has ended is not
+    run again.
     """
-    check_folder(output, force, FILES)
-    numbers = number_list(components)
-    request = Request(
-        data,
+    if resume is not None:
+        unfinished.check_alone(context)
+        asked = unfinished.asked_for(resume, unfinished.AskedComparison)
+        _run(asked, unfinished.folder_of(resume))
+        return
+    if data is None:
+        context.fail("Missing argument 'DATA'.")
+    asked = unfinished.AskedComparison(
+        data=data,
+        numbers=number_list(components),
         classes=class_list(classes),
-        labels=0,
+        settings=settings,
+        restarts=restarts,
+        jobs=jobs,
+        device=device,
         data_root=data_root,
-        reading=Reading(resize, grey, strict),
+        output=output,
+        force=force,
+        resize=resize,
+        grey=grey,
+        strict=strict,
     )
-    experiment = prepare(request)
+    _run(asked, None)
+
+
+def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
+    """Train with each number, compare and write.
+
+    Args:
+        asked: what for.
+        folder: of the unfinished runs that go on; None where they begin.
+    """
+    from gmvae import Settings
+
+    # What was typed comes before what lies there, and that before images are read.
+    settings = Settings(**asked.settings)
+    device = named_device(asked.device)
+    output, numbers, data = asked.output, asked.numbers, asked.data
+    check_folder(output, asked.force, FILES)
+    experiment = prepare(asked.request)
+    _check(numbers, settings, experiment)
+    if folder is None:
+        folder = unfinished.begin(asked)
+    # Nothing is said before all of them are known to fit the images.
     for line in summary.read_lines(experiment.train):
         say(line)
-    candidates = _compare(experiment, numbers, settings, restarts, jobs, device)
+    say(_runs(numbers, asked.restarts))
+    with unfinished.kept(folder, output) as stop:
+        candidates = _compare(experiment, settings, asked, device, folder, stop)
     normalised = all(candidate.likelihood_normalised for candidate in candidates)
-    _write(output, candidates, normalised)
-    title = f"{data}: {restarts} runs for each number of components"
+    with unfinished.told(folder, output):
+        _write(output, candidates, normalised)
+    unfinished.end(folder)
+    title = f"{data}: {asked.restarts} runs for each number of components"
     table(title, [_row(candidate) for candidate in candidates], headings=HEADINGS)
     density = "" if normalised else ", of no normalised density"
     say(f"Log-likelihood: on held-out images, in nats an image{density}.")
@@ -116,35 +146,38 @@ def select(
     say(f"Figures and picture: {output}")
 
 
+def _check(numbers: Sequence[int], settings: "Settings", experiment: Experiment) -> None:
+    """Refuse numbers of components that do not fit the images."""
+    from gmvae.training.held_out import check_components
+
+    check_components(numbers, experiment.train, settings, held_out=experiment.held_out)
+
+
 def _compare(
     experiment: Experiment,
-    numbers: Sequence[int],
-    values: Mapping[str, Any],
-    restarts: int,
-    jobs: int | None,
+    settings: "Settings",
+    asked: unfinished.AskedComparison,
     device: str,
+    folder: Path,
+    stop: Callable[[], bool],
 ) -> "tuple[Candidate, ...]":
-    """Train with each number of components; nothing is said before all of them fit the images."""
-    from gmvae import Settings
-    from gmvae.training.held_out import check_components
+    """Train with each number of components."""
     from gmvae.training.selection import compare_components
 
     from .progress import progress
 
-    settings = Settings(**values)
-    torch_device = named_device(device)
-    check_components(numbers, experiment.train, settings, held_out=experiment.held_out)
-    say(_runs(numbers, restarts))
     with progress(experiment.is_density(settings.likelihood)) as callback:
         return compare_components(
             experiment.train,
-            numbers,
+            asked.numbers,
             settings,
-            restarts,
+            asked.restarts,
             held_out=experiment.held_out,
             callback=callback,
-            device=torch_device,
-            n_jobs=jobs,
+            checkpoint=folder,
+            stop=stop,
+            device=device,
+            n_jobs=asked.jobs,
         )
 
 

@@ -1,31 +1,18 @@
 """``gmvae train``."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gmvae.support.errors import ArgumentError
-from gmvae.support.files import replacing
-
-from . import config_file, options, run_folder, summary, unfinished
-from .device import named_device
-from .experiment import Experiment, Request, class_list, prepare
-from .output import answer, check_folder, say, write_json
-
-if TYPE_CHECKING:
-    from gmvae import GMVAE, Settings
-    from gmvae.training.fitting import Fit
-    from gmvae.training.loop import Progress
-    from gmvae.training.restarts import Restart
+from . import config_file, options, training, unfinished
+from .experiment import class_list
 
 EXAMPLES = (
     "gmvae train",
     "gmvae train mnist --classes 1,4,8 --output mnist-148",
     "gmvae train train.npz --val labelled.npz",
+    "gmvae train more.npz --from gmvae-run --components 12 --output larger",
 )
 Data = Annotated[
     str | None,
@@ -68,21 +55,19 @@ LabelsFrom = Annotated[
 ]
 Restarts = Annotated[
     int,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Train from N seeds and keep the run with the best held-out objective.",
-        rich_help_panel=options.TRAINING,
-    ),
+    options.restarts(1, "Train from N seeds and keep the run with the best held-out objective."),
 ]
-Output = Annotated[
-    Path,
+Output = Annotated[Path, options.output_folder("run folder")]
+Start = Annotated[
+    Path | None,
     typer.Option(
-        "--output",
-        "-o",
-        metavar="DIR",
-        help="The run folder to write.",
-        rich_help_panel=options.OUTPUT,
+        "--from",
+        metavar="RUN",
+        help="Go on from the model of this run folder with more images, DATA: its components keep "
+        "their numbers and names, and so do its networks; more --components are found among the "
+        "images that it explains worst.",
+        show_default=False,
+        rich_help_panel=options.TRAINING,
     ),
 ]
 Config = Annotated[
@@ -91,15 +76,8 @@ Config = Annotated[
         callback=config_file.take_defaults,
         is_eager=True,
         metavar="FILE",
-        help="Options from a TOML file, as in: latent-dim = 10. Flags win.",
-    ),
-]
-Resume = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Go on with the unfinished run into DIR, as it was asked for; no other option counts.",
-        show_default=False,
+        help="Options from a TOML file, as in: latent-dim = 10; or all those of a run, from its "
+        "config.json. Flags win.",
     ),
 ]
 Checkpoint = Annotated[
@@ -130,13 +108,14 @@ def train(
     strict: options.Strict = False,
     settings: options.SettingValues,
     restarts: Restarts = 1,
+    start: Start = None,
     jobs: options.Jobs = None,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     output: Output = options.DEFAULT_RUN,
     force: options.Force = False,
     checkpoint: Checkpoint = True,
-    resume: Resume = None,
+    resume: options.Resume = None,
     config: Config = None,
     context: typer.Context,
 ) -> None:
@@ -162,10 +141,13 @@ def train(
     Ctrl-C, or a kill, loses no more than half a minute: --resume goes on.
     """  # noqa: D301 (\b keeps lines as they are, in the help)
     if resume is not None:
-        _check_alone(context)
-        _run(unfinished.asked_for(resume), unfinished.folder_of(resume))
+        unfinished.check_alone(context)
+        asked = unfinished.asked_for(resume, unfinished.AskedTraining)
+        training.run(asked, unfinished.folder_of(resume))
         return
-    asked = unfinished.Asked(
+    if start is not None:
+        settings = training.settings_from(start, data, settings, unfinished.typed(context))
+    asked = unfinished.AskedTraining(
         data=data,
         val=val,
         classes=class_list(classes),
@@ -177,182 +159,10 @@ def train(
         data_root=data_root,
         output=output,
         force=force,
+        start=start,
         resize=resize,
         grey=grey,
         strict=strict,
         labels_from=labels_from,
     )
-    _run(asked, None, checkpoint)
-
-
-def _check_alone(context: typer.Context) -> None:
-    """Refuse what is typed beside ``--resume``, which goes on as it was asked for.
-
-    Raises:
-        ArgumentError: DATA or another option is typed, too.
-    """
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    typed = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
-    others = [name for name in typed if name != "resume"]
-    if others:
-        name = "DATA" if others[0] == "data" else options.option_name(others[0])
-        raise ArgumentError(
-            f"`--resume` expected to stand alone, since a run goes on as it was asked for; got "
-            f"{name}, too. Leave it out, or begin another run."
-        )
-
-
-def _run(asked: unfinished.Asked, folder: Path | None, checkpoint: bool = True) -> None:
-    """Train, measure and write.
-
-    Args:
-        asked: what for.
-        folder: of the unfinished run that goes on; None for one that begins.
-        checkpoint: whether one that begins is kept.
-    """
-    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
-    request = asked.request
-    experiment = prepare(request)
-    settings = _chosen(asked.settings, experiment)
-    device = named_device(asked.device)
-    if folder is None and checkpoint:
-        folder = unfinished.begin(asked)
-    # Nothing is said before all that was asked for is known to fit.
-    _say_all(summary.opening(experiment))
-    began = time.monotonic()
-    with unfinished.kept(folder, asked.output) as stop:
-        result, runs, last = _fit(
-            experiment, settings, asked.restarts, asked.jobs, device, folder, stop
-        )
-    seconds = time.monotonic() - began
-    metrics = _measure(result.gmvae, experiment, settings.seed)
-    training = _record(request, experiment, settings, runs, seconds)
-    _write(asked.output, result, experiment, training, metrics)
-    if folder is not None:
-        unfinished.end(folder)
-    for warning in result.warnings:  # also where the rest is not wanted
-        answer(warning)
-    _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
-    _say_all(summary.early_stop(last, settings.patience))
-    _say_all(summary.closing(metrics, experiment.scored_name, asked.output))
-
-
-def _say_all(lines: Iterable[str]) -> None:
-    for line in lines:
-        say(line)
-
-
-def _chosen(values: Mapping[str, Any], experiment: Experiment) -> "Settings":
-    """The settings of a run on these images.
-
-    Raises:
-        ArgumentError: a setting out of its range, or more components than images.
-    """
-    from gmvae import Settings
-    from gmvae.training.held_out import check_components
-
-    n_components = values["n_components"]
-    if n_components is None:
-        n_components = experiment.n_components
-    settings = Settings(**{**values, "n_components": n_components})
-    check_components(
-        [settings.n_components],
-        experiment.train,
-        settings,
-        experiment.observed,
-        experiment.held_out,
-    )
-    return settings
-
-
-def _fit(
-    experiment: Experiment,
-    settings: "Settings",
-    restarts: int,
-    jobs: int | None,
-    device: str,
-    folder: Path | None,
-    stop: Callable[[], bool],
-) -> tuple["Fit", tuple["Restart", ...], "Progress | None"]:
-    """The kept run, what became of each, and the last epoch of the kept one, if any was told."""
-    from gmvae.training.restarts import fit_restarts
-
-    from .progress import progress
-
-    last: dict[int, Progress] = {}
-    with progress(experiment.is_density(settings.likelihood)) as show:
-
-        def callback(now: "Progress") -> None:
-            last[now.restart] = now
-            show(now)
-
-        result, runs = fit_restarts(
-            experiment.train,
-            settings,
-            restarts,
-            observed=experiment.observed if experiment.n_observed else None,
-            held_out=experiment.held_out,
-            callback=callback,
-            checkpoint=folder,
-            stop=stop,
-            device=device,
-            n_jobs=jobs,
-        )
-    kept = next(i for i, run in enumerate(runs, start=1) if summary.is_kept(run, result))
-    return result, runs, last.get(kept if restarts > 1 else 0)
-
-
-def _record(
-    request: Request,
-    experiment: Experiment,
-    settings: "Settings",
-    runs: tuple["Restart", ...],
-    seconds: float,
-) -> dict[str, Any]:
-    """What the run was trained on and how, for its configuration."""
-    from gmvae import __version__
-
-    request = request.completed()
-    return {
-        "version": __version__,
-        "data": run_folder.lasting(request.source),
-        "val": None if request.val is None else run_folder.lasting(request.val),
-        "classes": request.classes,
-        "class_names": dict(experiment.train.class_names),
-        "resize": request.reading.resize,
-        "grey": request.reading.grey,
-        "n_images": len(experiment.train),
-        "labels_observed": experiment.n_observed,
-        "settings": asdict(settings),
-        "seconds": round(seconds, 1),
-        "restarts": [asdict(run) for run in runs],
-    }
-
-
-def _measure(gmvae: "GMVAE", experiment: Experiment, seed: int) -> dict[str, Any]:
-    """The figures of the scored images, and the ELBO of the training images beside them."""
-    import torch
-
-    from gmvae.diagnostics.evaluation import evaluate
-
-    generator = torch.Generator(gmvae.device).manual_seed(seed)
-    figures = evaluate(gmvae, experiment.scored, generator=generator)
-    train_elbo = float(gmvae.elbo(experiment.train, generator=generator).elbo.mean())
-    return {"scored_on": experiment.scored_name, "train_elbo": train_elbo, **figures}
-
-
-def _write(
-    output: Path,
-    result: "Fit",
-    experiment: Experiment,
-    training: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-) -> None:
-    """Write the run folder, whole or not at all."""
-    pictures = run_folder.draw(result.gmvae, experiment.scored, result.history)
-    with replacing(output) as draft:
-        result.gmvae.save(draft, extra={"training": training})
-        run_folder.write_history(draft / run_folder.HISTORY, result.history)
-        write_json(draft / run_folder.METRICS, metrics)
-        for name, picture in pictures.items():
-            picture.savefig(draft / f"{name}.png")
+    training.run(asked, None, checkpoint)

@@ -1,7 +1,7 @@
 """A run that has not ended: where it is kept meanwhile, and how it goes on.
 
-Beside the run folder DIR lies the hidden folder ``.DIR.unfinished`` with what was asked for and
-the checkpoints of the training. It goes when the run folder is whole.
+Beside the output folder DIR lies the hidden folder ``.DIR.unfinished`` with what was asked for and
+the checkpoints of the training. It goes when the output is whole.
 """
 
 import dataclasses
@@ -14,23 +14,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import typer
 
 from gmvae.support.errors import ArgumentError, InterruptedRunError
-from gmvae.support.files import CONFIG_FILE, beside_its_folder
+from gmvae.support.files import CONFIG_FILE, NAMELESS, beside_its_folder
 from gmvae.support.names import listed
 
 from .entry import EndedFromOutside
 from .experiment import Reading, Request
+from .options import option_name
 from .output import write_json
 from .run_folder import lasting
 
 ASKED, SUFFIX = "asked.json", ".unfinished"
+# What JSON does not keep as it is: sources of images, other paths, and numbers in order.
+SOURCES, PATHS, NUMBERS = (
+    ("data", "val"),
+    ("data_root", "output", "start", "labels_from"),
+    ("classes", "numbers"),
+)
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedTraining:
     """What ``gmvae train`` was asked for, ready for JSON but for its paths."""
+
+    command: ClassVar[str] = "train"
 
     data: str | None
     val: str | None
@@ -43,6 +54,7 @@ class Asked:
     data_root: Path | None
     output: Path
     force: bool
+    start: Path | None = None
     resize: int | None = None
     grey: bool = False
     strict: bool = False
@@ -61,6 +73,42 @@ class Asked:
             Reading(self.resize, self.grey, self.strict),
             self.labels_from,
         )
+
+
+@dataclass(frozen=True)
+class AskedComparison:
+    """What ``gmvae select`` was asked for, likewise."""
+
+    command: ClassVar[str] = "select"
+
+    data: str
+    numbers: tuple[int, ...]
+    classes: tuple[int | str, ...] | None
+    settings: dict[str, Any]
+    restarts: int
+    jobs: int | None
+    device: str
+    data_root: Path | None
+    output: Path
+    force: bool
+    resize: int | None = None
+    grey: bool = False
+    strict: bool = False
+
+    @property
+    def request(self) -> Request:
+        """Which images."""
+        return Request(
+            self.data,
+            classes=self.classes,
+            labels=0,
+            data_root=self.data_root,
+            reading=Reading(self.resize, self.grey, self.strict),
+        )
+
+
+Asked: TypeAlias = AskedTraining | AskedComparison
+Kind = TypeVar("Kind", AskedTraining, AskedComparison)
 
 
 def folder_of(output: Path) -> Path:
@@ -84,42 +132,67 @@ def begin(asked: Asked) -> Path:
             )
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    record = dataclasses.asdict(asked)
+    record = {"command": asked.command, **dataclasses.asdict(asked)}
     # Found again from any folder.
-    for name in ("data", "val"):
-        record[name] = record[name] and lasting(record[name])
-    for name in ("data_root", "output", "labels_from"):
-        record[name] = record[name] and str(record[name].absolute())
+    for name in SOURCES:
+        if record.get(name) is not None:
+            record[name] = lasting(record[name])
+    for name in PATHS:
+        if record.get(name) is not None:
+            record[name] = str(record[name].absolute())
     write_json(folder / ASKED, record)
     return folder
 
 
-def asked_for(output: Path) -> Asked:
+def asked_for(output: Path, kind: type[Kind]) -> Kind:
     """What the unfinished run into ``output`` was asked for.
 
     Raises:
-        ArgumentError: there is none, or what was written down is spoilt.
+        ArgumentError: there is none, it is of another command, or what was written down is spoilt.
     """
     path = folder_of(output) / ASKED
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record |= {
-            "classes": record["classes"] and tuple(record["classes"]),
-            "data_root": record["data_root"] and Path(record["data_root"]),
-            "labels_from": record.get("labels_from") and Path(record["labels_from"]),
+        command = record.pop("command")
+        if command == kind.command:
+            record |= {name: Path(record[name]) for name in PATHS if record.get(name)}
+            record |= {name: tuple(record[name]) for name in NUMBERS if record.get(name)}
             # By where it lies now: the folder around it may have moved.
-            "output": output,
-        }
-        return Asked(**record)
+            return kind(**{**record, "output": output})
     except FileNotFoundError:
         raise ArgumentError(
             f"`--resume` expected the folder of an unfinished run; got {output}, {_why_not(output)}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArgumentError(
             f"`--resume` expected a run that can go on; got {path}, which is spoilt ({error}). "
             "Begin anew with --force."
         ) from error
+    raise ArgumentError(
+        f"`--resume` expected an unfinished run of gmvae {kind.command}; got {output}, one of "
+        f"gmvae {command}. Go on with it: {go_on(output)}"
+    )
+
+
+def check_alone(context: typer.Context) -> None:
+    """Refuse what is typed beside ``--resume``, which goes on as it was asked for.
+
+    Raises:
+        ArgumentError: DATA or another option is typed, too.
+    """
+    others = [name for name in typed(context) if name != "resume"]
+    if others:
+        name = "DATA" if others[0] == "data" else option_name(others[0])
+        raise ArgumentError(
+            f"`--resume` expected to stand alone, since a run goes on as it was asked for; got "
+            f"{name}, too. Leave it out, or begin another run."
+        )
+
+
+def typed(context: typer.Context) -> list[str]:
+    """The parameters that the user has given, on the command line or in a file."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source and source.name != "DEFAULT"]
 
 
 def _why_not(output: Path) -> str:
@@ -135,27 +208,70 @@ def _why_not(output: Path) -> str:
 
 
 def end(folder: Path) -> None:
-    """The run folder is whole: nothing more has to be kept."""
+    """The output folder is whole: nothing more has to be kept."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def go_on(output: Path) -> str:
     """The command that takes the run up again."""
-    return shlex.join(["gmvae", "train", "--resume", str(output)])
+    try:
+        record = json.loads((folder_of(output) / ASKED).read_text(encoding="utf-8"))
+        command = str(record["command"])
+    except (OSError, ValueError, KeyError, TypeError):  # spoilt, which --resume will say
+        command = AskedTraining.command
+    return shlex.join(["gmvae", command, "--resume", str(output)])
+
+
+@contextmanager
+def told(folder: Path | None, output: Path) -> Iterator[None]:
+    """Say of an interruption, or of a full disk, by which command the run goes on.
+
+    A run that ends in this block before anything was saved leaves nothing behind.
+
+    Args:
+        folder: of the unfinished run; None where it is not kept.
+        output: its run folder.
+
+    Raises:
+        InterruptedRunError: the run was asked to end and can go on.
+        OSError: it could not be saved; likewise.
+    """
+    if folder is None:
+        yield
+        return
+    record = folder / ASKED
+    asked = record.read_bytes() if record.exists() else None
+    try:
+        yield
+    except BaseException as error:
+        if not any(folder.glob("**/*.safetensors")):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        # The folder may have vanished, and been made again by the next checkpoint.
+        if asked is not None and not record.exists():
+            record.write_bytes(asked)
+        if isinstance(error, (KeyboardInterrupt, InterruptedRunError, EndedFromOutside)):
+            raise InterruptedRunError(
+                f"interrupted; what is done is kept. Go on: {go_on(output)}"
+            ) from None
+        if isinstance(error, OSError) and error.errno in NAMELESS:
+            why = f"{error.strerror}: {error.filename}"
+            raise OSError(
+                f"the run could not be saved ({why}); what was saved before is kept. Go on: "
+                f"{go_on(output)}"
+            ) from error
+        raise
 
 
 @contextmanager
 def kept(folder: Path | None, output: Path) -> Iterator[Callable[[], bool]]:
     """Yield whether the training is to end at its next step: SIGINT and SIGTERM ask for that.
 
-    A second one ends it at once, as far as it was saved.
+    A second one ends it at once, as far as it was saved; what is said then, :func:`told` says.
 
     Args:
         folder: of the unfinished run; None where it is not kept, and signals do what they did.
         output: its run folder.
-
-    Raises:
-        InterruptedRunError: the run was asked to end and can go on; it says by which command.
     """
     received: list[int] = []
     if folder is None:
@@ -171,14 +287,8 @@ def kept(folder: Path | None, output: Path) -> Iterator[Callable[[], bool]]:
     for number in before:
         signal.signal(number, hear)
     try:
-        yield lambda: bool(received)
-    except (KeyboardInterrupt, InterruptedRunError, EndedFromOutside):
-        if not any(folder.glob("**/*.safetensors")):
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        raise InterruptedRunError(
-            f"interrupted; what is done is kept. Go on: {go_on(output)}"
-        ) from None
+        with told(folder, output):
+            yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gmvae.settings import Settings
     from gmvae.support.errors import ArgumentError, ContentError, GMVAEError, TrainingError
     from gmvae.training.fitting import Fit, fit
+    from gmvae.training.loop import STOP
     from gmvae.training.restarts import fit_restarts
     from gmvae.training.selection import compare_components
 
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GMVAE",
+    "STOP",
     "ArgumentError",
     "Config",
     "ContentError",
@@ -61,6 +63,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "GMVAE": "gmvae",
+        "STOP": "training.loop",
         "ArgumentError": "support.errors",
         "Config": "config",
         "ContentError": "support.errors",

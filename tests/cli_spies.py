@@ -23,6 +23,7 @@ from gmvae import GMVAE, Images
 from gmvae.diagnostics.verdict import Check, Threshold
 from gmvae.training.fitting import Fit
 from gmvae.training.loop import Progress
+from gmvae.training.outcome import training_record
 from gmvae.training.restarts import Restart
 from gmvae.training.selection import Candidate
 
@@ -135,7 +136,11 @@ def trained(arguments: dict[str, Any]) -> tuple[Fit, tuple[Restart, ...]]:
     runs = tuple(Restart(i, -LOSS - n + i, -6.0 - i) for i in range(1, n + 1))
     history: list[dict[str, float | str]] = [{"phase": "joint", "epoch": 1, "loss": LOSS}]
     figures = {"loss": LOSS, "elbo": -6.0}
-    return Fit(untrained(), history, ("a warning",), figures), runs
+    model = untrained()
+    model.training_record = training_record(
+        arguments["images"], arguments["settings"], arguments["observed"]
+    )
+    return Fit(model, history, ("a warning",), figures), runs
 
 
 def compared(arguments: dict[str, Any]) -> tuple[Candidate, ...]:

@@ -1,6 +1,7 @@
 """A run that is stopped anywhere goes on to the same bytes."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, ContentError, InterruptedRunError
 from gmvae.training import checkpoint
 from gmvae.training.fitting import fit
+from gmvae.training.loop import Loop
 from gmvae.training.restarts import fit_restarts
 
 SETTINGS = Settings(n_components=3, epochs=3, warmup_epochs=3, rounds=2)
@@ -196,3 +198,42 @@ def test_runs_in_processes_end_when_asked_and_are_kept(images, tmp_path):
             callback=told.append,
         )
     assert {path.parent.parent.name for path in tmp_path.glob("*/checkpoints/*")} == {"1", "2"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_a_phase_does_not_change_is_written_once(images, tmp_path):
+    """Seven steps into the joint phase, each of them saved."""
+    settings = dataclasses.replace(SETTINGS, rounds=1, epochs=8, batch_size=30)
+    undisturbed = fit(images, settings)
+    with pytest.raises(InterruptedRunError):
+        fit(images, settings, checkpoint=tmp_path, stop=in_phase("joint", 1))
+    for _ in range(6):
+        with pytest.raises(InterruptedRunError):
+            fit(images, settings, checkpoint=tmp_path, stop=Steps(1))
+    arrays, *rest = sorted(tmp_path.iterdir())
+    assert len(rest) == 2
+    with safe_open(arrays, framework="pt") as file:
+        assert {"pixels", "representation", "clusters"} <= set(file.keys())
+    for path in rest:
+        with safe_open(path, framework="pt") as file:
+            assert not {"pixels", "representation", "clusters"} & set(file.keys())
+    same(undisturbed, fit(images, settings, checkpoint=tmp_path))
+    # The last two, and the one that the older of them names.
+    assert sorted(tmp_path.iterdir())[:2] == [arrays, rest[1]]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def in_phase(name, step):
+    """Asks a run to stop at that step of that phase, told by the stack of who asks."""
+    steps = iter(range(1, 10_000))
+
+    def stop():
+        frame = inspect.currentframe()
+        while frame is not None:
+            loop = frame.f_locals.get("self")
+            if isinstance(loop, Loop):
+                return loop.phase == name and next(steps) == step
+            frame = frame.f_back
+        return False
+
+    return stop

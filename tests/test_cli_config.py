@@ -26,7 +26,7 @@ def parse(
         raise ArgumentError("enough")
 
     Path("run.toml").write_text(text)
-    monkeypatch.setattr("gmvae_cli.train.prepare", stop)
+    monkeypatch.setattr("gmvae_cli.training.prepare", stop)
     code = app.run(["train", "--config", "run.toml", *arguments])
     return code, seen.get("request"), seen
 

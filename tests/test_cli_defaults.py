@@ -27,6 +27,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "grey": False,
         "strict": False,
         "restarts": 1,
+        "start": None,
         "jobs": None,
         "device": "auto",
         "data_root": None,
@@ -49,6 +50,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_root": None,
         "output": Path("gmvae-select"),
         "force": False,
+        "resume": None,
     },
     "classify": {
         "data": None,
@@ -73,8 +75,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "name": {"run": None, "names": None},
     "interpolate": {
-        "start": None,
-        "end": None,
+        "first": None,
+        "last": None,
         "steps": 12,
         "model": Path("gmvae-run"),
         "output": None,

@@ -102,6 +102,7 @@ def test_the_options_of_train_stand_in_panels(capsys: pytest.CaptureFixture[str]
             "--patience",
             "--seed",
             "--restarts",
+            "--from",
             "--jobs",
             "--device",
         },

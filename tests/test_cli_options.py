@@ -60,6 +60,7 @@ ROWS: list[Row] = [
     ("train", "classes", "data.npz --classes 1,4", {"fit_restarts.images.classes": (1, 4)}),
     ("train", "labels", "data.npz --labels 2", {"command.first": OBSERVED}),
     ("train", "restarts", "--restarts 3", {"fit_restarts.n_restarts": 3}),
+    ("train", "start", "data.npz --from other-run", {"load_run.folder": Path("other-run")}),
     ("train", "checkpoint", "--no-checkpoint", {"fit_restarts.checkpoint": None}),
     ("train", "jobs", "--jobs 2", {"fit_restarts.n_jobs": 2}),
     ("train", "device", "--device abacus", {"fit_restarts.device": "abacus"}),
@@ -165,7 +166,7 @@ ALONE = {"train": "data.npz", "select": "data.npz", "interpolate": "0 1"}
 # Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
 # `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`; `--copy` and the
 # arguments of `name` and `interpolate` in `test_cli_answers.py`.
-ELSEWHERE = ("force", "resume", "copy", "run", "names", "start", "end")
+ELSEWHERE = ("force", "resume", "copy", "run", "names", "first", "last")
 
 
 def parameters() -> set[tuple[str, str]]:
@@ -208,7 +209,7 @@ def at(spies: Spies, path: str) -> Any:
         return Path(path).read_text().splitlines()[0]
     try:
         return spies.at(path)
-    except AttributeError:
+    except (AttributeError, KeyError):  # without it there is no such argument, or no call
         return None
 
 

@@ -141,10 +141,13 @@ def test_what_is_recorded_of_the_training(spies: Spies) -> None:
         "val": str(Path("bare.npz").resolve()),
         "classes": [1, 8],
         "class_names": {},
+        "labels_from": None,
         "resize": None,
         "grey": False,
         "n_images": 16,
         "labels_observed": 2,
+        "labels": 1,
+        "from": None,
         "restarts": [{"seed": 1, "objective": -LOSS, "elbo": -7.0}],
     }
 
@@ -153,7 +156,7 @@ def test_the_seconds_are_those_of_the_training(
     spies: Spies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([100.0, 107.25])
-    monkeypatch.setattr("gmvae_cli.train.time.monotonic", lambda: next(clock, 200.0))
+    monkeypatch.setattr("gmvae_cli.training.time.monotonic", lambda: next(clock, 200.0))
     monkeypatch.setattr("gmvae_cli.progress.Lines", lambda: lambda now: None)
     spies.run(["train", "data.npz"])
     assert record()["seconds"] == 7.2

@@ -27,7 +27,7 @@ from gmvae.support.errors import ArgumentError, TrainingError
 from gmvae.training import jobs
 from gmvae.training.fitting import Fit
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
-from gmvae.training.loop import Progress
+from gmvae.training.loop import STOP, Progress
 from gmvae.training.restarts import fit_restarts
 
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)
@@ -175,6 +175,7 @@ def test_what_a_run_is_told_and_where_its_model_lies(digits, tmp_path, monkeypat
         assert options.keys() == {
             "observed",
             "held_out",
+            "start",
             "callback",
             "checkpoint",
             "stop",
@@ -258,19 +259,28 @@ def test_processes_find_what_one_process_finds(digits):
     images = digits.subset(slice(0, 60))
     settings = dataclasses.replace(QUICK, epochs=1, warmup_epochs=1, information_weight=0.0)
     told = []
+
+    def second_ends_before_the_joint_phase(progress):
+        told.append(progress)
+        return STOP if (progress.restart, progress.phase) == (2, "placing") else None
+
     # In the processes each run has one thread; another number rounds otherwise.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    listening = {"callback": second_ends_before_the_joint_phase}
     try:
-        _, alone = fit_restarts(images, settings, 2, n_jobs=1)
+        _, alone = fit_restarts(images, settings, 2, n_jobs=1, **listening)
     finally:
         torch.set_num_threads(threads)
-    _, apart = fit_restarts(images, settings, 2, n_jobs=2, callback=told.append)
+    told.clear()
+    _, apart = fit_restarts(images, settings, 2, n_jobs=2, **listening)
     assert [run.seed for run in apart] == [run.seed for run in alone]
     for one, other in zip(apart, alone, strict=True):
         assert one.objective == pytest.approx(other.objective, rel=1e-3)
     assert {progress.restart for progress in told} == {1, 2}
     assert {"warm-up", "joint"} <= {progress.phase for progress in told}
+    ends = [[(p.phase, p.epoch) for p in told if p.restart == number][-1] for number in (1, 2)]
+    assert ends == [("joint", 1), ("placing", 1)]
 
 
 LONG = (

@@ -178,6 +178,7 @@ def test_a_single_run_is_told_all_that_its_caller_says(digits, monkeypatch):
         "settings": QUICK,
         "observed": observed,
         "held_out": own,
+        "start": None,
         "callback": tell,
         "checkpoint": None,
         "stop": None,

@@ -65,7 +65,7 @@ def scripted(monkeypatch):
     """Runs that end with models of known parameters, without training; their jobs."""
     script = SimpleNamespace(jobs=[], calls=[], diverged=set(), models={}, kind={})
 
-    def run_jobs(jobs, callback, n_jobs):
+    def run_jobs(jobs, callback, n_jobs, stop=None):
         script.jobs = jobs
         script.calls.append((callback, n_jobs))
         outcomes = []

@@ -19,3 +19,7 @@ class InterruptedRunError(GMVAEError):
 
 class TrainingError(GMVAEError, RuntimeError):
     """A run failed: its objective is not finite, or its components collapsed."""
+
+
+class StoppedTooEarlyError(TrainingError):
+    """A callback ended a run before there was a model to keep."""

@@ -1,8 +1,9 @@
 """A run that is stopped goes on where it stopped, to the same bytes.
 
-A checkpoint is one file of safetensors, whose header holds JSON: nothing is ever unpickled. It is
+A checkpoint is a file of safetensors, whose header holds JSON: nothing is ever unpickled. It is
 written beside its place, flushed to the disk and renamed; the last two are kept, so that one of
-them is whole whatever happens.
+them is whole whatever happens. What only changes from phase to phase (of MNIST 43 of 55 MB) is
+written after each phase, and named by the checkpoints within the next one.
 """
 
 import hashlib
@@ -11,13 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors.torch import save
 
 from gmvae.data import Images
 from gmvae.data.images import chunks
@@ -25,17 +24,24 @@ from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, ContentError, InterruptedRunError
 from gmvae.support.files import replacing
 from gmvae.training.loop import LoopState
+from gmvae.training.saved import (
+    Record,
+    Tensors,
+    fill,
+    fill_loop,
+    generators,
+    loop_record,
+    loop_tensors,
+    set_generators,
+)
 from gmvae.training.state import State
 
 # Of what a checkpoint holds; one of another format is refused.
-FORMAT = 1
+FORMAT = 2
 # Seconds of work that a kill may cost.
 EVERY = 30.0
 KEPT = 2
 _ARRAYS = ("pixels", "representation", "clusters")
-
-Tensors = dict[str, Tensor]
-Record = dict[str, Any]
 
 
 def never() -> bool:
@@ -57,6 +63,7 @@ class Checkpoints:
         stop: asked after every step; where it says True the run is saved and ends.
         every: seconds between two files within a phase; after each phase there is one anyway.
         number: of the phase that is running, from 0.
+        stopped: when the callback ended the run; None where it did not.
     """
 
     folder: Path
@@ -64,8 +71,11 @@ class Checkpoints:
     stop: Callable[[], bool] = never
     every: float = EVERY
     number: int = 0
+    stopped: dict[str, str | int] | None = None
     _began: Record = field(default_factory=dict)
     _loops: int = 0
+    # The file with the arrays of the state, which change from phase to phase.
+    _arrays_in: str | None = None
     _saved_at: float = field(default_factory=time.monotonic)
     _pending: tuple[Record, Tensors] | None = None
 
@@ -81,29 +91,28 @@ class Checkpoints:
             return state
         record, tensors = newest
         if record["run"] != self.run:
-            raise ArgumentError(
-                f"`checkpoint` expected a folder of this very run; got {self.folder}, which holds "
-                "one of other images, labels or settings. Name another folder, or remove it."
-            )
-        self.number = record["phase"]
+            raise other_run(self.folder)
+        self.number, self.stopped = record["phase"], record["stopped"]
+        self._arrays_in = record["arrays_in"]
         arrays: Record = {name: tensors[name].numpy() for name in _ARRAYS if name in tensors}
         state.history[:] = record["history"]
         if record["loop"] is None:
-            _fill(state, tensors)
-            _set_generators(state, record["generators"], tensors, "now")
+            fill(state, tensors)
+            set_generators(state, record["generators"], tensors, "now")
         else:
             # The phase begins again, with the generators that it began with.
             self._pending = newest
-            _set_generators(state, record["began"], tensors, "began")
+            set_generators(state, record["began"], tensors, "began")
         return replace(state, **arrays)
 
     def begin_phase(self, state: State) -> None:
         """Remember the generators, with which the phase would begin again."""
-        self._began, self._loops = _generators(state), 0
+        self._began, self._loops = generators(state), 0
 
-    def end_phase(self, state: State) -> None:
-        """The next phase is to come: the state is saved."""
+    def end_phase(self, state: State, stopped: dict[str, str | int] | None = None) -> None:
+        """The next phase is to come, or the callback has ended the run: the state is saved."""
         self.number += 1
+        self.stopped = stopped
         self._save(state, None)
 
     def begin_loop(self, state: State, loop: LoopState) -> bool:
@@ -115,9 +124,9 @@ class Checkpoints:
         if record["loop"]["number"] > self._loops:
             return False
         self._pending = None
-        _fill(state, tensors)
-        _fill_loop(loop, record["loop"], tensors)
-        _set_generators(state, record["generators"], tensors, "now")
+        fill(state, tensors)
+        fill_loop(loop, record["loop"], tensors)
+        set_generators(state, record["generators"], tensors, "now")
         return True
 
     def after_step(self, state: State, loop: LoopState) -> None:
@@ -133,7 +142,7 @@ class Checkpoints:
             raise InterruptedRunError(f"interrupted; saved in {self.folder}.")
 
     def _save(self, state: State, loop: LoopState | None) -> None:
-        now = _generators(state)
+        now = generators(state)
         tensors: Tensors = {
             **{f"gmvae.{name}": value for name, value in state.gmvae.state_dict().items()},
             **{f"now.{name}": value for name, value in now.items() if torch.is_tensor(value)},
@@ -141,14 +150,19 @@ class Checkpoints:
         if state.gmvae.guide.assigner is None:
             parts = state.assigner.state_dict()
             tensors |= {f"assigner.{name}": value for name, value in parts.items()}
-        for name in _ARRAYS:
+        arrays_in = self._arrays_in
+        if loop is None or arrays_in is None or not (self.folder / arrays_in).exists():
+            arrays_in = None
+        for name in _ARRAYS if arrays_in is None else ():
             if getattr(state, name) is not None:
                 tensors[name] = torch.from_numpy(np.ascontiguousarray(getattr(state, name)))
         record: Record = {
             "format": FORMAT,
             "run": self.run,
             "phase": self.number,
+            "stopped": self.stopped,
             "history": state.history,
+            "arrays_in": arrays_in,
             "generators": {"rng": now["rng"]},
             "loop": None,
         }
@@ -156,8 +170,8 @@ class Checkpoints:
             began = self._began
             tensors |= {f"began.{n}": v for n, v in began.items() if torch.is_tensor(v)}
             record["began"] = {"rng": began["rng"]}
-            record["loop"] = {"number": self._loops, **_loop_record(loop)}
-            tensors |= _loop_tensors(loop)
+            record["loop"] = {"number": self._loops, **loop_record(loop)}
+            tensors |= loop_tensors(loop)
         self._write(record, tensors)
         self._saved_at = time.monotonic()
 
@@ -167,9 +181,14 @@ class Checkpoints:
         path = self.folder / f"checkpoint-{number:06d}.safetensors"
         whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         with replacing(path) as draft:
-            save_file(whole, draft, metadata={"record": json.dumps(record)})
-        for old in files[: 1 - KEPT or None]:
-            old.unlink(missing_ok=True)
+            # Not save_file, whose errors do not say that the disk is full.
+            draft.write_bytes(save(whole, metadata={"record": json.dumps(record)}))
+        kept = [*files[1 - KEPT :], path]
+        named = {_record(file).get("arrays_in") for file in kept}
+        for old in files:
+            if old not in kept and old.name not in named:
+                old.unlink(missing_ok=True)
+        self._arrays_in = record["arrays_in"] or path.name
 
     def _files(self) -> list[Path]:
         """The checkpoints, the newest last."""
@@ -190,10 +209,18 @@ class Checkpoints:
         return None
 
 
+def other_run(folder: Path) -> ArgumentError:
+    """The error where a folder holds another run than the one that is to go on there."""
+    return ArgumentError(
+        f"`checkpoint` expected a folder of this very run; got {folder}, which holds one of other "
+        "images, labels or settings. Name another folder, or remove it."
+    )
+
+
 def fingerprint(
     images: Images,
     settings: Settings,
-    observed: np.ndarray,
+    observed: np.ndarray | None,
     held_out: Images | None,
     phases: Sequence[str],
 ) -> str:
@@ -205,7 +232,8 @@ def fingerprint(
             digest.update(str((part.pixels.shape, str(part.pixels.dtype))).encode())
             for _, block in chunks(part.pixels):
                 digest.update(np.ascontiguousarray(block).data)
-    digest.update(np.ascontiguousarray(observed).data)
+    if observed is not None:
+        digest.update(np.ascontiguousarray(observed).data)
     return digest.hexdigest()
 
 
@@ -214,86 +242,20 @@ def _read(path: Path) -> tuple[Record, Tensors]:
         record: Record = json.loads((file.metadata() or {})["record"])
         if record["format"] != FORMAT:
             raise ValueError("another format")
-        return record, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if record["arrays_in"] is None:
+        record["arrays_in"] = path.name
+    else:
+        _, others = _read(path.with_name(record["arrays_in"]))
+        tensors |= {name: others[name] for name in _ARRAYS if name in others}
+    return record, tensors
 
 
-def _generators(state: State) -> Record:
-    """Every source of random numbers, as it is."""
-    generators: Record = {
-        "rng": state.rng.bit_generator.state,
-        "torch": torch.get_rng_state(),
-        "generator": state.generator.get_state(),
-    }
-    if state.device.type == "cuda":
-        generators["cuda"] = torch.cuda.get_rng_state(state.device)
-    return generators
-
-
-def _set_generators(state: State, record: Record, tensors: Tensors, prefix: str) -> None:
-    state.rng.bit_generator.state = record["rng"]
-    torch.set_rng_state(tensors[f"{prefix}.torch"])
-    state.generator.set_state(tensors[f"{prefix}.generator"])
-    if state.device.type == "cuda":
-        torch.cuda.set_rng_state(tensors[f"{prefix}.cuda"], state.device)
-
-
-@torch.no_grad()
-def _fill(state: State, tensors: Tensors) -> None:
-    """Put saved values into the networks, which keep their way of lying in memory."""
-    modules: list[tuple[str, nn.Module]] = [("gmvae.", state.gmvae)]
-    if state.gmvae.guide.assigner is None:
-        modules.append(("assigner.", state.assigner))
-    for prefix, module in modules:
-        for name, value in module.state_dict().items():
-            value.copy_(tensors[prefix + name])
-
-
-def _loop_record(loop: LoopState) -> Record:
-    return {
-        "epoch": loop.epoch,
-        "step": loop.step,
-        "total": loop.total,
-        "ended": loop.ended,
-        "loss": loop.best.loss,
-        "waited": loop.best.waited,
-        "rate": {**loop.rate.state_dict(), "lr_lambdas": [None] * len(loop.rate.base_lrs)},
-        "lr": [group["lr"] for group in loop.optimiser.param_groups],
-    }
-
-
-def _loop_tensors(loop: LoopState) -> Tensors:
-    tensors = {f"trained.{i}": value for i, value in enumerate(loop.parameters)}
-    for i, parameter in enumerate(loop.parameters):
-        moments = loop.optimiser.state.get(parameter, {})
-        tensors |= {f"adam.{i}.{name}": value for name, value in moments.items()}
-    tensors |= {f"best.{i}": value for i, value in enumerate(loop.best.values or [])}
-    if loop.order is not None:
-        tensors["order"] = loop.order
-    return tensors
-
-
-@torch.no_grad()
-def _fill_loop(loop: LoopState, record: Record, tensors: Tensors) -> None:
-    loop.epoch, loop.step, loop.total = record["epoch"], record["step"], record["total"]
-    loop.ended, loop.order = record["ended"], tensors.get("order")
-    loop.best.loss, loop.best.waited = record["loss"], record["waited"]
-    for i, parameter in enumerate(loop.parameters):
-        parameter.copy_(tensors[f"trained.{i}"])
-        prefix = f"adam.{i}."
-        moments = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-        if moments:
-            loop.optimiser.state[parameter] = {
-                name: value.to(parameter.device)
-                if value.dim() == 0
-                # As Adam would make it: where the parameter's entries lie side by side.
-                else torch.zeros_like(parameter, memory_format=torch.preserve_format).copy_(value)
-                for name, value in moments.items()
-            }
-    if "best.0" in tensors:
-        loop.best.values = [
-            torch.empty_like(tensor).copy_(tensors[f"best.{i}"])
-            for i, tensor in enumerate(loop.best.tensors)
-        ]
-    loop.rate.load_state_dict(record["rate"])
-    for group, lr in zip(loop.optimiser.param_groups, record["lr"], strict=True):
-        group["lr"] = lr
+def _record(path: Path) -> Record:
+    """What the header of a checkpoint holds; nothing of a spoilt one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            record: Record = json.loads((file.metadata() or {})["record"])
+            return record if record["format"] == FORMAT else {}
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return {}

@@ -17,9 +17,16 @@ from gmvae.networks import default_modes
 from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
-from gmvae.support.errors import ArgumentError
 from gmvae.support.html import html_table
+from gmvae.training.arguments import check_alone, check_callback, check_modules
 from gmvae.training.checkpoint import Checkpoints, fingerprint, never
+from gmvae.training.continuing import (
+    check_start,
+    continued,
+    fingerprint_of,
+    grown,
+    settings_of,
+)
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.loop import Callback, Metrics
 from gmvae.training.ordering import order_components
@@ -33,6 +40,13 @@ from gmvae.training.outcome import (
 from gmvae.training.phases import Phase
 from gmvae.training.recipe import recipe
 from gmvae.training.state import Row, State, begin, config_for
+from gmvae.training.stopping import (
+    Listener,
+    Stopped,
+    check_kept,
+    parameters_of,
+    stopped_warning,
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,7 @@ def fit(
     *,
     observed: np.ndarray | None = None,
     held_out: Images | None = None,
+    start: GMVAE | None = None,
     encoder: nn.Module | None = None,
     decoder: nn.Module | None = None,
     likelihood: Likelihood | None = None,
@@ -92,7 +107,8 @@ def fit(
     The labels that ``images`` may carry are not looked at: only ``observed`` is.
 
     At the end the components are numbered by their weight in the mixture, the largest first; with
-    as many observed classes as components by the classes instead.
+    as many observed classes as components by the classes instead. Those of a model to start from
+    keep their numbers and names, and new ones come after them.
 
     The same images, settings and seed give the same model, to the last bit, on the same machine
     with the same versions and number of threads. Elsewhere sums are rounded in another order: the
@@ -100,18 +116,26 @@ def fit(
 
     Args:
         images: N images.
-        settings: how; the defaults for None.
+        settings: how; for None the defaults, with ``start`` those of its networks and components.
         observed: class values of the images whose label may be used, -1 elsewhere, (N,). With
             as many classes as components each component is one class from the start; else they
             only name components, by majority; ``warnings`` of the fit says which class named none.
         held_out: images for early stopping; by default a part of ``images``.
+        start: a trained model to go on from, which stays as it is. The settings name its networks,
+            and as many components or more. Without new ones there is only the joint phase; new
+            ones are found among the images that the model explains worst. The images should be of
+            the kinds that it knows as well as of new ones: what is not shown is forgotten.
         encoder: a network of your own in place of the one that the settings name, as
             :class:`~gmvae.GMVAE` takes it; it is trained as it comes, and stays yours.
         decoder: likewise.
         likelihood: likewise.
         phases: what is done, in order; by default what :func:`~gmvae.training.recipe.recipe`
             makes of the settings.
-        callback: told of every epoch of every phase.
+        callback: told of every epoch of every phase. It may return :data:`gmvae.STOP`: that was the
+            last epoch, no other phase runs, and the best model so far is kept; ``warnings`` and
+            the model's ``training_record`` say so. From the phase placing on there is one to keep
+            (with ``start`` from the beginning). An exception that it raises ends all but leaves
+            the checkpoint.
         checkpoint: a folder where the run is saved while it trains, after each phase and every 30
             seconds; one that was stopped goes on from there, to the same bytes. Remove it once the
             model is saved.
@@ -120,17 +144,24 @@ def fit(
 
     Raises:
         ArgumentError: settings that do not fit the images, ``observed`` that are no classes, a
-            checkpoint of another run, or modules whose parameters are not float32.
+            checkpoint of another run, a model to start from that does not fit, or modules whose
+            parameters are not float32.
         InterruptedRunError: ``stop`` said so.
         ContentError: fewer than two images, all the same, or pixels that are not between 0 and 1.
         TrainingError: an objective that is not finite.
+        StoppedTooEarlyError: a callback ended the run before there was a model to keep.
     """
+    if settings is None and isinstance(start, GMVAE):
+        settings = settings_of(start)
     settings = settings_or_defaults(settings)
     device = checks.device(device)
     check_callback(callback)
-    _check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
+    check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
     check_components([settings.n_components], images, settings, observed, held_out)
-    record = training_record(images, settings, observed)
+    if start is not None:
+        check_start(start, images, settings)
+        check_alone(encoder=encoder, decoder=decoder, likelihood=likelihood)
+    record = training_record(images, settings, observed, start)
     # A set of the user's takes the place of a part.
     share = settings.held_out if held_out is None else 0.0
     images, classes, part = hold_out(
@@ -138,39 +169,79 @@ def fit(
     )
     # Pyro's store would keep every parameter of every model for as long as the process lives.
     with _seeded(settings.seed, device), pyro.get_param_store().scope():
-        config = config_for(images, settings)
-        gmvae = GMVAE(config, encoder=encoder, decoder=decoder, likelihood=likelihood).to(device)
-        state = begin(gmvae, settings, classes, part if held_out is None else held_out, callback)
+        if start is None:
+            config = config_for(images, settings)
+            gmvae = GMVAE(config, encoder=encoder, decoder=decoder, likelihood=likelihood)
+        else:
+            gmvae = grown(start, settings.n_components)
+        names = None if start is None else start.component_classes or (None,)
+        held_out = part if held_out is None else held_out
+        listener = None if callback is None else Listener(callback)
+        state = begin(gmvae.to(device), settings, classes, held_out, listener, names)
         if phases is None:
             phases = recipe(settings, len(images), labels_lead=state.labels_lead)
-        if checkpoint is None:
-            for phase in phases:
-                state = phase.run(state, images)
-        else:
-            state = _run_kept(state, images, phases, Path(checkpoint), stop)
+            if start is not None:
+                phases = continued(phases, start, settings)
+        kept = None
+        if checkpoint is not None:
+            kept = _checkpoints(state, images, phases, Path(checkpoint), stop, start)
+        state, stopped, left_out = _run_phases(state, images, phases, kept, listener)
         result = _finish(state, images)
+    if stopped is not None:
+        record["stopped"] = stopped
+        warnings = *result.warnings, stopped_warning(stopped, left_out)
+        result = dataclasses.replace(result, warnings=warnings)
     result.gmvae.training_record = record
     return result
 
 
-def _run_kept(
+def _checkpoints(
     state: State,
     images: Images,
     phases: Sequence[Phase],
     folder: Path,
     stop: Callable[[], bool] | None,
-) -> State:
-    """Run the phases that are left, the run saved in ``folder`` meanwhile."""
+    start: GMVAE | None,
+) -> Checkpoints:
+    """What keeps this run in ``folder``."""
     # One of a user's own may have no lasting words for itself but its name.
     words = [repr(p) if dataclasses.is_dataclass(p) else p.name for p in phases]
+    if start is not None:
+        words.append(fingerprint_of(start))
     run = fingerprint(images, state.settings, state.observed, state.held_out, words)
-    kept = Checkpoints(folder, run, stop or never)
-    state = kept.resume(dataclasses.replace(state, checkpoints=kept))
-    for phase in phases[kept.number :]:
-        kept.begin_phase(state)
-        state = phase.run(state, images)
-        kept.end_phase(state)
-    return state
+    return Checkpoints(folder, run, stop or never)
+
+
+def _run_phases(
+    state: State,
+    images: Images,
+    phases: Sequence[Phase],
+    kept: Checkpoints | None,
+    listener: Listener | None,
+) -> tuple[State, Stopped | None, list[str]]:
+    """Run the phases that are left.
+
+    Returns:
+        The last state; when the callback ended the run, None where it did not; and the names of
+        the phases that did not run.
+    """
+    # To tell whether there is a model to keep; one to start from always is.
+    untrained = parameters_of(state.gmvae) if listener and state.names is None else None
+    if kept is not None:
+        state = kept.resume(dataclasses.replace(state, checkpoints=kept))
+    stopped = None if kept is None else kept.stopped
+    number = 0 if kept is None else kept.number
+    while number < len(phases) and stopped is None:
+        if kept is not None:
+            kept.begin_phase(state)
+        state = phases[number].run(state, images)
+        number += 1
+        stopped = None if listener is None else listener.stopped
+        if stopped is not None and untrained is not None:
+            check_kept(state.gmvae, untrained, stopped)
+        if kept is not None:
+            kept.end_phase(state, stopped)
+    return state, stopped, [phase.name for phase in phases[number:]]
 
 
 @contextmanager
@@ -192,46 +263,13 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae = state.gmvae
     # The way that parameters lie in memory is theirs who train.
     state.assigner.to(memory_format=torch.contiguous_format)
-    # Where labels lead, the classes are the order.
-    if not state.labels_lead:
+    # Where labels lead, the classes are the order; components that had numbers keep them.
+    if not state.labels_lead and state.names is None:
         order_components(gmvae)
     gmvae.component_classes = component_classes(state, images)
-    gmvae.class_names = dict(images.class_names)
+    gmvae.class_names = {**gmvae.class_names, **images.class_names}
     gmvae.zero_grad()
     gmvae.eval()
     last = figures(state, images)
     warnings = *run_warnings(state, images), *bound_warnings(state, images, last)
     return Fit(gmvae, state.history, warnings, last)
-
-
-def _check_modules(**modules: nn.Module | None) -> None:
-    """Refuse networks of the user's own whose parameters cannot be trained beside ours.
-
-    Raises:
-        ArgumentError: parameters of another precision than float32, or of inference mode.
-    """
-    for name, module in modules.items():
-        for parameter in module.parameters() if isinstance(module, nn.Module) else ():
-            if parameter.is_inference():
-                raise ArgumentError(
-                    f"`{name}` expected parameters that can be trained; got some made under "
-                    "torch.inference_mode. Make it outside."
-                )
-            if parameter.is_floating_point() and parameter.dtype != torch.float32:
-                raise ArgumentError(
-                    f"`{name}` expected float32 parameters; got {checks.precision(parameter)}. "
-                    f"Convert it with {name}.float()."
-                )
-
-
-def check_callback(callback: object) -> None:
-    """Refuse what cannot be told of progress.
-
-    Raises:
-        ArgumentError: neither a function nor None.
-    """
-    if callback is not None and not callable(callback):
-        raise ArgumentError(
-            f"`callback` expected a function; got {checks.shown(callback)}. Give one that takes a "
-            "gmvae.training.loop.Progress."
-        )

@@ -25,12 +25,15 @@ import numpy as np
 import torch
 
 from gmvae.data import Images
+from gmvae.gmvae import GMVAE
 from gmvae.settings import Settings
 from gmvae.support import checks
-from gmvae.support.errors import InterruptedRunError, TrainingError
+from gmvae.support.errors import InterruptedRunError, StoppedTooEarlyError, TrainingError
 from gmvae.support.files import replacing
+from gmvae.training.checkpoint import fingerprint, other_run
+from gmvae.training.continuing import fingerprint_of
 from gmvae.training.fitting import fit
-from gmvae.training.loop import Callback, Metrics, Progress
+from gmvae.training.loop import STOP, Callback, Metrics, Progress
 
 _OUTCOME = "outcome.json"
 # Seconds between two looks at whether the runs are to stop.
@@ -47,6 +50,7 @@ class Job:
         number: its own, from 1.
         kept: whether the folder outlives this process: the run goes on where it was stopped, and
             one that has ended is not run again.
+        start: the folder of the model that the run starts from; None for a run from the beginning.
     """
 
     images: Images
@@ -57,6 +61,7 @@ class Job:
     folder: Path
     number: int
     kept: bool = False
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ def run_jobs(
 
     Args:
         jobs: at least one, each with a number of its own.
-        callback: told of every epoch, ``restart`` the number of the job.
+        callback: told of every epoch, ``restart`` the number of the job; where it returns STOP,
+            that job ends.
         n_jobs: above one, they run in processes of their own.
         stop: asked twice a second or more often; where it says True all runs end.
 
@@ -103,13 +109,13 @@ def run_jobs(
         The outcome of each job, in the order of the jobs; None for one that diverged.
 
     Raises:
-        TrainingError: a process was ended from outside.
+        TrainingError: a process was ended from outside, or a job was ended before there was a model
+            to keep.
         InterruptedRunError: ``stop`` said so.
     """
 
-    def tell(progress: Progress) -> None:
-        if callback is not None:
-            callback(progress)
+    def tell(progress: Progress) -> object:
+        return None if callback is None else callback(progress)
 
     n_workers = min(len(jobs), n_jobs)
     if n_workers == 1:
@@ -129,7 +135,9 @@ def run_jobs(
                 with _living():
                     message = connection.recv()
                 if isinstance(message, Progress):
-                    tell(message)
+                    answer = tell(message)
+                    with _living():
+                        connection.send(answer if answer is STOP else None)
                     continue
                 if isinstance(message, Exception):
                     raise message
@@ -143,12 +151,16 @@ def run_jobs(
 
 def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -> Outcome | None:
     """One run, its model left in the job's folder; None where it diverged."""
-    record = job.folder / _OUTCOME
-    if job.kept and record.exists():
-        return _outcome(record)
+    record, run = job.folder / _OUTCOME, ""
+    start = None if job.start is None else GMVAE.load(job.start, device=job.device)
+    if job.kept:
+        words = [] if start is None else [fingerprint_of(start)]
+        run = fingerprint(job.images, job.settings, job.observed, job.held_out, words)
+        if record.exists():
+            return _outcome(record, run)
 
-    def tell(progress: Progress) -> None:
-        callback(dataclasses.replace(progress, restart=job.number))
+    def tell(progress: Progress) -> object:
+        return callback(dataclasses.replace(progress, restart=job.number))
 
     try:
         result = fit(
@@ -156,11 +168,14 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
             job.settings,
             observed=job.observed,
             held_out=job.held_out,
+            start=start,
             callback=tell,
             checkpoint=job.folder / "checkpoints" if job.kept else None,
             stop=stop,
             device=job.device,
         )
+    except StoppedTooEarlyError:
+        raise
     except TrainingError:
         outcome = None
     else:
@@ -170,14 +185,22 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
         # Last: where it is there, so is the model.
         job.folder.mkdir(parents=True, exist_ok=True)
         with replacing(record) as draft:
-            draft.write_text(json.dumps(outcome and dataclasses.asdict(outcome)), "utf-8")
+            ended = {"run": run, "outcome": outcome and dataclasses.asdict(outcome)}
+            draft.write_text(json.dumps(ended), "utf-8")
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
     return outcome
 
 
-def _outcome(record: Path) -> Outcome | None:
-    """How a run that has ended did, from its folder."""
-    values = json.loads(record.read_text("utf-8"))
+def _outcome(record: Path, run: str) -> Outcome | None:
+    """How a run that has ended did, from its folder.
+
+    Raises:
+        ArgumentError: it was another one.
+    """
+    ended = json.loads(record.read_text("utf-8"))
+    if ended["run"] != run:
+        raise other_run(record.parent)
+    values = ended["outcome"]
     return values and Outcome(values["history"], tuple(values["warnings"]), values["figures"])
 
 
@@ -198,11 +221,17 @@ def _work(connection: Connection, threads: int) -> None:
     """The life of a process: jobs in, every epoch and how each job ended out."""
     torch.set_num_threads(threads)
     Thread(target=_end_with_the_parent, daemon=True).start()
+
+    def tell(progress: Progress) -> object:
+        # The answer is waited for: a run ends at the epoch after which it was asked to.
+        connection.send(progress)
+        return connection.recv()
+
     connection.send(Ready())
     while True:
         job = connection.recv()
         try:
-            outcome = _run(job, connection.send)
+            outcome = _run(job, tell)
         except Exception as error:
             error.add_note(f"In the process of the run:\n{traceback.format_exc()}")
             connection.send(error)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -87,7 +88,19 @@ class Progress:
     restart: int = 0
 
 
-Callback: TypeAlias = Callable[[Progress], None]
+class Stop(Enum):
+    """What a callback returns to end the run, the best model so far kept."""
+
+    STOP = "stop"
+
+    def __repr__(self) -> str:
+        """As it is written."""
+        return "gmvae.STOP"
+
+
+STOP = Stop.STOP
+# Of what it returns only STOP counts.
+Callback: TypeAlias = Callable[[Progress], object]
 
 
 @dataclass
@@ -219,15 +232,15 @@ class Loop:
 
         Args:
             state: from where; it goes along.
-            callback: told of every epoch.
+            callback: told of every epoch; where it returns STOP, that was the last one.
 
         Raises:
             TrainingError: the objective, its gradient or the validation loss is not finite.
         """
         while state.epoch < self.schedule.epochs and not state.ended:
             progress = self.step(state)
-            if callback is not None:
-                callback(progress)
+            if callback is not None and callback(progress) is STOP:
+                state.ended = True
         state.best.restore()
 
     def step(self, state: LoopState) -> Progress:

@@ -13,6 +13,7 @@ from torch.special import entr
 
 from gmvae.data import Images
 from gmvae.data.images import rows_at_once
+from gmvae.gmvae import GMVAE
 from gmvae.metrics import effective_number
 from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from gmvae.settings import Settings
@@ -87,34 +88,53 @@ def _spread_out(images: Images) -> Images:
     return images.subset(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int))
 
 
-def training_record(images: Images, settings: Settings, observed: Indices | None) -> dict[str, Any]:
+def training_record(
+    images: Images,
+    settings: Settings,
+    observed: Indices | None,
+    start: GMVAE | None = None,
+) -> dict[str, Any]:
     """What a model was trained on and how, ready for JSON: kept by its ``save``.
 
     Args:
         images: the training images, held-out ones among them.
         settings: of the run, the seed among them.
         observed: class values of the images whose label was used, -1 elsewhere; None for none.
+        start: the model that the run starts from, whose record is kept as ``start``, and with it
+            the names of its classes; None for none.
     """
-    return {
+    before = {} if start is None else start.training_record or {}
+    record: dict[str, Any] = {
         "version": version("gmvae"),
         "data": images.name,
         "classes": list(images.classes) or None,
-        "class_names": {str(value): name for value, name in images.class_names.items()},
+        "class_names": {
+            **before.get("class_names", {}),
+            **{str(value): name for value, name in images.class_names.items()},
+        },
         "n_images": len(images),
         "labels_observed": 0 if observed is None else int((observed >= 0).sum()),
         "settings": dataclasses.asdict(settings),
     }
+    return record if start is None else {**record, "start": before}
 
 
 def component_classes(state: State, images: Images) -> tuple[int | None, ...] | None:
-    """The class that names each component; None as a whole where no label was observed."""
+    """The class that names each component; None as a whole where no label was observed.
+
+    A name that a component has already stays.
+    """
+    k = state.settings.n_components
+    before = (*(state.names or ()), *[None] * k)[:k]
     if len(state.classes) == 0:
-        return None
-    if state.labels_lead:
-        return tuple(state.classes.tolist())
+        return None if set(before) == {None} else before
+    if state.leading_classes is not None:
+        return tuple(state.leading_classes.tolist())
     rows = np.flatnonzero(state.observed >= 0)
     components = state.gmvae.classify(images.subset(rows)).argmax(-1).numpy()
-    return majorities(components, state.observed[rows], state.settings.n_components)
+    names = majorities(components, state.observed[rows], k)
+    pairs = zip(before, names, strict=True)
+    return tuple(name if named is None else named for named, name in pairs)
 
 
 def majorities(components: Indices, labels: Indices, n_components: int) -> tuple[int | None, ...]:

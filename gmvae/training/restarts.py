@@ -16,9 +16,11 @@ from gmvae.data import Images
 from gmvae.gmvae import GMVAE
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
-from gmvae.support.errors import TrainingError
+from gmvae.support.errors import ArgumentError, TrainingError
 from gmvae.support.scratch import scratch_folder
-from gmvae.training.fitting import Fit, check_callback, fit
+from gmvae.training.arguments import check_callback
+from gmvae.training.continuing import check_start, settings_of
+from gmvae.training.fitting import Fit, fit
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
@@ -48,6 +50,7 @@ def fit_restarts(
     *,
     observed: np.ndarray | None = None,
     held_out: Images | None = None,
+    start: GMVAE | None = None,
     callback: Callback | None = None,
     checkpoint: str | Path | None = None,
     stop: Callable[[], bool] | None = None,
@@ -66,7 +69,9 @@ def fit_restarts(
         n_restarts: how many runs, at least 1.
         observed: as for ``fit``.
         held_out: as for ``fit``; by default the same part of ``images`` for all runs.
-        callback: told of every epoch of every run, ``restart`` 1 to ``n_restarts`` (0 for one).
+        start: as for ``fit``; of several runs without modules of the user's own.
+        callback: told of every epoch of every run, ``restart`` 1 to ``n_restarts`` (0 for one);
+            where it returns :data:`gmvae.STOP` that run ends, as for ``fit``, and the others go on.
         checkpoint: a folder where the runs are saved while they train, as for ``fit``; what has
             ended is not run again.
         stop: as for ``fit``.
@@ -81,6 +86,8 @@ def fit_restarts(
         ArgumentError: as ``fit``, or no run asked for.
         TrainingError: every run diverged, or the process of one was ended from outside.
     """
+    if settings is None and isinstance(start, GMVAE):
+        settings = settings_of(start)
     settings = settings_or_defaults(settings)
     check_callback(callback)
     checks.whole("n_restarts", n_restarts, least=1)
@@ -92,6 +99,7 @@ def fit_restarts(
             settings,
             observed=observed,
             held_out=held_out,
+            start=start,
             callback=callback,
             checkpoint=checkpoint,
             stop=stop,
@@ -99,12 +107,17 @@ def fit_restarts(
         )
         return single, (_restart(settings.seed, single),)
     check_components([settings.n_components], images, settings, observed, held_out)
-    record = training_record(images, settings, observed)
+    if start is not None:
+        check_start(start, images, settings)
+        _check_saved(start)
+    record = training_record(images, settings, observed, start)
     if held_out is None:
         images, observed, held_out = hold_out(images, settings, observed)
         settings = dataclasses.replace(settings, held_out=0.0)
     kept = nullcontext(Path(checkpoint)) if checkpoint is not None else scratch_folder()
     with kept as folder:
+        if start is not None:
+            start.save(folder / "start")
         jobs = [
             Job(
                 images,
@@ -115,6 +128,7 @@ def fit_restarts(
                 folder / str(number),
                 number,
                 checkpoint is not None,
+                None if start is None else folder / "start",
             )
             for number, seed in enumerate(seeds_from(settings.seed, n_restarts), start=1)
         ]
@@ -132,8 +146,23 @@ def fit_restarts(
         job, best = min(finished, key=lambda pair: pair[1].figures["loss"])
         # Read back, since a model stays in the process that trained it.
         gmvae = GMVAE.load(job.folder, device=device)
+    if gmvae.training_record and "stopped" in gmvae.training_record:
+        record["stopped"] = gmvae.training_record["stopped"]
     gmvae.training_record = {**record, "restarts": [dataclasses.asdict(run) for run in restarts]}
     return Fit(gmvae, best.history, best.warnings, best.figures), restarts
+
+
+def _check_saved(start: GMVAE) -> None:
+    """Refuse a model that the processes of the runs cannot read.
+
+    Raises:
+        ArgumentError: it has modules of the user's own.
+    """
+    if start.config.custom:
+        raise ArgumentError(
+            f"`start` expected modules of gmvae's own for several runs; got the user's "
+            f"{', '.join(start.config.custom)}. Call gmvae.fit for each seed."
+        )
 
 
 def seeds_from(seed: int, n: int) -> list[int]:

@@ -5,9 +5,11 @@ seeds find the same clusters.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.support.scratch import scratch_folder
-from gmvae.training.fitting import check_callback
+from gmvae.training.arguments import check_callback
 from gmvae.training.held_out import check_components, hold_out
 from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
@@ -68,6 +70,8 @@ def compare_components(
     # As an evaluation: enough to compare, since all numbers are measured with as many.
     n_samples: int = 50,
     callback: Callback | None = None,
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
     device: str | torch.device = "cpu",
     n_jobs: int | None = None,
 ) -> tuple[Candidate, ...]:
@@ -84,7 +88,11 @@ def compare_components(
         n_restarts: runs for each K, at least 1; two or more for the stability.
         held_out: images to measure on; by default a part of ``images``.
         n_samples: draws of z an image, for log p(x).
-        callback: told of every epoch of every run, ``restart`` counting all runs.
+        callback: told of every epoch of every run, ``restart`` counting all runs; where it returns
+            :data:`gmvae.STOP` that run ends, as for ``fit``, and the others go on.
+        checkpoint: a folder where the runs are saved while they train, as for ``fit``; what has
+            ended is not run again.
+        stop: as for ``fit``.
         device: where to train.
         n_jobs: how many runs at a time, as for :func:`~gmvae.fit_restarts`.
 
@@ -93,6 +101,7 @@ def compare_components(
         ContentError: too few images to hold some out.
         TrainingError: every run of some K diverged, or the process of a run was ended from
             outside.
+        InterruptedRunError: ``stop`` said so.
 
     References:
         Stability: Ben-Hur, Elisseeff and Guyon, *A stability based method for discovering
@@ -115,12 +124,13 @@ def compare_components(
         for seed in seeds
     ]
     models: dict[int, list[GMVAE]] = {k: [] for k in numbers}
-    with scratch_folder() as scratch:
+    kept = checkpoint is not None
+    with scratch_folder() if checkpoint is None else nullcontext(Path(checkpoint)) as folder:
         jobs = [
-            Job(images, run, None, held_out, str(device), scratch / str(number), number)
+            Job(images, run, None, held_out, str(device), folder / str(number), number, kept)
             for number, run in enumerate(runs, start=1)
         ]
-        for job, outcome in zip(jobs, run_jobs(jobs, callback, n_jobs), strict=True):
+        for job, outcome in zip(jobs, run_jobs(jobs, callback, n_jobs, stop), strict=True):
             if outcome is not None:
                 # Read back, since a model stays in the process that trained it.
                 model = GMVAE.load(job.folder, device=device)

@@ -53,6 +53,8 @@ class State:
             Networks and latents are drawn from torch's own, which ``fit`` seeds and restores.
         callback: told of every epoch.
         checkpoints: what keeps the run while it trains; None for nothing.
+        names: the class that names each component of the model that the run starts from, (K,) or
+            fewer; None for a run from the beginning.
         history: one row of figures an epoch.
         pixels: where the images lie along the principal axes of their pixels, (N, A).
         representation: where they lie in what a network has learned, (N, W).
@@ -68,6 +70,7 @@ class State:
     generator: Generator
     callback: Callback | None = None
     checkpoints: Saver | None = None
+    names: tuple[int | None, ...] | None = None
     history: list[Row] = field(default_factory=list)
     pixels: Array | None = None
     representation: Array | None = None
@@ -103,23 +106,42 @@ class State:
         return cast(Indices, np.unique(self.observed[self.observed >= 0]))
 
     @property
+    def leading_classes(self) -> Indices | None:
+        """The class that each component is from the start, (K,): there are as many classes.
+
+        In order; but after those that name components already. None where labels do not lead.
+        """
+        classes = self.classes
+        if len(classes) != self.settings.n_components:
+            return None
+        if self.names is None:
+            return classes
+        names = np.array([name for name in self.names if name is not None], dtype=np.int64)
+        distinct = len(np.unique(names)) == len(self.names)
+        if not distinct or not np.isin(names, classes).all():
+            return None
+        return np.concatenate([names, np.setdiff1d(classes, names)])
+
+    @property
     def labels_lead(self) -> bool:
-        """Whether each component is one class from the start: there are as many classes."""
-        return len(self.classes) == self.settings.n_components
+        """Whether each component is one class from the start."""
+        return self.leading_classes is not None
 
     @property
     def observed_components(self) -> Tensor | None:
         """Component indices, (N,), -1 where unknown; None where labels do not lead."""
-        if not self.labels_lead:
+        classes = self.leading_classes
+        if classes is None:
             return None
-        components = np.where(self.observed >= 0, np.searchsorted(self.classes, self.observed), -1)
+        order = np.argsort(classes)
+        places = np.searchsorted(classes, self.observed, sorter=order)
+        components = np.where(self.observed >= 0, order[places % len(order)], -1)
         return torch.as_tensor(components, device=self.device)
 
-    def report(self, progress: Progress) -> None:
-        """Add a row to the history, and tell the callback."""
+    def report(self, progress: Progress) -> object:
+        """Add a row to the history, and tell the callback; what it answers, STOP to end."""
         self.history.append({"phase": progress.phase, "epoch": progress.epoch, **progress.metrics})
-        if self.callback is not None:
-            self.callback(progress)
+        return None if self.callback is None else self.callback(progress)
 
 
 def config_for(images: Images, settings: Settings) -> Config:
@@ -142,6 +164,7 @@ def begin(
     observed: Indices,
     held_out: Images | None,
     callback: Callback | None = None,
+    names: tuple[int | None, ...] | None = None,
 ) -> State:
     """The state before the first phase.
 
@@ -151,6 +174,7 @@ def begin(
         observed: class values of the images whose label may be used, -1 elsewhere, (N,).
         held_out: images for early stopping; None for none.
         callback: told of every epoch.
+        names: the class that names each component already; None where none has been trained.
     """
     assigner = gmvae.guide.assigner or build_assigner(gmvae.config).to(gmvae.device)
     return State(
@@ -164,4 +188,5 @@ def begin(
         np.random.default_rng(settings.seed),
         Generator().manual_seed(settings.seed),
         callback,
+        names=names,
     )

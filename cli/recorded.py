@@ -1,0 +1,38 @@
+"""``--config RUN/config.json``: the options with which that run was made."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gmvae.support.errors import ContentError
+
+from . import run_folder
+from .options import option_name
+
+
+def options_of(path: Path) -> dict[str, Any]:
+    """The options of the run whose configuration this is, by name; without those left out.
+
+    Raises:
+        ContentError: it is damaged, or ``gmvae train`` did not write it.
+    """
+    training = run_folder.training_of(run_folder.read_json(path.parent, path.name), path.parent)
+    values: dict[str, Any] = {"data": training.get("data")}
+    try:
+        for name in ("val", "classes", "labels"):
+            values[name] = training[name]
+        values["restarts"] = len(training["restarts"])
+        values |= _settings(training["settings"])
+    except (KeyError, TypeError) as error:
+        raise ContentError(
+            f"`--config` expected TOML, or the config.json of a run of gmvae train; got {path}, "
+            f"which does not say all of its options ({error}). Name them."
+        ) from error
+    values |= {"from": training.get("from"), "labels-from": training.get("labels_from")}
+    values |= {"resize": training.get("resize"), "grey": training.get("grey") or None}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings by the names of their options."""
+    return {option_name(name).removeprefix("--"): value for name, value in settings.items()}

@@ -1,0 +1,216 @@
+"""What ``gmvae train`` does: from what was asked for to the run folder."""
+
+import time
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmvae.support.errors import ArgumentError
+from gmvae.support.files import CONFIG_FILE, replacing
+
+from . import run_folder, summary, unfinished
+from .device import named_device
+from .experiment import Experiment, Request, prepare
+from .output import answer, check_folder, say, write_json
+
+if TYPE_CHECKING:
+    from gmvae import GMVAE, Settings
+    from gmvae.training.fitting import Fit
+    from gmvae.training.loop import Progress
+    from gmvae.training.restarts import Restart
+
+
+def settings_from(
+    start: Path, data: str | None, values: Mapping[str, Any], typed: Container[str]
+) -> dict[str, Any]:
+    """The settings of a run that starts from a model: where none was typed, its networks' are.
+
+    Raises:
+        ArgumentError: no images to go on with.
+        FileNotFoundError: ``start`` is no run folder.
+    """
+    if data is None:
+        raise ArgumentError(
+            "`--from` expected DATA beside it, the images to go on with; got none. Name them."
+        )
+    run_folder.read_json(start, CONFIG_FILE, "--from")
+    from gmvae.config import read_config
+    from gmvae.training.continuing import OF_THE_MODEL
+
+    model = read_config(start).config
+    kept = {name for name in ("n_components", *OF_THE_MODEL) if name not in typed}
+    return {**values, **{name: getattr(model, name) for name in kept}}
+
+
+def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool = True) -> None:
+    """Train, measure and write.
+
+    Args:
+        asked: what for.
+        folder: of the unfinished run that goes on; None for one that begins.
+        checkpoint: whether one that begins is kept.
+    """
+    # What was typed comes before what lies there, and that before images are read.
+    _check_settings(asked.settings)
+    device = named_device(asked.device)
+    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+    request = asked.request
+    experiment = prepare(request)
+    start = None
+    if asked.start is not None:
+        start = run_folder.open_run(asked.start, asked.device, "--from").gmvae
+    settings = _chosen(asked.settings, experiment, start)
+    if folder is None and checkpoint:
+        folder = unfinished.begin(asked)
+    # Nothing is said before all that was asked for is known to fit.
+    _say_all(summary.opening(experiment))
+    began = time.monotonic()
+    with unfinished.kept(folder, asked.output) as stop:
+        result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop)
+    seconds = time.monotonic() - began
+    training = _record(result.gmvae, request, asked.start, runs, seconds)
+    with unfinished.told(folder, asked.output):
+        metrics = _measure(result.gmvae, experiment, settings.seed)
+        _write(asked.output, result, experiment, training, metrics)
+    if folder is not None:
+        unfinished.end(folder)
+    for warning in result.warnings:  # also where the rest is not wanted
+        answer(warning)
+    _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
+    _say_all(summary.early_stop(last, settings.patience))
+    _say_all(summary.closing(metrics, experiment.scored_name, asked.output))
+
+
+def _say_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        say(line)
+
+
+def _check_settings(values: Mapping[str, Any]) -> None:
+    """Refuse a setting out of its range, whatever the images are.
+
+    Raises:
+        ArgumentError: there is one.
+    """
+    from gmvae import Settings
+
+    Settings(**{name: value for name, value in values.items() if value is not None})
+
+
+def _chosen(values: Mapping[str, Any], experiment: Experiment, start: "GMVAE | None") -> "Settings":
+    """The settings of a run on these images.
+
+    Raises:
+        ArgumentError: a setting out of its range, more components than images, or a model to start
+            from that does not fit.
+    """
+    from gmvae import Settings
+    from gmvae.training.continuing import check_start
+    from gmvae.training.held_out import check_components
+
+    n_components = values["n_components"]
+    if n_components is None:
+        n_components = experiment.n_components
+    settings = Settings(**{**values, "n_components": n_components})
+    check_components(
+        [settings.n_components],
+        experiment.train,
+        settings,
+        experiment.observed,
+        experiment.held_out,
+    )
+    if start is not None:
+        check_start(start, experiment.train, settings)
+    return settings
+
+
+def _fit(
+    experiment: Experiment,
+    settings: "Settings",
+    asked: unfinished.AskedTraining,
+    start: "GMVAE | None",
+    device: str,
+    folder: Path | None,
+    stop: Callable[[], bool],
+) -> tuple["Fit", tuple["Restart", ...], "Progress | None"]:
+    """The kept run, what became of each, and the last epoch of the kept one, if any was told."""
+    from gmvae.training.restarts import fit_restarts
+
+    from .progress import progress
+
+    last: dict[int, Progress] = {}
+    with progress(experiment.is_density(settings.likelihood)) as show:
+
+        def callback(now: "Progress") -> None:
+            last[now.restart] = now
+            show(now)
+
+        result, runs = fit_restarts(
+            experiment.train,
+            settings,
+            asked.restarts,
+            observed=experiment.observed if experiment.n_observed else None,
+            held_out=experiment.held_out,
+            start=start,
+            callback=callback,
+            checkpoint=folder,
+            stop=stop,
+            device=device,
+            n_jobs=asked.jobs,
+        )
+    kept = next(i for i, run in enumerate(runs, start=1) if summary.is_kept(run, result))
+    return result, runs, last.get(kept if asked.restarts > 1 else 0)
+
+
+def _record(
+    gmvae: "GMVAE",
+    request: Request,
+    start: Path | None,
+    runs: tuple["Restart", ...],
+    seconds: float,
+) -> dict[str, Any]:
+    """What the run was trained on and how, for its configuration: with which options again."""
+    request = request.completed()
+    return {
+        **(gmvae.training_record or {}),
+        "data": run_folder.lasting(request.source),
+        "val": None if request.val is None else run_folder.lasting(request.val),
+        "classes": request.classes,
+        "labels": request.labels,
+        "labels_from": None if request.labels_from is None else str(request.labels_from.absolute()),
+        "resize": request.reading.resize,
+        "grey": request.reading.grey,
+        "from": None if start is None else str(start.absolute()),
+        "seconds": round(seconds, 1),
+        "restarts": [asdict(run) for run in runs],
+    }
+
+
+def _measure(gmvae: "GMVAE", experiment: Experiment, seed: int) -> dict[str, Any]:
+    """The figures of the scored images, and the ELBO of the training images beside them."""
+    import torch
+
+    from gmvae.diagnostics.evaluation import evaluate
+
+    generator = torch.Generator(gmvae.device).manual_seed(seed)
+    figures = evaluate(gmvae, experiment.scored, generator=generator)
+    train_elbo = float(gmvae.elbo(experiment.train, generator=generator).elbo.mean())
+    return {"scored_on": experiment.scored_name, "train_elbo": train_elbo, **figures}
+
+
+def _write(
+    output: Path,
+    result: "Fit",
+    experiment: Experiment,
+    training: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write the run folder, whole or not at all."""
+    pictures = run_folder.draw(result.gmvae, experiment.scored, result.history)
+    with replacing(output) as draft:
+        result.gmvae.save(draft, extra={"training": training})
+        run_folder.write_history(draft / run_folder.HISTORY, result.history)
+        write_json(draft / run_folder.METRICS, metrics)
+        for name, picture in pictures.items():
+            picture.savefig(draft / f"{name}.png")

@@ -1,0 +1,98 @@
+"""State and loop of a run as tensors and JSON, and back."""
+
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from gmvae.training.loop import LoopState
+from gmvae.training.state import State
+
+Tensors: TypeAlias = dict[str, Tensor]
+Record: TypeAlias = dict[str, Any]
+
+
+def generators(state: State) -> Record:
+    """Every source of random numbers, as it is."""
+    generators: Record = {
+        "rng": state.rng.bit_generator.state,
+        "torch": torch.get_rng_state(),
+        "generator": state.generator.get_state(),
+    }
+    if state.device.type == "cuda":
+        generators["cuda"] = torch.cuda.get_rng_state(state.device)
+    return generators
+
+
+def set_generators(state: State, record: Record, tensors: Tensors, prefix: str) -> None:
+    """Put every source of random numbers back; ``prefix`` names the tensors among the others."""
+    state.rng.bit_generator.state = record["rng"]
+    torch.set_rng_state(tensors[f"{prefix}.torch"])
+    state.generator.set_state(tensors[f"{prefix}.generator"])
+    if state.device.type == "cuda":
+        torch.cuda.set_rng_state(tensors[f"{prefix}.cuda"], state.device)
+
+
+@torch.no_grad()
+def fill(state: State, tensors: Tensors) -> None:
+    """Put saved values into the networks, which keep their way of lying in memory."""
+    modules: list[tuple[str, nn.Module]] = [("gmvae.", state.gmvae)]
+    if state.gmvae.guide.assigner is None:
+        modules.append(("assigner.", state.assigner))
+    for prefix, module in modules:
+        for name, value in module.state_dict().items():
+            value.copy_(tensors[prefix + name])
+
+
+def loop_record(loop: LoopState) -> Record:
+    """What JSON can hold of a loop."""
+    return {
+        "epoch": loop.epoch,
+        "step": loop.step,
+        "total": loop.total,
+        "ended": loop.ended,
+        "loss": loop.best.loss,
+        "waited": loop.best.waited,
+        "rate": {**loop.rate.state_dict(), "lr_lambdas": [None] * len(loop.rate.base_lrs)},
+        "lr": [group["lr"] for group in loop.optimiser.param_groups],
+    }
+
+
+def loop_tensors(loop: LoopState) -> Tensors:
+    """The other part of it: parameters, moments, the best so far."""
+    tensors = {f"trained.{i}": value for i, value in enumerate(loop.parameters)}
+    for i, parameter in enumerate(loop.parameters):
+        moments = loop.optimiser.state.get(parameter, {})
+        tensors |= {f"adam.{i}.{name}": value for name, value in moments.items()}
+    tensors |= {f"best.{i}": value for i, value in enumerate(loop.best.values or [])}
+    if loop.order is not None:
+        tensors["order"] = loop.order
+    return tensors
+
+
+@torch.no_grad()
+def fill_loop(loop: LoopState, record: Record, tensors: Tensors) -> None:
+    """Put saved values into a loop."""
+    loop.epoch, loop.step, loop.total = record["epoch"], record["step"], record["total"]
+    loop.ended, loop.order = record["ended"], tensors.get("order")
+    loop.best.loss, loop.best.waited = record["loss"], record["waited"]
+    for i, parameter in enumerate(loop.parameters):
+        parameter.copy_(tensors[f"trained.{i}"])
+        prefix = f"adam.{i}."
+        moments = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+        if moments:
+            loop.optimiser.state[parameter] = {
+                name: value.to(parameter.device)
+                if value.dim() == 0
+                # As Adam would make it: where the parameter's entries lie side by side.
+                else torch.zeros_like(parameter, memory_format=torch.preserve_format).copy_(value)
+                for name, value in moments.items()
+            }
+    if "best.0" in tensors:
+        loop.best.values = [
+            torch.empty_like(tensor).copy_(tensors[f"best.{i}"])
+            for i, tensor in enumerate(loop.best.tensors)
+        ]
+    loop.rate.load_state_dict(record["rate"])
+    for group, lr in zip(loop.optimiser.param_groups, record["lr"], strict=True):
+        group["lr"] = lr
