@@ -22,10 +22,10 @@ EXAMPLES = (
 
 
 def interpolate(
-    start: Annotated[
+    first: Annotated[
         str, typer.Argument(metavar="A", help="A component: its number from 0, or its name.")
     ],
-    end: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    last: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     steps: Annotated[int, typer.Option(min=2, max=100, metavar="N", help="How many images.")] = 12,
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
@@ -49,7 +49,7 @@ def interpolate(
     from gmvae import plots
     from gmvae.gmvae import component_title
 
-    ends = _component(start, gmvae), _component(end, gmvae)
+    ends = _component(first, gmvae), _component(last, gmvae)
     means = gmvae.model.prior.means.detach().cpu()
     titles = tuple(component_title(gmvae.component_names, k) for k in ends)
     figure = plots.interpolation(

@@ -319,6 +319,7 @@ def _record(
         "val": None if request.val is None else run_folder.lasting(request.val),
         "classes": request.classes,
         "class_names": dict(experiment.train.class_names),
+        "labels_from": None if request.labels_from is None else str(request.labels_from.absolute()),
         "resize": request.reading.resize,
         "grey": request.reading.grey,
         "n_images": len(experiment.train),

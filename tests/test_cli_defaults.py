@@ -73,8 +73,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "name": {"run": None, "names": None},
     "interpolate": {
-        "start": None,
-        "end": None,
+        "first": None,
+        "last": None,
         "steps": 12,
         "model": Path("gmvae-run"),
         "output": None,

@@ -165,7 +165,7 @@ ALONE = {"train": "data.npz", "select": "data.npz", "interpolate": "0 1"}
 # Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
 # `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`; `--copy` and the
 # arguments of `name` and `interpolate` in `test_cli_answers.py`.
-ELSEWHERE = ("force", "resume", "copy", "run", "names", "start", "end")
+ELSEWHERE = ("force", "resume", "copy", "run", "names", "first", "last")
 
 
 def parameters() -> set[tuple[str, str]]:

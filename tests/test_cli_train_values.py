@@ -141,6 +141,7 @@ def test_what_is_recorded_of_the_training(spies: Spies) -> None:
         "val": str(Path("bare.npz").resolve()),
         "classes": [1, 8],
         "class_names": {},
+        "labels_from": None,
         "resize": None,
         "grey": False,
         "n_images": 16,
