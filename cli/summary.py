@@ -44,7 +44,9 @@ def read_lines(images: "Images") -> Iterator[str]:
     """Of a folder what was read and what was skipped; the classes where they have names."""
     if images.files is None:
         if images.class_names:
-            yield f"The classes are {listed(images.class_names)}."
+            yield f"The classes are {listed(images.class_names)}.{skipped_words(images)}"
+        elif images.skipped:
+            yield skipped_words(images).strip()
         return
     channels, height, width = images.shape
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")

@@ -93,7 +93,7 @@ class KMeansStart:
             flat = images.pixels.reshape(len(images), -1).astype(np.float64)
             # Ten starts, as scikit-learn had by default: one may end in a poor place.
             means = KMeans(
-                min(state.settings.n_components, len(np.unique(flat, axis=0))),
+                min(state.gmvae.config.n_components, len(np.unique(flat, axis=0))),
                 n_init=10,
                 random_state=state.settings.seed % 2**32,
             )

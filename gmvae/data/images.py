@@ -116,6 +116,11 @@ class Images:
                 f"`labels` expected ({len(self)},) of int64; got {self.labels.shape} of "
                 f"{self.labels.dtype}. Give one integer an image, or None."
             )
+        if self.files is not None and self.files.shape != (len(self),):
+            raise ArgumentError(
+                f"`files` expected ({len(self)},); got {self.files.shape}. Name one an image, or "
+                "None."
+            )
 
     def __repr__(self) -> str:
         """Name, number, shape and type, and the classes: no pixel of it."""
@@ -282,7 +287,8 @@ class Images:
     def joined(self, other: "Images") -> "Images":
         """Return these images followed by the others', under this name.
 
-        Labels are kept where both have them: a row without a class has no place in an `Images`.
+        Labels are kept where both have them: a row without a class has no place in an `Images`. So
+        are files.
         Bytes stay bytes where both are bytes.
 
         Raises:
@@ -310,7 +316,11 @@ class Images:
         labels = None
         if self.labels is not None and other.labels is not None:
             labels = np.concatenate([self.labels, other.labels])
-        return Images(pixels, labels, self.name, {**self.class_names, **other.class_names})
+        files = None
+        if self.files is not None and other.files is not None:
+            files = np.concatenate([self.files, other.files])
+        names = {**self.class_names, **other.class_names}
+        return Images(pixels, labels, self.name, names, files, self.skipped + other.skipped)
 
     def values_of(self, classes: Sequence[int | str]) -> list[int]:
         """The numbers of classes that are named by number or by word.
