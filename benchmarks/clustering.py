@@ -10,12 +10,14 @@ VaDE needs ``pip install '.[benchmark]'``.
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from baselines import pca_then_mixture, vade, vae_then_mixture
 from runs import Figures, Task, figures_of, gmvae, main, trained
+from subsets import SizesOf, always, geometric, on_subset, rivals_on_subset, uniform
 
 from gmvae.data import Images, load
 from gmvae.metrics import clustering_accuracy, f1
@@ -64,6 +66,76 @@ def baseline(
 
 MNIST_10 = ("mnist", "--latent-dim", "10", "--labels", "0")
 DIGITS_10 = ("digits", "--latent-dim", "10", "--labels", "0")
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A row on a subset with classes of chosen sizes, and what it is to reach."""
+
+    title: str
+    name: str
+    sizes: SizesOf
+    n_components: int
+    n_seeds: int
+    mean: float
+    smallest: float | None = None
+    arguments: tuple[str, ...] = ()
+    tested: bool = False
+
+    def tasks(self, name: str) -> dict[str, Task]:
+        """With K given, with K found, and the rivals."""
+        k = "--components", str(self.n_components)
+
+        def ours(title: str, *arguments: str) -> Task:
+            run = on_subset(self.name, self.sizes, *self.arguments, *arguments, tested=self.tested)
+            return Task(title, run, "acc", self.n_seeds, self.mean, self.smallest)
+
+        rivals = rivals_on_subset(self.name, self.sizes)
+        return {
+            name: ours(f"{self.title}; K given", *k),
+            f"{name}-found": ours(f"{self.title}; K found"),
+            f"{name}-rivals": Task(f"{self.title}: the best rival", rivals, "acc", self.n_seeds),
+        }
+
+
+SUBSETS = {
+    "digits-06": Subset(
+        "digits, 170 of 0 and 20 of 6", "digits", always({0: 170, 6: 20}), 2, 5, 0.97
+    ),
+    "digits-148-uneven": Subset(
+        "digits, 150 of 1, 50 of 4, 25 of 8", "digits", always({1: 150, 4: 50, 8: 25}), 3, 5, 0.90
+    ),
+    "digits-one": Subset("digits, 170 of 3 alone", "digits", always({3: 170}), 1, 5, 0.0),
+    "mnist-148-uneven": Subset(
+        "MNIST 1, 4, 8: 6,000, 1,200, 300 images",
+        "mnist",
+        always({1: 6000, 4: 1200, 8: 300}),
+        3,
+        5,
+        0.98,
+    ),
+    "mnist-geometric": Subset(
+        "MNIST, 20,000 images, classes of sizes 1 to 10; scored on the test part",
+        "mnist",
+        geometric(20_000, 10),
+        10,
+        5,
+        0.95,
+        arguments=("--latent-dim", "10"),
+        tested=True,
+    ),
+    "mnist-random": Subset(
+        "MNIST, classes of 500 to 1,200 images; scored on the test part",
+        "mnist",
+        uniform(500, 1200),
+        10,
+        10,
+        0.96,
+        smallest=0.96,
+        tested=True,
+    ),
+}
+
 TASKS = {
     "digits-148": Task(
         "embedded digits 1, 4, 8; 2-D; 5 labels a class; gmvae train",
@@ -162,6 +234,8 @@ TASKS = {
         n_seeds=3,
     ),
 }
+for name, subset in SUBSETS.items():
+    TASKS |= subset.tasks(name)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 ORIGINAL_DATA = "digits"
 ORIGINAL_CLASSES = (1, 4, 8)
 ORIGINAL_LABELS = 5
-# Where no label says how many classes there are.
-FALLBACK_COMPONENTS = 10
 # In place of the class of an image whose label the model may not see.
 UNSEEN = -1
 
@@ -87,10 +85,10 @@ class Experiment:
         return int((self.observed != UNSEEN).sum())
 
     @property
-    def n_components(self) -> int:
-        """One component a class."""
+    def n_components(self) -> int | None:
+        """One component a class; None, so that it is found, where no class is known."""
         classes = {*self.train.classes, *self.observed.tolist()} - {UNSEEN}
-        return len(classes) or FALLBACK_COMPONENTS
+        return len(classes) or None
 
     def is_density(self, likelihood: "LikelihoodName") -> bool:
         """Whether the likelihood of that name is a normalised density of the training pixels."""

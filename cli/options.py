@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 
 from gmvae.settings import Settings
 from gmvae.support.declarations import Declaration, declarations
+from gmvae.support.names import printable
 
 Command = Callable[..., None]
 # What `with_settings` hands to a command, by the name of the setting.
@@ -167,12 +168,34 @@ def with_settings(
     return decorate
 
 
+# What `--components` says where their number is to be found, whatever classes there are.
+AUTO = "auto"
+
+
+def _components(text: str) -> int | str:
+    """A number of components, or ``auto``."""
+    if text == AUTO:
+        return text
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise typer.BadParameter(
+            f"expected {AUTO} or a whole number, at least 1; got {printable(text, 50)!r}."
+        )
+    return number
+
+
 def option_of(setting: Declaration) -> Any:
     """What typer is told of the setting's option."""
+    if setting.name == "n_components":
+        limits: dict[str, Any] = {"parser": _components}
+    else:
+        limits = {"min": setting.limits.least, "max": setting.limits.most}
     return typer.Option(
         option_name(setting.name),
-        min=setting.limits.least,
-        max=setting.limits.most,
+        **limits,
         metavar=setting.symbol,
         help=setting.help,
         rich_help_panel=setting.group.capitalize(),

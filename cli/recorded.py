@@ -7,7 +7,7 @@ from typing import Any
 from gmvae.support.errors import ContentError
 
 from . import run_folder
-from .options import option_name
+from .options import AUTO, option_name
 
 
 def options_of(path: Path) -> dict[str, Any]:
@@ -35,4 +35,6 @@ def options_of(path: Path) -> dict[str, Any]:
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings by the names of their options."""
+    # Where it was left out, nothing else says so: classes have been counted.
+    settings = {**settings, "n_components": settings["n_components"] or AUTO}
     return {option_name(name).removeprefix("--"): value for name, value in settings.items()}

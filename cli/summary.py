@@ -99,6 +99,27 @@ def early_stop(last: "Progress | None", patience: int) -> Iterator[str]:
         )
 
 
+def components_found(result: "Fit") -> Iterator[str]:
+    """How many components there are, by which evidence, and how near the runners-up came."""
+    from gmvae.training.clustering import PROMINENT
+
+    k, prominences = result.gmvae.config.n_components, result.prominences
+    yield f"Components: {k} found, as many as the density of the images has prominent peaks."
+    if len(prominences) == 0:
+        return
+    # Two to either side: with one fewer the K-1st split would be none, with one more the Kth one.
+    first = max(2, k - 1)
+    splits = [
+        f"{number} by {prominences[number - 2]:.1f}"
+        for number in range(first, k + 3)
+        if number - 2 < len(prominences)
+    ]
+    yield (
+        f"The split that makes one more cluster stands out of the noise by so many standard "
+        f"deviations, {PROMINENT:.0f} or more for a cluster: {', '.join(splits)}."
+    )
+
+
 def closing(metrics: Mapping[str, Any], scored_name: str, output: Path) -> Iterator[str]:
     """How well it went, where the files lie, what to type next."""
     yield f"Scored on {scored_name}: {metrics['n_images']:,} images."

@@ -90,8 +90,9 @@ Checkpoint = Annotated[
 A_COMPONENT_A_CLASS = {
     "default": None,
     "optional": True,
-    "help": "Number of Gaussians K in the mixture; left out, one for each class of the labels, or "
-    "10 without labels.",
+    "symbol": "K",
+    "help": "Number of Gaussians K in the mixture, or auto to find it; left out, one a class of the "
+    "labels, and without labels auto.",
 }
 
 

@@ -12,6 +12,7 @@ from gmvae.support.files import CONFIG_FILE, replacing
 from . import run_folder, summary, unfinished
 from .device import named_device
 from .experiment import Experiment, Request, prepare
+from .options import AUTO
 from .output import answer, check_folder, say, write_json
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         unfinished.end(folder)
     for warning in result.warnings:  # also where the rest is not wanted
         answer(warning)
+    _say_all(summary.components_found(result) if settings.n_components is None else ())
     _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
     _say_all(summary.early_stop(last, settings.patience))
     _say_all(summary.closing(metrics, experiment.scored_name, asked.output))
@@ -95,7 +97,7 @@ def _check_settings(values: Mapping[str, Any]) -> None:
     """
     from gmvae import Settings
 
-    Settings(**{name: value for name, value in values.items() if value is not None})
+    Settings(**{name: value for name, value in values.items() if value not in (None, AUTO)})
 
 
 def _chosen(values: Mapping[str, Any], experiment: Experiment, start: "GMVAE | None") -> "Settings":
@@ -112,9 +114,11 @@ def _chosen(values: Mapping[str, Any], experiment: Experiment, start: "GMVAE | N
     n_components = values["n_components"]
     if n_components is None:
         n_components = experiment.n_components
+    elif n_components == AUTO:
+        n_components = None
     settings = Settings(**{**values, "n_components": n_components})
     check_components(
-        [settings.n_components],
+        [settings.n_components or 1],
         experiment.train,
         settings,
         experiment.observed,

@@ -34,8 +34,13 @@ class Settings:
         least=1,
         most=MOST_DIMENSIONS,
     )
-    n_components: int = setting(
-        10, "Number of Gaussians K in the mixture.", group="model", symbol="K", least=1
+    n_components: int | None = setting(
+        None,
+        "Number of Gaussians K in the mixture; left out, one for each observed class, else as many "
+        "as clusters are found.",
+        group="model",
+        symbol="K",
+        least=1,
     )
     covariance: Covariance = setting(
         "full", "Shape of the covariance of each Gaussian.", group="model"

@@ -34,14 +34,14 @@ from gmvae.training.saved import (
     loop_tensors,
     set_generators,
 )
-from gmvae.training.state import State
+from gmvae.training.state import State, with_components
 
 # Of what a checkpoint holds; one of another format is refused.
 FORMAT = 2
 # Seconds of work that a kill may cost.
 EVERY = 30.0
 KEPT = 2
-_ARRAYS = ("pixels", "representation", "clusters")
+_ARRAYS = ("pixels", "representation", "clusters", "prominences")
 
 
 def never() -> bool:
@@ -96,6 +96,9 @@ class Checkpoints:
         self._arrays_in = record["arrays_in"]
         arrays: Record = {name: tensors[name].numpy() for name in _ARRAYS if name in tensors}
         state.history[:] = record["history"]
+        if state.settings.n_components is None and "clusters" in arrays:
+            # Their number has been found since the run began.
+            state = with_components(state, len(tensors["gmvae.model.prior.logits"]))
         if record["loop"] is None:
             fill(state, tensors)
             set_generators(state, record["generators"], tensors, "now")

@@ -1,88 +1,212 @@
-"""Clusters of a representation: several clusterings, judged by modularity, or labels spread.
+"""Clusters of a representation: many small cells, then as many as there are, or labels spread.
 
 In NumPy and scikit-learn, in float64. Shapes: N images, W dimensions of the representation, K
-components, M images of a sample, P clusterings of it.
+components, M images of a sample, A principal axes of the pixels.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.cluster import AgglomerativeClustering, KMeans
-from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 
+from gmvae.metrics import effective_number
 from gmvae.support.errors import ArgumentError
 from gmvae.training.arrays import Array, Indices
-from gmvae.training.communities import modularity
-from gmvae.training.neighbours import (
-    N_NEIGHBORS,
-    extended,
-    few_neighbours,
-    n_neighbours,
-    neighbour_graph,
-    smoothed,
-)
+from gmvae.training.communities import assortativity
+from gmvae.training.density import LEAST_POINTS, LEAST_SHARE, DensityTree, embedded
+from gmvae.training.neighbours import extended, n_neighbours, neighbour_graph, smoothed
 
 # The time of linkage and of the embedding grows with the square: of 4,000 they were a sixth of a
 # run on three digits of MNIST.
 N_CLUSTERED = 4_000
-# Of 24 starts on the digits 1, 4 and 8, those of 1,500 images all refined to .986 to .991, as those
-# of 4,000 did (.987 to .988).
-N_CLUSTERED_A_COMPONENT = 500
-# One sample may mislead the linkages (MNIST's 4 and 9 as one cluster, .83), and another not. Two by
-# convention: a third would cost as much again.
-N_SAMPLES = 2
-# Among the few images of a sample wrong clusterings of it won (.889 on MNIST, one seed of five).
-# As many as are refined, by convention: the time of the graph grows with their square.
-N_JUDGES = 12_000
+# Cells that the images are cut into before it is known how many clusters there are: three for each
+# of ten, by convention; twice as many as components where these are more.
+N_CELLS = 30
+# Splits of this prominence part cells: far below what parts clusters, since a cell too many costs
+# little.
+_OF_CELLS = 0.7
+# Splits of this prominence part clusters: three standard deviations of the noise of a density.
+# Among subsets of scikit-learn's digits and of MNIST's train part the splits of classes mostly had
+# more than that, those within one class less.
+PROMINENT = 3.0
+# What one more effective cluster counts beside assortativity, and the neighbours that the graph is
+# of. On 15 uneven and even subsets of digits and MNIST these picked a clustering .05 below the best
+# at hand, on average, all of it on three sets, whose 1s are of two kinds far apart; without, ten
+# even classes lose .06, with .01 five uneven ones .25. Modularity, which prefers even sizes
+# outright, loses .1 to .4 on every uneven one.
+EVENNESS = 0.005
+N_JUDGED = 10
+# Axes that a Gaussian mixture is fitted to: of more, a full covariance has more parameters than a
+# small cluster has images.
+_AXES_OF_MIXTURE = 10
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A clustering, and what spoke for the number of its clusters.
+
+    Attributes:
+        components: the component of every image, (N,).
+        prominences: of the splits of the density tree, the largest first, in standard deviations;
+            none where labels were spread or the images are too few.
+    """
+
+    components: Indices
+    prominences: Array
+
+
+def find_cells(
+    representation: Array, n_components: int | None, rng: np.random.Generator
+) -> Indices:
+    """Cut a representation into many cells, none of which should hold two kinds of image, (N,).
+
+    The cells of Ward's linkage on an embedding, cut again where the density has a valley. Up to
+    4,000 images take part, since the time grows with their square; each other one takes the
+    majority of its 15 nearest among them.
+
+    Args:
+        representation: (N, W).
+        n_components: K, where it is known: there are twice as many cells at least.
+        rng: chooses those images, and seeds the embedding.
+    """
+    order, seed = rng.permutation(len(representation)), int(rng.integers(2**31))
+    sample = representation[order[:N_CLUSTERED]]
+    if len(sample) < LEAST_POINTS:
+        return np.arange(len(representation))
+    points = embedded(sample, seed)
+    # Eight images a cell, by convention: of fewer nothing is learned.
+    n_cells = min(max(N_CELLS, 2 * (n_components or 0)), len(points) // 8)
+    ward = AgglomerativeClustering(max(n_cells, 2), linkage="ward").fit_predict(points)
+    tree = DensityTree.of(points)
+    peaks = tree.cut(tree.n_clusters(_OF_CELLS))
+    _, cells = np.unique(np.stack([ward, peaks]), axis=1, return_inverse=True)
+    # A shred that the two cut off by chance is no cell.
+    large = np.bincount(cells) >= max(_SHRED, LEAST_SHARE / 2 * len(points))
+    first = np.flatnonzero(large[cells])
+    inner = np.concatenate([first, np.flatnonzero(~large[cells])])
+    _, numbers = np.unique(cells[first], return_inverse=True)
+    return extended(extended(numbers, points, inner), representation, order)
+
+
+# Images.
+_SHRED = 5
 
 
 def find_clusters(
     representation: Array,
-    n_components: int,
+    n_components: int | None,
     rng: np.random.Generator,
     observed: Indices | None = None,
-) -> Indices:
+    pixels: Array | None = None,
+) -> Clusters:
     """Cluster a representation, or spread observed components over it.
 
-    Up to 4,000 images are all clustered. Of more, two samples of 500 a component are, but no more
-    than 4,000, since the time grows with their square; each other image takes the majority of its
-    15 nearest neighbours in the sample.
+    No size of a cluster is assumed, but that it holds at least one image in a hundred, and that
+    the density between two clusters is lower than in either. Any one method now and then merges
+    two and cuts another; so there are several, and of all their clusterings that one is taken
+    whose clusters are best told apart by who is whose neighbour: by :func:`assortativity`, which
+    prefers no sizes; among nearly equal ones by the larger effective number of clusters, since two
+    kinds in one cluster and one kind in two cost little of it.
 
-    In the wide representation clusters are long and curved, and any one method now and then
-    merges two and cuts another. So there are several, and of all their clusterings the one is
-    taken whose clusters are the best communities: the modularity of the graph of neighbours needs
-    no labels. That graph is of up to 12,000 images, where there are enough none of the samples':
-    among a sample's own a wrong clustering, fitted to them, may well have the larger one.
+    Up to 4,000 images take part; each other one takes the majority of its 15 nearest among them.
 
     Args:
         representation: (N, W).
-        n_components: K, at most N.
+        n_components: K, at most N; None to find it: as many as prominent peaks of the density.
         rng: chooses those images, and seeds the methods.
         observed: components observed beforehand, (N,), -1 where unknown. With any, they
             spread along the graph of neighbours of 4,000 images.
-
-    Returns:
-        The component of every image, (N,).
+        pixels: where the images lie on the axes of their pixels, (N, A): clusterings of these are
+            tried too.
 
     Raises:
         ArgumentError: more components than images.
     """
     n = len(representation)
-    if n_components > n:
+    if n_components is not None and n_components > n:
         raise ArgumentError(
             f"`n_components` expected at most the number of images, {n}; got {n_components}. "
             "Choose fewer."
         )
+    nothing = np.zeros(0)
     if n_components == 1:
-        return np.zeros(n, dtype=np.int64)
+        return Clusters(np.zeros(n, dtype=np.int64), nothing)
     order, seed = rng.permutation(n), int(rng.integers(2**31))
     if observed is not None and (observed >= 0).any():
-        return _spread(representation, observed, order)
-    clusterings = _clusterings(representation, n_components, order, seed)
-    # From the other end: where images are enough, those of the samples do not judge.
-    judges = order[-N_JUDGES:]
-    graph = neighbour_graph(representation[judges], few_neighbours(len(judges), n_components))
-    return max(clusterings, key=lambda components: modularity(graph, components[judges]))
+        return Clusters(_spread(representation, observed, order), nothing)
+    rows = order[:N_CLUSTERED]
+    sample = representation[rows]
+    tree = None
+    if len(sample) >= LEAST_POINTS:
+        tree = DensityTree.of(embedded(sample, seed))
+    if n_components is None:
+        n_components = 1 if tree is None else tree.n_clusters(PROMINENT)
+    prominences = nothing if tree is None else tree.prominences
+    if n_components == 1:
+        return Clusters(np.zeros(n, dtype=np.int64), prominences)
+    tried = _clusterings(sample, None if pixels is None else pixels[rows], tree, n_components, seed)
+    best = _best(tried, sample, n_components)
+    return Clusters(extended(best, representation, order), prominences)
+
+
+def _best(clusterings: list[Indices], points: Array, n_components: int) -> Indices:
+    """The one whose clusters are best told apart; one too small counts against its clustering."""
+    graph = neighbour_graph(points, N_JUDGED)
+    least = max(1, LEAST_SHARE * len(points))
+
+    def merit(components: Indices) -> tuple[bool, float]:
+        sizes = np.bincount(components, minlength=n_components)
+        told_apart = assortativity(graph, components)
+        told_apart += EVENNESS * effective_number(sizes / len(components))
+        return bool(sizes.min() >= least), told_apart
+
+    return max(clusterings, key=merit)
+
+
+def _clusterings(
+    points: Array, pixels: Array | None, tree: DensityTree | None, n_components: int, seed: int
+) -> list[Indices]:
+    """Clusterings of points (M, W) in K components each, (M,).
+
+    The peaks of the density, linkage, k-means and Gaussian mixtures on the embedding (McConville
+    et al., *N2D: (not too) deep clustering via clustering the local manifold of an autoencoded
+    embedding*, ICPR 2020), and k-means and a Gaussian mixture on the representation itself and on
+    the pixels' axes: no worse than these for want of trying.
+    """
+    ward = AgglomerativeClustering(n_components, linkage="ward")
+    # Ten starts, by convention: k-means depends on its.
+    k_means = KMeans(n_components, n_init=10, random_state=seed)
+    clusterings = [ward.fit_predict(points)]
+    if tree is not None:
+        clusterings += [tree.cut(n_components)]
+        clusterings += [
+            method.fit_predict(tree.points)
+            for method in (
+                ward,
+                AgglomerativeClustering(n_components, linkage="average"),
+                k_means,
+                *(GaussianMixture(n_components, random_state=seed + i) for i in range(3)),
+            )
+        ]
+    for space in (points, pixels):
+        if space is not None:
+            clusterings.append(k_means.fit_predict(space))
+            clusterings.append(_mixture(space, n_components, seed))
+    return clusterings
+
+
+def _mixture(points: Array, n_components: int, seed: int) -> Indices:
+    """The components of a Gaussian mixture on the leading axes, (M,)."""
+    centred = points - points.mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    leading = centred @ axes[:_AXES_OF_MIXTURE].T
+    # scikit-learn's floor is for data of scale 1.
+    scale = leading.std()
+    mixture = GaussianMixture(n_components, random_state=seed)
+    components: Indices = mixture.fit_predict(leading / scale if scale > 0 else leading)
+    return components
 
 
 def _spread(representation: Array, observed: Indices, order: Indices) -> Indices:
@@ -94,9 +218,8 @@ def _spread(representation: Array, observed: Indices, order: Indices) -> Indices
     order = order[np.argsort(observed[order] < 0, kind="stable")]
     seen = order[: max(N_CLUSTERED, int((observed >= 0).sum()))]
     points = representation[seen]
-    # Ten passes: the middle of the smoothings that are clustered below. alpha: half of what a point
-    # is told comes from its neighbours, and half is its own label; by convention. max_iter: until
-    # nothing changes.
+    # Ten passes, by convention. alpha: half of what a point is told comes from its neighbours, and
+    # half is its own label; by convention. max_iter: until nothing changes.
     smooth = smoothed(points, neighbour_graph(points), passes=10)
     spreading = LabelSpreading(
         kernel="knn", n_neighbors=n_neighbours(len(points)), alpha=0.5, max_iter=1000
@@ -104,64 +227,3 @@ def _spread(representation: Array, observed: Indices, order: Indices) -> Indices
     spreading.fit(smooth, observed[seen])
     components = np.asarray(spreading.transduction_, dtype=np.int64)
     return extended(components, representation, order)
-
-
-def _clusterings(
-    representation: Array, n_components: int, order: Indices, seed: int
-) -> list[Indices]:
-    """Clusterings of samples of the images in this order, each extended to all of them, (N,)."""
-    n = len(representation)
-    size = n if n <= N_CLUSTERED else min(N_CLUSTERED, N_CLUSTERED_A_COMPONENT * n_components)
-    clusterings: list[Indices] = []
-    for number in range(N_SAMPLES if size < n else 1):
-        sample_first = np.roll(order, -number * size)
-        sample = representation[sample_first[:size]]
-        of_sample = _clusterings_of_sample(sample, n_components, seed + number)
-        clusterings += list(extended(of_sample, representation, sample_first).T)
-    return clusterings
-
-
-def _clusterings_of_sample(points: Array, n_components: int, seed: int) -> Indices:
-    """Several clusterings of points (M, W) in K components each, (M, P).
-
-    Ward's linkage of smoothed points, and linkage, k-means and Gaussian mixtures on a
-    two-dimensional embedding of the neighbourhoods, which opens gaps between clusters (McConville
-    et al., *N2D: (not too) deep clustering via clustering the local manifold of an autoencoded
-    embedding*, ICPR 2020).
-    """
-    graph = neighbour_graph(points)
-    ward = AgglomerativeClustering(n_components, linkage="ward")
-    # From not smoothed to where clusters that touch begin to merge: by doubling, by convention.
-    clusterings = [ward.fit_predict(smoothed(points, graph, passes)) for passes in (0, 5, 10, 20)]
-    # Of so few points the neighbourhoods that t-SNE looks at would be most of them.
-    if len(points) > 3 * N_NEIGHBORS:
-        embedding = _embedded(points, seed)
-        clusterings += [
-            method.fit_predict(embedding)
-            for method in (
-                ward,
-                AgglomerativeClustering(n_components, linkage="average"),
-                # Ten and six starts: these methods depend on theirs, and in two dimensions one
-                # costs little beside the embedding.
-                KMeans(n_components, n_init=10, random_state=seed),
-                *(GaussianMixture(n_components, random_state=seed + i) for i in range(6)),
-            )
-        ]
-    return np.stack(clusterings, axis=1)
-
-
-# The neighbours that a point looks at: scikit-learn's default, amid the 5 to 50 of its authors.
-PERPLEXITY = 30.0
-
-
-def _embedded(points: Array, seed: int) -> Array:
-    """The neighbourhoods in two dimensions, (M, 2)."""
-    embedding = TSNE(
-        # A third of the points at most, which is as many neighbours as t-SNE then asks for.
-        perplexity=min(PERPLEXITY, (len(points) - 1) / 3),
-        init="pca",
-        # Half of scikit-learn's: gaps open early, and single points need not come to rest.
-        max_iter=500,
-        random_state=seed,
-    )
-    return np.asarray(embedding.fit_transform(points.astype(np.float32)), dtype=np.float64)

@@ -54,7 +54,7 @@ def check_start(start: GMVAE, images: Images, settings: Settings) -> None:
                 f"`{name}` expected {of_model}, that of the model to start from; got {value}. "
                 "Leave it out, or train a new model."
             )
-    if settings.n_components < config.n_components:
+    if settings.n_components is not None and settings.n_components < config.n_components:
         raise ArgumentError(
             f"`n_components` expected at least {config.n_components}, those of the model to start "
             f"from; got {settings.n_components}. gmvae.training.selection.pruned takes some away."

@@ -19,6 +19,7 @@ from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.html import html_table
 from gmvae.training.arguments import check_alone, check_callback, check_modules
+from gmvae.training.arrays import Array
 from gmvae.training.checkpoint import Checkpoints, fingerprint, never
 from gmvae.training.continuing import (
     check_start,
@@ -60,12 +61,15 @@ class Fit:
         figures: of the model on the held-out images (where none are held out, on the training
             images, or 2,000 of them), in nats an image: ``loss``, what is minimised; ``elbo`` and
             its parts ``reconstruction``, ``kl_z`` and ``kl_y``; and ``effective_components``.
+        prominences: by how many standard deviations the splits between clusters stand out of the
+            noise, the largest first, (S,): K - 1 of them make K components. None where labels led.
     """
 
     gmvae: GMVAE
     history: list[Row] = field(repr=False)
     warnings: tuple[str, ...] = ()
     figures: Metrics = field(default_factory=dict)
+    prominences: Array = field(default_factory=lambda: np.zeros(0), repr=False)
 
     def __repr__(self) -> str:
         """The bound, the components in use, the epochs and how many warnings, in a line."""
@@ -157,11 +161,12 @@ def fit(
     device = checks.device(device)
     check_callback(callback)
     check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
-    check_components([settings.n_components], images, settings, observed, held_out)
+    check_components([settings.n_components or 1], images, settings, observed, held_out)
+    record = training_record(images, settings, observed, start)
+    settings = _with_components_known(settings, observed, start)
     if start is not None:
         check_start(start, images, settings)
         check_alone(encoder=encoder, decoder=decoder, likelihood=likelihood)
-    record = training_record(images, settings, observed, start)
     # A set of the user's takes the place of a part.
     share = settings.held_out if held_out is None else 0.0
     images, classes, part = hold_out(
@@ -173,7 +178,7 @@ def fit(
             config = config_for(images, settings)
             gmvae = GMVAE(config, encoder=encoder, decoder=decoder, likelihood=likelihood)
         else:
-            gmvae = grown(start, settings.n_components)
+            gmvae = grown(start, settings.n_components or start.config.n_components)
         names = None if start is None else start.component_classes or (None,)
         held_out = part if held_out is None else held_out
         listener = None if callback is None else Listener(callback)
@@ -193,6 +198,21 @@ def fit(
         result = dataclasses.replace(result, warnings=warnings)
     result.gmvae.training_record = record
     return result
+
+
+def _with_components_known(
+    settings: Settings, observed: np.ndarray | None, start: GMVAE | None
+) -> Settings:
+    """As many components as the model to start from has, or as classes are observed.
+
+    Where neither says it, the settings as they are: the number is found.
+    """
+    if settings.n_components is not None:
+        return settings
+    if start is not None:
+        return dataclasses.replace(settings, n_components=start.config.n_components)
+    classes = set() if observed is None else {*np.unique(observed).tolist()} - {-1}
+    return dataclasses.replace(settings, n_components=len(classes) or None)
 
 
 def _checkpoints(
@@ -272,4 +292,5 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae.eval()
     last = figures(state, images)
     warnings = *run_warnings(state, images), *bound_warnings(state, images, last)
-    return Fit(gmvae, state.history, warnings, last)
+    prominences = np.zeros(0) if state.prominences is None else state.prominences
+    return Fit(gmvae, state.history, warnings, last, prominences)

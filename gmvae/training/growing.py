@@ -66,7 +66,7 @@ class MoreClusters:
 
     def run(self, state: State, images: Images) -> State:
         """Fills ``state.clusters``; the last layer of ``state.assigner`` knows the new ones."""
-        before, m = self.before, state.settings.n_components
+        before, m = self.before, state.n_components
         generator = Generator(before.device).manual_seed(state.settings.seed)
         bounds = before.elbo(images, _DRAWS, generator=generator).elbo.double().numpy()
         components = np.asarray(before.classify(images).argmax(-1))
@@ -92,8 +92,8 @@ class MoreClusters:
         for k in range(self.before.config.n_components):
             rows = np.flatnonzero((components == k) & (labels < 0))
             best = rows[np.argsort(-bounds[rows], kind="stable")]
-            labels[best[: len(labels) // (2 * state.settings.n_components)]] = k
-        return find_clusters(seen(state), state.settings.n_components, state.rng, labels)
+            labels[best[: len(labels) // (2 * state.n_components)]] = k
+        return find_clusters(seen(state), state.n_components, state.rng, labels).components
 
 
 @torch.no_grad()
@@ -203,14 +203,14 @@ class MorePlaces:
         assert state.clusters is not None, "the phase `start` comes before"
         prior, k = gmvae.model.prior, self.n_before
         z = gmvae.encode(images).double().numpy()
-        weights, centroids = centres(z, state.clusters, prior.n_components)
+        centroids = centres(z, state.clusters, prior.n_components)
         covariances = prior.full_covariances.detach().double().cpu()
         covariances[k:] = torch.eye(prior.latent_dim)
         scales = torch.linalg.eigvalsh(covariances[:k]).amax(-1).sqrt().clamp(min=1.0)
         means = prior.means.detach().double().cpu().numpy()
         means[k:] = beside(means[:k], self.gap * scales.numpy(), centroids[k:], self.gap)
         prior.set(
-            *(torch.as_tensor(value).to(prior.means) for value in (weights, means, covariances))
+            *(torch.as_tensor(value).to(prior.means) for value in (state.sizes, means, covariances))
         )
         networks = nn.ModuleList([gmvae.guide.encoder, gmvae.model.decoder])
         clusters = torch.as_tensor(state.clusters, device=state.device)

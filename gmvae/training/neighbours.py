@@ -18,16 +18,6 @@ def n_neighbours(n_points: int, most: int = N_NEIGHBORS) -> int:
     return min(most, n_points - 1)
 
 
-def few_neighbours(n_points: int, n_components: int) -> int:
-    """So few neighbours of each of ``n_points`` that most are of its own cluster.
-
-    15, or fewer, down to 5, where they would be more than 4 % of a cluster.
-    """
-    # 25 is 4 %: with 15 of 130 in a cluster (12 %) a merged pair of digits looked as good as none.
-    # With fewer than 5, by convention, the graph is mostly chance.
-    return min(max(n_points // (25 * n_components), 5), N_NEIGHBORS)
-
-
 def neighbour_graph(points: Array, most: int = N_NEIGHBORS) -> sparse.csr_array:
     """Who is among whose nearest neighbours, either way: (N, N) of zeros and ones."""
     graph = sparse.csr_array(neighbors.kneighbors_graph(points, n_neighbours(len(points), most)))

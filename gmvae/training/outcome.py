@@ -58,7 +58,7 @@ def figures(state: State, images: Images) -> Metrics:
     parts = gmvae.elbo(looked_at, generator=Generator(state.device).manual_seed(settings.seed))
     elbo = parts.elbo.mean().item()
     q_y = gmvae.classify(looked_at)
-    information = mutual_information(q_y, torch.cat(of_views)).item()
+    information = mutual_information(q_y, torch.cat(of_views), gmvae.model.prior.weights).item()
     return {
         "loss": -elbo - settings.information_weight * information,
         "elbo": elbo,
@@ -124,7 +124,7 @@ def component_classes(state: State, images: Images) -> tuple[int | None, ...] | 
 
     A name that a component has already stays.
     """
-    k = state.settings.n_components
+    k = state.n_components
     before = (*(state.names or ()), *[None] * k)[:k]
     if len(state.classes) == 0:
         return None if set(before) == {None} else before
@@ -207,7 +207,7 @@ def independent_pixels(likelihood: Likelihood, images: Images, others: Images) -
 def run_warnings(state: State, images: Images) -> list[str]:
     """What a user should be told at the end: a line each."""
     warnings = []
-    k = state.settings.n_components
+    k = state.n_components
     q_y = state.gmvae.classify(images).double()
     effective = effective_number(q_y.mean(0).numpy())
     told_apart = effective / entr(q_y).sum(-1).mean().exp().item()

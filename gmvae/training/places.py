@@ -8,14 +8,12 @@ import numpy as np
 from gmvae.training.arrays import Array, Indices
 
 
-def centres(representation: Array, components: Indices, n_components: int) -> tuple[Array, Array]:
-    """Weights (K,) above 0, and means (K, W), of the clusters; an empty one lies in the middle."""
-    # One image more than there are: an empty cluster keeps a weight above 0.
-    weights = np.bincount(components, minlength=n_components) + 1.0
+def centres(representation: Array, components: Indices, n_components: int) -> Array:
+    """Means (K, W) of the clusters; an empty one lies in the middle."""
     means = np.tile(representation.mean(0), (n_components, 1))
     for component in np.unique(components):
         means[component] = representation[components == component].mean(0)
-    return weights / weights.sum(), means
+    return means
 
 
 def place(centroids: Array, latent_dim: int, gap: float) -> Array:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor
+from torch.special import entr
 
 from gmvae.data.views import View, unchanged
 from gmvae.probability.guide import Guide
@@ -70,32 +71,37 @@ class Classification:
 
 @dataclass(frozen=True)
 class MutualInformation:
-    r"""weight * I(y; y') between an image's component and its transformed view's.
+    r"""weight * I(y; y') between an image's component and its transformed view's, sizes held.
 
     .. math::
         I = \sum_{k, l} P_{kl} \ln \frac{P_{kl}}{P_{k \cdot} P_{\cdot l}},\quad
         P = \tfrac{1}{2B} \sum_i \big(q_i q_i'^\top + q_i' q_i^\top\big)
 
-    with q the probabilities of the image and q' those of its view. At most ln K, reached when
-    all components are used alike and every image goes surely with its view: one number against
-    both collapse and indecision. It is a statistic of the batch, so batches should hold many
-    images a component (Ji, Henriques and Vedaldi, *Invariant information clustering*, ICCV 2019).
+    with q the probabilities of the image and q' those of its view. One number against both
+    collapse and indecision, but largest where all components are used alike. So its marginal is
+    held to the mixture's weights :math:`\pi`, which are what the bound has learned of the sizes:
+    :func:`mutual_information` is given them. It is a statistic of the batch, so batches should
+    hold many images a component (Ji, Henriques and Vedaldi, *Invariant information clustering*,
+    ICCV 2019).
 
     Attributes:
         weight: relative to the evidence lower bound in nats an image.
         view: from images to views of them, one each.
+        prior: the mixture, for its weights, which do not learn from this term; None for equal ones.
         generator: the source of the views' draws, on the CPU; torch's own by default.
     """
 
     weight: float
     view: View
     generator: Generator | None = None
+    prior: MixturePrior | None = None
 
     def __call__(self, guide: Guide, batch: Batch) -> Tensor:
-        """A scalar between 0 and weight * ln K."""
+        """A scalar, at most weight times the entropy of the sizes."""
         view = self.view(batch.x, self.generator)
         q, of_view = (guide.y_dist(images).probs for images in (batch.x, view))
-        return self.weight * mutual_information(q, of_view)
+        sizes = None if self.prior is None else self.prior.logits.detach().softmax(-1)
+        return self.weight * mutual_information(q, of_view, sizes)
 
 
 @dataclass(frozen=True)
@@ -130,11 +136,31 @@ class Agreement:
         return self.weight * agreement
 
 
-def mutual_information(q: Tensor, other: Tensor) -> Tensor:
-    """I(y; y') in nats of paired probabilities, (B, K) each, the joint made symmetric."""
+def mutual_information(q: Tensor, other: Tensor, sizes: Tensor | None = None) -> Tensor:
+    r"""I(y; y') in nats of paired probabilities, (B, K) each; with sizes, held to them.
+
+    .. math:: I = H(m) - H(y \mid y'), \qquad
+        I_\pi = H(\pi) - H(y \mid y') - KL(\pi \| m)
+
+    with m the marginal of the joint, made symmetric. I is largest where all components are used
+    alike; :math:`I_\pi` where they have the sizes :math:`\pi` and every image goes surely with its
+    partner, :math:`H(\pi)` there: no component is the better for being as large as the others. The
+    two agree where :math:`m = \pi`. This divergence, and not its reverse, since that lets a small
+    component go for as little as its size.
+
+    Args:
+        q: probabilities of the components of B images.
+        other: of their partners.
+        sizes: the shares pi of the components, (K,), that sum to 1; None for I itself.
+    """
     joint = q.mT @ other / len(q)
     joint = ((joint + joint.mT) / 2).clamp(min=torch.finfo(joint.dtype).tiny)
     # Not the logarithm of a ratio: the product of two empty components' shares underflows.
-    log_marginal = joint.sum(0).log()
+    marginal = joint.sum(0)
+    log_marginal = marginal.log()
     log_ratio = joint.log() - log_marginal.unsqueeze(0) - log_marginal.unsqueeze(1)
-    return (joint * log_ratio).sum()
+    information: Tensor = (joint * log_ratio).sum()
+    if sizes is None:
+        return information
+    held: Tensor = (entr(sizes) - entr(marginal) - sizes * (sizes.log() - log_marginal)).sum()
+    return information + held

@@ -106,7 +106,7 @@ def fit_restarts(
             device=device,
         )
         return single, (_restart(settings.seed, single),)
-    check_components([settings.n_components], images, settings, observed, held_out)
+    check_components([settings.n_components or 1], images, settings, observed, held_out)
     if start is not None:
         check_start(start, images, settings)
         _check_saved(start)

@@ -134,7 +134,7 @@ def compare_components(
             if outcome is not None:
                 # Read back, since a model stays in the process that trained it.
                 model = GMVAE.load(job.folder, device=device)
-                models[job.settings.n_components].append(model)
+                models[model.config.n_components].append(model)
     return tuple(
         _candidate(k, models[k], held_out, n_samples, settings.seed) for k in sorted(numbers)
     )

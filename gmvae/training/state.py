@@ -1,7 +1,7 @@
 """What a run is between two phases."""
 
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -59,6 +59,8 @@ class State:
         pixels: where the images lie along the principal axes of their pixels, (N, A).
         representation: where they lie in what a network has learned, (N, W).
         clusters: the component that each is held to belong to, (N,).
+        prominences: of the splits between clusters, the largest first, (S,), in standard
+            deviations; None before the clusters are found.
     """
 
     settings: Settings
@@ -75,6 +77,12 @@ class State:
     pixels: Array | None = None
     representation: Array | None = None
     clusters: Indices | None = None
+    prominences: Array | None = None
+
+    @property
+    def n_components(self) -> int:
+        """K; 1 until it is found."""
+        return self.gmvae.config.n_components
 
     @property
     def device(self) -> torch.device:
@@ -112,7 +120,7 @@ class State:
         In order; but after those that name components already. None where labels do not lead.
         """
         classes = self.classes
-        if len(classes) != self.settings.n_components:
+        if len(classes) != self.n_components:
             return None
         if self.names is None:
             return classes
@@ -138,6 +146,13 @@ class State:
         components = np.where(self.observed >= 0, order[places % len(order)], -1)
         return torch.as_tensor(components, device=self.device)
 
+    @property
+    def sizes(self) -> Array:
+        """The shares of the clusters, (K,), above 0: of one image more in each than there are."""
+        assert self.clusters is not None, "the phase `start` comes before"
+        counts = np.bincount(self.clusters, minlength=self.n_components) + 1.0
+        return cast(Array, counts / counts.sum())
+
     def report(self, progress: Progress) -> object:
         """Add a row to the history, and tell the callback; what it answers, STOP to end."""
         self.history.append({"phase": progress.phase, "epoch": progress.epoch, **progress.metrics})
@@ -148,7 +163,8 @@ def config_for(images: Images, settings: Settings) -> Config:
     """What the model of a run is built from."""
     return Config(
         image_shape=images.shape,
-        n_components=settings.n_components,
+        # One, until they are found.
+        n_components=settings.n_components or 1,
         latent_dim=settings.latent_dim,
         covariance=settings.covariance,
         network=settings.network,
@@ -189,4 +205,28 @@ def begin(
         Generator().manual_seed(settings.seed),
         callback,
         names=names,
+    )
+
+
+def with_components(state: State, n_components: int) -> State:
+    """The state with so many components, all that depends on their number made anew.
+
+    What has been learned, the features of q(y | x), stays.
+    """
+    old = state.gmvae
+    own = {
+        "encoder": old.guide.encoder,
+        "decoder": old.model.decoder,
+        "likelihood": old.model.likelihood,
+    }
+    modules: dict[str, Any] = {name: own[name] for name in old.config.custom}
+    config = replace(old.config, n_components=n_components, custom=())
+    gmvae = GMVAE(config, **modules).to(old.device)
+    assigner = gmvae.guide.assigner or build_assigner(gmvae.config).to(gmvae.device)
+    assigner.features = state.assigner.features
+    return replace(
+        state,
+        gmvae=gmvae,
+        settings=replace(state.settings, n_components=n_components),
+        assigner=cast(Assigner, assigner).to(memory_format=torch.channels_last),
     )

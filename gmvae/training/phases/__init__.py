@@ -1,6 +1,7 @@
 """The phases of a run, a file each: ``run(state, images)`` gives the next state."""
 
 from gmvae.training.phases.assignment import Assignment
+from gmvae.training.phases.cells import Cells
 from gmvae.training.phases.finding import Start
 from gmvae.training.phases.joint import Joint
 from gmvae.training.phases.phase import Length, Phase, train_phase
@@ -12,6 +13,7 @@ from gmvae.training.state import State
 
 __all__ = [
     "Assignment",
+    "Cells",
     "Joint",
     "Length",
     "Phase",

@@ -7,63 +7,57 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gmvae.data import Images
 from gmvae.training.arrays import Array
-from gmvae.training.clustering import N_CLUSTERED, find_clusters
-from gmvae.training.communities import refined
+from gmvae.training.clustering import find_clusters
 from gmvae.training.loop import Progress
 from gmvae.training.representation import PIXEL_SHARE, beside
-from gmvae.training.state import State
+from gmvae.training.state import State, with_components
 
 
 @dataclass(frozen=True)
 class Start:
-    r"""Cluster what was learned, with the pixels beside it; or spread the observed labels over it.
+    """Cluster what was learned; or spread the observed labels over it.
 
-    Of several clusterings that one with the largest modularity of a graph of neighbours
-
-    .. math:: \sum_y \Big[\frac{m_y}{m} - \Big(\frac{d_y}{2m}\Big)^2\Big]
-
-    (:mod:`gmvae.training.clustering`). It is found in the wide representation, since no narrow
-    latent keeps all classes apart before it knows them. Of more images than are clustered the
-    borders are moved again among all.
+    Of several clusterings the one whose clusters are best told apart by who is whose neighbour
+    (:mod:`gmvae.training.clustering`). Where the number of components is to be found, there are as
+    many as the density has prominent peaks (:mod:`gmvae.training.density`). It is done in the wide
+    representation, since no narrow latent keeps all classes apart before it knows them.
 
     Attributes:
         pixel_share: the standard deviation of the pixels beside the learned part's: half of it
-            parts what views lay together, and parts nothing that they hold together.
-        pixel_share_refined: the same where borders are moved among more images, of which the
-            graph is denser: the pixels can be given more to say.
+            parts what views lay together, and parts nothing that they hold together. 0 where
+            cells were learned, which know the pixels.
     """
 
     pixel_share: float = PIXEL_SHARE
-    pixel_share_refined: float = 1.0
     name: str = "start"
 
     def run(self, state: State, images: Images) -> State:
-        """Fills ``state.clusters``."""
+        """Fills ``state.clusters``; sets the number of components where it is found."""
         labels = state.observed_components
         with warnings.catch_warnings():
-            # A clustering that has not converged is one of several, and its modularity judges it.
+            # A clustering that has not converged is one of several, and is judged as they are.
             warnings.simplefilter("ignore", ConvergenceWarning)
             clusters = find_clusters(
                 seen(state, self.pixel_share),
                 state.settings.n_components,
                 state.rng,
                 None if labels is None else labels.cpu().numpy(),
+                state.pixels,
             )
-            if len(images) > N_CLUSTERED:
-                everything = seen(state, self.pixel_share_refined)
-                clusters = refined(everything, clusters, state.rng)
         state.report(Progress(self.name, 1, 1))
-        return replace(state, clusters=clusters)
+        if state.settings.n_components is None:
+            state = with_components(state, int(clusters.components.max()) + 1)
+        return replace(state, clusters=clusters.components, prominences=clusters.prominences)
 
 
 def seen(state: State, pixel_share: float = PIXEL_SHARE) -> Array:
-    """What was learned, beside the pixels; either alone where there is nothing to add.
+    """What was learned, the pixels beside it; either alone where there is nothing to add.
 
     Without views it was learned from the pixels, which say nothing new then.
     """
     if state.representation is None:
         assert state.pixels is not None, "the phase `pixels` or the warm-up comes before"
         return state.pixels
-    if state.pixels is None or not state.learns_from_views:
+    if state.pixels is None or not state.learns_from_views or pixel_share == 0:
         return state.representation
     return beside(state.representation, state.pixels, pixel_share)

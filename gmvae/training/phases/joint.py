@@ -15,7 +15,7 @@ class Joint:
     r"""Stochastic variational inference on the evidence lower bound itself, on plain images.
 
     .. math::
-        \max\; ELBO(x) + w_I\, I(y; y') + w_A\, E_{q(z|x')} \sum_y q(y|x) \ln p(y|z)
+        \max\; ELBO(x) + w_I\, I_\pi(y; y') + w_A\, E_{q(z|x')} \sum_y q(y|x) \ln p(y|z)
         + w_C\, E_{labelled} \ln q(y = label \mid x)
 
     All but the features of q(y | x) is trained. The terms beside the bound keep the clusters
@@ -59,13 +59,12 @@ class Joint:
 
     def regularisers(self, state: State, images: Images) -> list[Regulariser]:
         """The terms beside the bound: those whose weight is not 0."""
-        view, generator = state.view, state.generator
+        view, generator, prior = state.view, state.generator, state.gmvae.model.prior
         terms: list[Regulariser] = []
         # Agreement first: like the bound before it, it asks for the features of the plain images,
         # which are at hand until the next one asks for those of views.
         if self.agreement_weight and state.settings.assignment == "amortised":
-            prior = state.gmvae.model.prior
             terms.append(Agreement(self.agreement_weight, prior, view, generator))
         if self.information_weight:
-            terms.append(MutualInformation(self.information_weight, view, generator))
+            terms.append(MutualInformation(self.information_weight, view, generator, prior))
         return terms + classification(state, images, self.classification_weight)

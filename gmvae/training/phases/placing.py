@@ -38,9 +38,9 @@ class Placing:
         gmvae = state.gmvae
         assert state.clusters is not None, "the phase `start` comes before"
         k, d = gmvae.model.prior.means.shape
-        weights, centroids = centres(seen(state), state.clusters, k)
+        centroids = centres(seen(state), state.clusters, k)
         means = torch.as_tensor(place(centroids, d, self.gap))
-        gmvae.model.prior.set(torch.as_tensor(weights), means, torch.eye(d).expand(k, d, d))
+        gmvae.model.prior.set(torch.as_tensor(state.sizes), means, torch.eye(d).expand(k, d, d))
         networks = nn.ModuleList([gmvae.guide.encoder, gmvae.model.decoder])
         clusters = torch.as_tensor(state.clusters, device=state.device)
         with frozen_features(state.assigner):

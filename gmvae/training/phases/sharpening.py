@@ -1,12 +1,12 @@
 """q(y | x) corrects the clusters."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.special import entr
 
 from gmvae.data import Images
 from gmvae.probability.guide import Guide
@@ -19,18 +19,19 @@ from gmvae.training.state import State
 class Sharpening:
     r"""An image and its view belong together: their mutual information is made large.
 
-    .. math:: \max\; I(y; y') + E_{labelled} \ln q(y = label \mid x)
+    .. math:: \max\; I_\pi(y; y') + E_{labelled} \ln q(y = label \mid x)
 
     (Ji, Henriques and Vedaldi, *Invariant information clustering for unsupervised image
     classification and segmentation*, ICCV 2019; :mod:`gmvae.training.regularisers`). It moves
-    the borders between clusters to where few images change sides with their view. I is at most
-    ln K, where all components are used alike: clusters of equal size are assumed.
+    the borders between clusters to where few images change sides with their view. The marginal
+    is held to the sizes :math:`\pi` of the clusters that came before: no size is preferred, and
+    what the clusters got wrong about their sizes is mended only where images clearly say so.
 
     Attributes:
         round: counted from 1, as for :class:`~gmvae.training.phases.Assignment`.
         length: ten epochs in the last round, whose answers stay; before it half is enough.
-        sharp: the share of ln K at which it is sharp enough to end.
-        classification_weight: of the labelled images, beside an I of at most ln K.
+        sharp: the share of its largest value, H(pi), at which it is sharp enough to end.
+        classification_weight: of the labelled images, beside an I of at most H(pi).
     """
 
     round: int = 1
@@ -46,12 +47,14 @@ class Sharpening:
     def run(self, state: State, images: Images) -> State:
         """Trains ``state.assigner``; ``state.clusters`` are what it makes of them."""
         assigner = state.assigner
+        sizes = torch.as_tensor(state.sizes, dtype=torch.float32, device=state.device)
 
         def objective(x: Tensor, y: Tensor | None, size: int) -> Tensor:
             both = torch.cat([x, state.view(x, state.generator)])
-            return -size * mutual_information(*assigner(both).softmax(-1).chunk(2))
+            q, of_view = assigner(both).softmax(-1).chunk(2)
+            return -size * mutual_information(q, of_view, sizes)
 
-        enough = -self.sharp * math.log(state.settings.n_components)
+        enough = -self.sharp * entr(sizes).sum().item()
         train_phase(
             self,
             dataclasses.replace(self.length, enough=enough),

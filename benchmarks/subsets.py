@@ -1,0 +1,138 @@
+"""Subsets of a named set with classes of chosen sizes, and runs of ours and of rivals on them."""
+
+import resource
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from runs import Figures, gmvae
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+from gmvae import GMVAE
+from gmvae.data import Images, load
+from gmvae.metrics import matching
+
+Sizes = Mapping[int, int]
+# From the seed to how many images of each class.
+SizesOf = Callable[[int], Sizes]
+
+
+def always(sizes: Sizes) -> SizesOf:
+    """The same sizes for every seed."""
+    return lambda seed: sizes
+
+
+def geometric(n: int, ratio: float) -> SizesOf:
+    """N images of ten classes in geometric sizes; which is how large, the seed says."""
+
+    def sizes(seed: int) -> Sizes:
+        shares = ratio ** (-np.arange(10) / 9)
+        order = np.random.default_rng(seed).permutation(10)
+        counts = np.round(n * shares / shares.sum()).astype(int)
+        return {int(label): int(count) for label, count in zip(order, counts, strict=True)}
+
+    return sizes
+
+
+def uniform(least: int, most: int) -> SizesOf:
+    """Ten classes of ``least`` to ``most`` images, at random."""
+
+    def sizes(seed: int) -> Sizes:
+        counts = np.random.default_rng(seed).integers(least, most + 1, 10)
+        return dict(enumerate(counts.tolist()))
+
+    return sizes
+
+
+def drawn(images: Images, sizes: Sizes, seed: int) -> Images:
+    """So many images of each class, drawn and ordered by the seed."""
+    rng = np.random.default_rng(seed)
+    of_classes = [
+        rng.permutation(np.flatnonzero(images.labels == label))[:n] for label, n in sizes.items()
+    ]
+    return images.subset(rng.permutation(np.concatenate(of_classes)))
+
+
+def subset_of(name: str, sizes: SizesOf, seed: int) -> Images:
+    """Drawn from the train part; from all of the digits, of which there are few."""
+    images = load(name, part="train")
+    if name == "digits":
+        test = load(name, part="test")
+        images = Images(
+            np.concatenate([images.pixels, test.pixels]),
+            np.concatenate([images.labels, test.labels]),
+        )
+    return drawn(images, sizes(seed), seed)
+
+
+def on_subset(
+    name: str, sizes: SizesOf, *arguments: str, tested: bool = False
+) -> Callable[[int, Path], Figures]:
+    """``gmvae train`` on a subset, no label seen; scored on it, or on the set's test part.
+
+    Args:
+        name: of the set.
+        sizes: of its classes.
+        arguments: of ``gmvae train``.
+        tested: whether the test part, of the same classes, is scored.
+    """
+
+    def run(seed: int, folder: Path) -> Figures:
+        images = subset_of(name, sizes, seed)
+        np.save(folder / "images.npy", images.pixels[:, 0])
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        out = folder / "run"
+        gmvae("train", str(folder / "images.npy"), *arguments, "--seed", str(seed), "-o", str(out))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if tested:
+            images = load(name, part="test").only(list(sizes(seed)))
+        model = GMVAE.load(out)
+        assert images.labels is not None
+        q_y = model.classify(images).numpy()
+        return {
+            **scores(images.labels, q_y.argmax(-1)),
+            "acc_latent": scores(images.labels, model.responsibilities(images).argmax(-1).numpy())[
+                "acc"
+            ],
+            "n_components": model.config.n_components,
+            "cpu_seconds": round(cpu, 1),
+            "classes": len(sizes(seed)),
+        }
+
+    return run
+
+
+def rivals_on_subset(name: str, sizes: SizesOf) -> Callable[[int, Path], Figures]:
+    """k-means on the pixels, and PCA(20) before k-means and before a Gaussian mixture."""
+
+    def run(seed: int, folder: Path) -> Figures:
+        images = subset_of(name, sizes, seed)
+        assert images.labels is not None
+        k = len(sizes(seed))
+        pixels = images.pixels.reshape(len(images), -1) / 255.0
+        axes = PCA(20, random_state=seed).fit_transform(pixels)
+        k_means = KMeans(k, n_init=10, random_state=seed)
+        mixture = GaussianMixture(k, n_init=3, random_state=seed)
+        figures = {
+            "k_means": scores(images.labels, k_means.fit_predict(pixels))["acc"],
+            "pca_k_means": scores(images.labels, k_means.fit_predict(axes))["acc"],
+            "pca_mixture": scores(images.labels, mixture.fit_predict(axes))["acc"],
+        }
+        return {"acc": max(figures.values()), **figures}
+
+    return run
+
+
+def scores(labels: np.ndarray, clusters: np.ndarray) -> Figures:
+    """Accuracy after matching, and its mean over the classes."""
+    pairs = matching(labels, clusters)
+    # A cluster too many is nobody's: its images count as wrong.
+    named = np.array([pairs.get(k, -1) for k in range(int(clusters.max()) + 1)])
+    right = named[clusters] == labels
+    return {
+        "acc": float(right.mean()),
+        "balanced": float(np.mean([right[labels == c].mean() for c in np.unique(labels)])),
+    }

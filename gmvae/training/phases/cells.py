@@ -1,0 +1,64 @@
+"""A representation in which what is learned together lies together."""
+
+import warnings
+from dataclasses import dataclass, replace
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gmvae.data import Images
+from gmvae.training.clustering import find_cells
+from gmvae.training.phases.finding import seen
+from gmvae.training.phases.phase import Length, answers, train_phase
+from gmvae.training.representation import PIXEL_SHARE, on_principal_axes
+from gmvae.training.state import State
+
+
+@dataclass(frozen=True)
+class Cells:
+    r"""The features learn to tell many small cells of the representation apart, from views.
+
+    .. math:: \min\; -\sum_c t_{ic} \ln \mathrm{softmax}_c(W h(x_i'))
+
+    with :math:`x_i'` a view of image i, h its features and t its cell, smoothed towards all. The
+    cells are far more than there are kinds of images, so that none need hold two kinds; what one
+    kind was cut into is hard to tell apart and moves together, and what two kinds shared moves
+    apart (Caron et al., *Deep clustering for unsupervised learning of visual features*, ECCV 2018).
+    So the valleys between kinds become deep, whatever their sizes: of ten digits in sizes of 1 : 10
+    the density of the warm-up parts nine, and that of these features ten.
+
+    Attributes:
+        length: as that of the assignment, which learns the same way.
+        smoothing: of the targets: about as many as that lie on the wrong side of a border.
+        pixel_share: the standard deviation of the pixels beside the learned part's, where the
+            cells are cut: half of it parts what views lay together.
+    """
+
+    length: Length = Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
+    smoothing: float = 0.1
+    pixel_share: float = PIXEL_SHARE
+    name: str = "cells"
+
+    def run(self, state: State, images: Images) -> State:
+        """Trains the features; fills ``state.representation`` anew."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            n_components = state.settings.n_components
+            cells = find_cells(seen(state, self.pixel_share), n_components, state.rng)
+        features = state.assigner.features
+        head = nn.Linear(features.n_features, int(cells.max()) + 1).to(state.device)
+
+        def objective(x: Tensor, y: Tensor, size: int) -> Tensor:
+            logits = head(features(state.view(x, state.generator)))
+            return size * F.cross_entropy(logits, y, label_smoothing=self.smoothing)
+
+        def directions(x: Tensor) -> Tensor:
+            return F.normalize(features(x), dim=-1)
+
+        module = nn.Sequential(features, head)
+        y = torch.as_tensor(cells, device=state.device)
+        train_phase(self, self.length, objective, module.parameters(), state, images, y=y)
+        learned = answers(directions, images, state.device, module)
+        return replace(state, representation=on_principal_axes(learned))
