@@ -63,7 +63,8 @@ class GaussianMixtureVAE(
         information_weight: of the mutual information of a row and its view.
         classification_weight: of rows whose class is known.
         agreement_weight: of what holds p(y | z) to q(y | x).
-        held_out: fraction of the rows that tells when to stop.
+        held_out: fraction of the rows that tells when to stop; none by default, since few rows tell
+            little.
         patience: epochs without a better objective after which the joint phase stops.
         warm_start: whether a second ``fit`` on rows begins from the clusters of the first one.
         random_state: seed of every random choice; None for another one each time.
@@ -109,7 +110,7 @@ class GaussianMixtureVAE(
         information_weight: float = 20.0,
         classification_weight: float = 20.0,
         agreement_weight: float = 20.0,
-        held_out: float = 0.05,
+        held_out: float = 0.0,
         patience: int = 50,
         warm_start: bool = False,
         random_state: Any = 0,
