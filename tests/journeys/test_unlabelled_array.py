@@ -33,7 +33,8 @@ def test_an_array_without_labels(tmp_path, monkeypatch, capsys):
     assert clustering_accuracy(digits.labels, components) >= 0.6
 
     # A look at clusters.png, and the components have names.
-    named = {k: f"digit {np.bincount(digits.labels[components == k]).argmax()}" for k in range(3)}
+    kinds = [digits.labels[components == k] for k in range(3)]
+    named = {k: f"digit {np.bincount(of, minlength=10).argmax()}" for k, of in enumerate(kinds)}
     words = [f"{k}={word}" for k, word in named.items()]
     user.types(["name", "run", *words])
     user.types("classify --model run --force --columns latents")
