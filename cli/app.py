@@ -7,9 +7,12 @@ import typer
 from . import (
     classify,
     diagnose,
+    encode,
     errors,
     evaluate,
     info,
+    interpolate,
+    name,
     options,
     reconstruct,
     sample,
@@ -17,10 +20,13 @@ from . import (
     train,
 )
 from .entry import INTERRUPTED
+from .output import quietly
 
+QUIET = ("--quiet", "-q")
 app = typer.Typer(
     name="gmvae",
-    add_completion=False,
+    # gmvae --install-completion
+    add_completion=True,
     # rich cuts words where a column ends, and takes half as long again to the first letter.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -32,11 +38,14 @@ IN_PANELS = (train.train, select.select)
 for command, examples in (
     (train.train, train.EXAMPLES),
     (classify.classify, classify.EXAMPLES),
+    (encode.encode, encode.EXAMPLES),
     (reconstruct.reconstruct, reconstruct.EXAMPLES),
     (evaluate.evaluate, evaluate.EXAMPLES),
     (diagnose.diagnose, diagnose.EXAMPLES),
     (sample.sample, sample.EXAMPLES),
+    (interpolate.interpolate, interpolate.EXAMPLES),
     (info.info, info.EXAMPLES),
+    (name.name, name.EXAMPLES),
     (select.select, select.EXAMPLES),
 ):
     # After \b the lines stay as they are.
@@ -59,6 +68,14 @@ def gmvae(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Say nothing but what was asked for, and errors; may stand anywhere.",
+        ),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
@@ -69,11 +86,12 @@ def gmvae(
 
 def run(arguments: list[str]) -> int:
     """Run the command line on ``arguments``; return the exit code."""
-    # Taken out here, so that it may stand before the command as well as after it.
-    debug = "--debug" in arguments
-    rest = [argument for argument in arguments if argument != "--debug"]
+    # Taken out here, so that they may stand before the command as well as after it.
+    debug, quiet = "--debug" in arguments, bool({*QUIET} & {*arguments})
+    rest = [argument for argument in arguments if argument not in ("--debug", *QUIET)]
     try:
-        code: object = app(rest or ["--help"], prog_name="gmvae", standalone_mode=False)
+        with quietly(quiet):
+            code: object = app(rest or ["--help"], prog_name="gmvae", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         return errors.report(error, debug)
     if code == INTERRUPTED:

@@ -1,69 +1,173 @@
 """``gmvae classify``."""
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gmvae.support.files import replacing
+from gmvae.support.errors import ArgumentError
+from gmvae.support.names import printable
 
 from . import options
-from .output import check_file, say
-from .run_folder import images_for, listed, open_run
+from .answer_files import SUFFIXES, Columns, check_suffix, image_column, write_table
+from .output import check_file, check_folder, say
+from .run_folder import beside, images_for, open_run
+from .summary import MOST_FOLDERS, read_lines
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Images
+    from gmvae.answers import Answers, Extra
 
 EXAMPLES = (
     "gmvae classify",
     "gmvae classify test.npz --model gmvae-run --output vae.csv",
+    "gmvae classify photos --into sorted --output photos.parquet",
 )
+# What the columns of an answer are called in a table.
+EXTRA_COLUMNS = {
+    "probabilities": "Q",
+    "responsibilities": "P",
+    "latents": "Z",
+    "log_prob": "Log_Prob",
+}
+LABEL, ALL = "label", "all"
 
 
 def classify(
     data: options.DataArgument = None,
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write.")
-    ] = Path("vae.csv"),
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The table to write: .csv, .parquet, .npz or .json; left out, RUN-vae.csv beside "
+            "the run folder.",
+            show_default=False,
+        ),
+    ] = None,
     columns: Annotated[
-        options.Columns,
-        typer.Option(help="label: only Predicted_Label; all: Component and Probability too."),
-    ] = "all",
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="More columns, between commas: probabilities (Q, of q(y|x)), responsibilities (P, "
+            "of p(y|z)), latents (Z), log_prob; or all of these; or label, which is "
+            "Predicted_Label alone.",
+            show_default=False,
+        ),
+    ] = "",
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Sort the pictures, too: a folder a component, with links to its files.",
+            show_default=False,
+        ),
+    ] = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy the files into these folders.")
+    ] = False,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
+    strict: options.Strict = False,
     force: options.Force = False,
 ) -> None:
-    """Write the predicted label of every image.
+    """Write a row an image: its file or row, its label, component and probability.
 
-    Component is the most probable Gaussian, Probability how sure the model is of it.
+    Component is the most probable Gaussian by q(y|x), Predicted_Label the class that names it, or
+    its number without a name. Probability is p(y|z) of that component, at the encoded image: where
+    it is low, the image deserves a look.
     """
-    check_file(output, force, [".csv"])
+    output = beside(model, "vae.csv") if output is None else output
+    extras = _extras(columns)
+    check_file(output, force, SUFFIXES)
+    check_suffix(output)
+    if into is not None:
+        check_folder(into, False, frozenset())
     run = open_run(model, device)
-    images, name = images_for(run, data, data_root, scored=False)
-    _write(output, run.gmvae, images, columns)
-    say(_naming(run.gmvae.component_classes))
-    if images.class_names:
-        say(f"The classes are {listed(images.class_names)}.")
+    images, name = images_for(run, data, data_root, scored=False, strict=strict)
+    import torch
+
+    from gmvae.answers import answers
+
+    generator = torch.Generator(run.gmvae.device).manual_seed(0)
+    result = answers(run.gmvae, images, extras, generator)
+    write_table(output, _columns(images, result, columns))
+    if into is not None:
+        from .sorting import folder_names, sort_into
+
+        source = Path(str(run.training.get("data")) if data is None else data)
+        sort_into(into, images, source, result.components, folder_names(run.gmvae), copy)
+    for line in read_lines(images):
+        say(line)
     say(f"Predicted labels of {len(images):,} images ({name}): {output}")
+    say(_naming(run.gmvae))
+    say(_sizes(run.gmvae, result))
+    if into is not None:
+        say(f"Sorted into a folder a component: {into}")
 
 
-def _write(output: Path, gmvae: "GMVAE", images: "Images", columns: options.Columns) -> None:
-    highest, components = gmvae.classify(images).max(dim=-1)
-    header = ("Predicted_Label", "Component", "Probability")
-    probabilities = (f"{p:.6f}" for p in highest.tolist())
-    rows = zip(gmvae.predict(images).tolist(), components.tolist(), probabilities, strict=True)
-    n_columns = 1 if columns == "label" else len(header)
-    with replacing(output) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header[:n_columns])
-        writer.writerows(row[:n_columns] for row in rows)
+def _extras(columns: str) -> "tuple[Extra, ...]":
+    """The columns that were asked for beside those that are always there.
+
+    Raises:
+        ArgumentError: another word.
+    """
+    words = [word.strip() for word in columns.split(",") if word.strip()]
+    if words == [ALL]:
+        words = list(EXTRA_COLUMNS)
+    if words == [LABEL]:
+        words = []
+    if strange := [word for word in words if word not in EXTRA_COLUMNS]:
+        alone = " alone" if {*strange} & {LABEL, ALL} else ""
+        raise ArgumentError(
+            f"`--columns` expected {', '.join(EXTRA_COLUMNS)} between commas, or all, or label; "
+            f"got {strange[0]}. Write {'it' + alone if alone else 'some of these'}."
+        )
+    return tuple(words)  # type: ignore[arg-type]
 
 
-def _naming(classes: tuple[int | None, ...] | None) -> str:
+def _columns(images: "Images", result: "Answers", asked: str) -> Columns:
+    """The columns of the table, in order."""
+    if asked.strip() == LABEL:
+        return {"Predicted_Label": result.labels}
+    columns = dict([image_column(images)])
+    columns |= {
+        "Predicted_Label": result.labels,
+        "Component": result.components,
+        "Probability": result.probability,
+    }
+    for name, column in EXTRA_COLUMNS.items():
+        if (values := getattr(result, name)) is not None:
+            columns[column] = values
+    return columns
+
+
+def _naming(gmvae: "GMVAE") -> str:
     """Where the predicted labels come from."""
-    if classes is None:
+    from gmvae.gmvae import class_title
+
+    names = gmvae.component_names
+    if names is None:
         return "No label was observed in training: Predicted_Label is the component's number."
-    named = (f"{k} is class {c}" for k, c in enumerate(classes) if c is not None)
-    return f"Components named by the labels observed in training: {', '.join(named)}."
+    by_hand = gmvae.component_classes is None
+    named = [
+        f"{k} is {printable(class_title(name))}" for k, name in enumerate(names) if name is not None
+    ]
+    how = "by hand" if by_hand else "by the labels observed in training"
+    return f"Components named {how}: {', '.join(named)}."
+
+
+def _sizes(gmvae: "GMVAE", result: "Answers") -> str:
+    """How many images are in each component, the largest ones where they are many."""
+    import numpy as np
+
+    from gmvae.gmvae import component_name
+
+    counts = np.bincount(result.components, minlength=gmvae.config.n_components)
+    largest = np.argsort(-counts, kind="stable")[:MOST_FOLDERS]
+    names = gmvae.component_names
+    sizes = [f"{printable(component_name(names, int(k)))}, {counts[k]:,}" for k in sorted(largest)]
+    more = len(counts) - len(largest)
+    return f"Images in each: {'; '.join(sizes)}" + (f"; {more} more." if more else ".")

@@ -11,7 +11,7 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
 from . import options
-from .output import as_json, check_folder, say, write_json
+from .output import answer, as_json, check_folder, say, write_json
 from .run_folder import images_for, open_run
 
 if TYPE_CHECKING:
@@ -122,10 +122,10 @@ def diagnose(
     verdict = _verdict(diagnosis, name, len(images))
     _write(output, diagnosis, verdict)
     if json:
-        say(as_json(verdict))
+        answer(as_json(verdict))
     else:
         _print(f"{name}: {len(images):,} images", diagnosis)
-        say(f"Verdict: {verdict['verdict']}. Table, draws and pictures: {output}")
+        answer(f"Verdict: {verdict['verdict']}. Table, draws and pictures: {output}")
     if strict and diagnosis.failed:
         raise typer.Exit(FAILED)
 

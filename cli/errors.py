@@ -47,6 +47,8 @@ TYPED = {
     "mixture_components": "--mixture",
     "n_samples": "--samples",
     "classes": "--classes",
+    "labels_from": "--labels-from",
+    "resize": "--resize",
     "n_restarts": "--restarts",
     "n_jobs": "--jobs",
     "device": "--device",

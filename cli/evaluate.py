@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .output import as_json, check_file, say, table, write_json
+from .output import answer, as_json, check_file, table, write_json
 from .run_folder import images_for, open_run
 
 if TYPE_CHECKING:
     from gmvae.diagnostics.evaluation import Evaluation
+    from gmvae.gmvae import Names
 
 EXAMPLES = (
     "gmvae evaluate",
@@ -35,6 +36,7 @@ def evaluate(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
+    strict: options.Strict = False,
     force: options.Force = False,
 ) -> None:
     """Measure clusters, reconstructions and likelihood.
@@ -48,7 +50,7 @@ def evaluate(
     if output is not None:
         check_file(output, force, [".json"])
     run = open_run(model, device)
-    images, name = images_for(run, data, data_root)
+    images, name = images_for(run, data, data_root, strict=strict)
     import torch
 
     from gmvae.diagnostics import evaluation
@@ -56,21 +58,21 @@ def evaluate(
     generator = torch.Generator(run.gmvae.device).manual_seed(seed)
     figures = evaluation.evaluate(run.gmvae, images, n_samples=samples, generator=generator)
     if json:
-        say(as_json(figures))
+        answer(as_json(figures))
     else:
         table(f"{name}: {len(images):,} images", _rows(figures))
-        _print_overlap(figures["overlap"], run.gmvae.component_classes)
+        _print_overlap(figures["overlap"], run.gmvae.component_names)
     if output is not None:
         write_json(output, figures)
 
 
-def _print_overlap(overlap: list[list[float]], classes: tuple[int | None, ...] | None) -> None:
+def _print_overlap(overlap: list[list[float]], names: "Names | None") -> None:
     """The components by name down the side; by number above, where there is less room."""
     from gmvae.gmvae import component_name
 
     numbers = [str(k) for k in range(len(overlap))]
     rows = (
-        (component_name(classes, k), *(f"{value:.2f}" for value in row))
+        (component_name(names, k), *(f"{value:.2f}" for value in row))
         for k, row in enumerate(overlap)
     )
     title = "Overlap of the Gaussians (Bhattacharyya coefficients)"

@@ -1,8 +1,9 @@
 """Which images a run trains on, which labels it may see, and which images score it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gmvae.support.errors import ArgumentError, ContentError
 
@@ -21,15 +22,31 @@ UNSEEN = -1
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How images are read: the side to bring them to, grey or not, and what stops the reading."""
+
+    resize: int | None = None
+    grey: bool = False
+    strict: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """What `gmvae.load` is told, where it is not the default."""
+        values = {"resize": self.resize, "grey": self.grey, "strict": self.strict}
+        return {name: value for name, value in values.items() if value}
+
+
+@dataclass(frozen=True)
 class Request:
     """What the user asked for; None where nothing was said."""
 
     data: str | None = None
     val: str | None = None
-    classes: tuple[int, ...] | None = None
+    classes: tuple[int | str, ...] | None = None
     labels: int | None = None
     data_root: Path | None = None
     seed: int = 0
+    reading: Reading = Reading()
+    labels_from: Path | None = None
 
     @property
     def source(self) -> str:
@@ -80,21 +97,24 @@ class Experiment:
         return named_likelihood(likelihood, grey=not self.train.binary).normalised
 
 
-def class_list(text: str | None) -> tuple[int, ...] | None:
-    """``1,4,8`` as (1, 4, 8); None stays None.
+def class_list(text: str | None) -> tuple[int | str, ...] | None:
+    """``1,4,8`` as (1, 4, 8), ``cat,flower`` as the words; None stays None.
 
     Raises:
-        ArgumentError: anything but distinct whole numbers between commas.
+        ArgumentError: anything but distinct whole numbers, or distinct words, between commas.
     """
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+    numbers = [part for part in parts if part.isdecimal()]
+    # A part that begins as a number does, and is none, was not meant as a word.
+    words = [part for part in parts if part and not part[0].isdecimal() and part[0] not in "-+."]
+    if len(parts) not in (len(numbers), len(words)) or len(set(parts)) < len(parts):
         raise ArgumentError(
-            f"`--classes` expected distinct whole numbers between commas; got {text!r}. "
-            "Write them as 1,4,8."
+            f"`--classes` expected distinct whole numbers, or distinct words, between commas; got "
+            f"{text!r}. Write them as 1,4,8 or cat,dog."
         )
-    return tuple(map(int, parts))
+    return tuple(map(int, parts)) if numbers else tuple(parts)
 
 
 def prepare(request: Request) -> Experiment:
@@ -110,10 +130,12 @@ def prepare(request: Request) -> Experiment:
         FileNotFoundError: a path that does not exist.
     """
     request = request.completed()
-    train = load_part(request.source, "train", request.classes, request.data_root)
+    train = load_part(request.source, "train", request.classes, request.data_root, request.reading)
+    if request.labels_from is not None:
+        return _with_table(request, train)
     if request.val is None:
         return _without_val(request, train)
-    val = _load_val(request.val, request.data_root)
+    val = _load_val(request.val, request.data_root, request.reading)
     if val.shape != train.shape:
         raise ContentError(
             f"`--val` expected images of shape {train.shape}, as in {train.name}; got {val.shape} "
@@ -127,19 +149,20 @@ def prepare(request: Request) -> Experiment:
 def load_part(
     source: str,
     part: Literal["train", "test"],
-    classes: tuple[int, ...] | None,
+    classes: tuple[int | str, ...] | None,
     root: Path | None,
+    reading: Reading = Reading(),
 ) -> "Images":
     """The images of a named set's part, or of a path, of these classes or of all."""
     from gmvae import load
 
-    images = load(source, part=part, root=root)
+    images = load(source, part=part, root=root, **reading.options())
     return images if classes is None else images.only(classes)
 
 
-def _load_val(source: str, root: Path | None) -> "Images":
+def _load_val(source: str, root: Path | None, reading: Reading) -> "Images":
     try:
-        return load_part(source, "train", None, root)
+        return load_part(source, "train", None, root, reading)
     except (ArgumentError, FileNotFoundError) as error:
         # The library knows one source, the command line two.
         raise type(error)(str(error).replace("`source`", "`--val`")) from error
@@ -152,7 +175,14 @@ def is_named(source: str) -> bool:
     return source in NAMED
 
 
-def describe(source: str, classes: tuple[int, ...] | None, part: str = "") -> str:
+def has_test_part(source: str) -> bool:
+    """Whether ``source`` has images for training and others for test."""
+    from gmvae.data import has_test_part
+
+    return has_test_part(source)
+
+
+def describe(source: str, classes: Sequence[int | str] | None, part: str = "") -> str:
     """``digits, test part, classes 1, 4, 8``."""
     parts = [source, f"{part} part" if part else ""]
     if classes is not None:
@@ -165,6 +195,27 @@ def _without_val(request: Request, train: "Images") -> Experiment:
     if request.labels:
         rows = _chosen(train, request.labels, request.seed)
         observed[rows] = _labels(train)[rows]
+    return Experiment(train, observed, None, *_scored(request, train, observed))
+
+
+def _with_table(request: Request, train: "Images") -> Experiment:
+    """The labels of a table are those that the model may see, or some of each class."""
+    import numpy as np
+
+    from gmvae.data.tables import read_labels
+
+    if request.val is not None:
+        raise ArgumentError(
+            "`--labels-from` expected no --val beside it; got both. Observe the labels of one."
+        )
+    assert request.labels_from is not None
+    observed, names = read_labels(request.labels_from, train)
+    train = replace(train, class_names=names)
+    if request.labels is not None:
+        rows = np.flatnonzero(observed != UNSEEN)
+        labelled = replace(train.subset(rows), labels=observed[rows])
+        chosen = rows[_chosen(labelled, request.labels, request.seed)]
+        observed = np.where(np.isin(np.arange(len(train)), chosen), observed, UNSEEN)
     return Experiment(train, observed, None, *_scored(request, train, observed))
 
 
@@ -216,8 +267,10 @@ def _scored(request: Request, train: "Images", observed: "np.ndarray") -> tuple[
     """The test part of a named set; of a path, the images whose label was not observed."""
     import numpy as np
 
-    if is_named(request.source):
-        images = load_part(request.source, "test", request.classes, request.data_root)
+    if has_test_part(request.source):
+        images = load_part(
+            request.source, "test", request.classes, request.data_root, request.reading
+        )
         return images, describe(request.source, request.classes, "test")
     name = describe(request.source, request.classes) + ", the training images themselves"
     unseen = np.flatnonzero(observed == UNSEEN)

@@ -10,7 +10,7 @@ from gmvae.support.declarations import by_group
 from . import options
 from .experiment import describe
 from .options import option_name
-from .output import as_json, say, table
+from .output import answer, as_json, table
 from .run_folder import Run, listed, open_run
 
 EXAMPLES = (
@@ -26,7 +26,7 @@ def info(
     """Show what a model is and what it was trained on."""
     run = open_run(model, "cpu")
     if json:
-        say(as_json(run.config))
+        answer(as_json(run.config))
         return
     table(f"Model in {model}", _rows(run))
     table("Components", _components(run))
@@ -73,9 +73,12 @@ def settings_rows(
 
 
 def _components(run: Run) -> Iterator[tuple[str, str]]:
-    names = run.gmvae.component_classes or [None] * run.gmvae.config.n_components
+    from gmvae.gmvae import class_title
+
+    names = run.gmvae.component_names or [None] * run.gmvae.config.n_components
     for k, (name, weight) in enumerate(
         zip(names, run.gmvae.model.prior.weights.tolist(), strict=True)
     ):
-        meaning = "unnamed" if name is None else f"class {name}"
-        yield f"{k}: {meaning}", f"weight {weight:.3f}"
+        meaning = "unnamed" if name is None else class_title(name)
+        by_hand = ", named by hand" if k in run.gmvae.names_by_hand else ""
+        yield f"{k}: {meaning}", f"weight {weight:.3f}{by_hand}"

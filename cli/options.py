@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -17,7 +17,6 @@ from gmvae.settings import Settings
 from gmvae.support.declarations import Declaration, declarations
 from gmvae.support.names import printable
 
-Columns = Literal["all", "label"]
 Command = Callable[..., None]
 # What `with_settings` hands to a command, by the name of the setting.
 SettingValues = dict[str, Any]
@@ -62,7 +61,31 @@ Device = Annotated[
 Classes = Annotated[
     str | None,
     typer.Option(
-        metavar="1,4,8", help="Only these classes, by their numbers.", rich_help_panel=DATA
+        metavar="1,4,8",
+        help="Only these classes, by their numbers or by their names: cat,dog.",
+        rich_help_panel=DATA,
+    ),
+]
+Resize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=4_096,
+        metavar="N",
+        help="Bring each image to N by N pixels: its middle square, scaled.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
+]
+Grey = Annotated[
+    bool, typer.Option("--grey", help="Make grey images of coloured ones.", rich_help_panel=DATA)
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Stop at a picture that cannot be read; else it is skipped, counted and named.",
+        rich_help_panel=DATA,
     ),
 ]
 Jobs = Annotated[

@@ -5,7 +5,8 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,38 @@ from gmvae.support.names import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Kinds of pictures that are written.
+PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
+
+
+# Whether only what was asked for is printed: a table, JSON, an error.
+_quiet = False
+
+
+@contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """Within this block :func:`say` says nothing where ``quiet``; nor does what asks `is_quiet`."""
+    global _quiet
+    before, _quiet = _quiet, quiet
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
+def is_quiet() -> bool:
+    """Whether progress and remarks are to be left out."""
+    return _quiet
+
 
 def say(line: str) -> None:
-    """Print one line, or several, on standard output, at once."""
+    """Print one line, or several, on standard output, at once; nothing where that is unwanted."""
+    if not _quiet:
+        answer(line)
+
+
+def answer(line: str) -> None:
+    """Print what a command was asked for."""
     print("\n".join(map(_shown, line.split("\n"))), flush=True)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .output import is_quiet
+
 if TYPE_CHECKING:
     from gmvae.training.loop import Progress
 
@@ -31,6 +33,9 @@ def progress(normalised: bool = True) -> Iterator[Callable[["Progress"], None]]:
     Args:
         normalised: whether the ELBO is of a normalised density; where not, that is said once.
     """
+    if is_quiet():
+        yield lambda now: None
+        return
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -7,7 +7,8 @@ import typer
 
 from . import options
 from .output import check_file, say, write_images
-from .run_folder import images_for, open_run
+from .run_folder import beside, images_for, open_run
+from .summary import skipped_words
 
 EXAMPLES = (
     "gmvae reconstruct",
@@ -19,10 +20,19 @@ def reconstruct(
     data: options.DataArgument = None,
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The .npz file to write.")
-    ] = Path("vae_reconstructed.npz"),
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The .npz file to write; left out, RUN-vae_reconstructed.npz beside the run "
+            "folder.",
+            show_default=False,
+        ),
+    ] = None,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
+    strict: options.Strict = False,
     force: options.Force = False,
 ) -> None:
     """Write every image as the model sees it.
@@ -30,8 +40,9 @@ def reconstruct(
     The array "data" of the .npz file has shape (N, H, W), or (N, C, H, W) for several channels,
     with values between 0 and 1.
     """
+    output = beside(model, "vae_reconstructed.npz") if output is None else output
     check_file(output, force, [".npz"])
     run = open_run(model, device)
-    images, name = images_for(run, data, data_root, scored=False)
+    images, name = images_for(run, data, data_root, scored=False, strict=strict)
     write_images(output, run.gmvae.reconstruct(images))
-    say(f"Reconstructions of {len(images):,} images ({name}): {output}")
+    say(f"Reconstructions of {len(images):,} images ({name}): {output}{skipped_words(images)}")

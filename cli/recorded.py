@@ -28,7 +28,8 @@ def options_of(path: Path) -> dict[str, Any]:
             f"`--config` expected TOML, or the config.json of a run of gmvae train; got {path}, "
             f"which does not say all of its options ({error}). Name them."
         ) from error
-    values["from"] = training.get("from")
+    values |= {"from": training.get("from"), "labels-from": training.get("labels_from")}
+    values |= {"resize": training.get("resize"), "grey": training.get("grey") or None}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmvae.support.errors import ArgumentError, ContentError
-from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE
+from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, beside_its_folder
 from gmvae.support.names import listed as listed_names
 from gmvae.support.names import printable
 from gmvae.support.reading import read_text
 
-from .experiment import describe, is_named, load_part
+from .experiment import Reading, describe, has_test_part, is_named, load_part
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from gmvae import GMVAE, Images
 
 HISTORY, METRICS = "history.csv", "metrics.json"
-PICTURES = ("latent", "reconstructions", "manifold", "mixture", "ambiguous")
+PICTURES = (
+    *("latent", "reconstructions", "manifold", "mixture", "ambiguous"),
+    *("clusters", "classes", "curves"),
+)
 FILES = (CONFIG_FILE, WEIGHTS_FILE, HISTORY, METRICS, *(f"{name}.png" for name in PICTURES))
 
 
@@ -36,10 +39,14 @@ class Run:
     training: Mapping[str, Any]
 
     @property
-    def classes(self) -> tuple[int, ...] | None:
+    def classes(self) -> tuple[int | str, ...] | None:
         """The classes it was trained on; None for all of its set."""
         classes = self.training.get("classes")
         return None if classes is None else tuple(classes)
+
+    def reading(self, strict: bool = False) -> Reading:
+        """How the images that it was trained on were read; others are read alike."""
+        return Reading(self.training.get("resize"), self.training.get("grey", False), strict)
 
 
 def open_run(folder: Path, device: str, option: str = "--model") -> Run:
@@ -83,9 +90,16 @@ def _as_written(training: Mapping[str, Any]) -> bool:
         and isinstance(training.get("labels_observed"), int)
         and isinstance(settings, dict)
         and isinstance(settings.get("seed"), int)
-        and (classes is None or (isinstance(classes, list) and set(map(type, classes)) == {int}))
+        and (classes is None or (isinstance(classes, list) and _alike(classes)))
+        and isinstance(training.get("resize"), int | None)
+        and isinstance(training.get("grey", False), bool)
         and isinstance(training.get("class_names", {}), dict)
     )
+
+
+def _alike(classes: Sequence[Any]) -> bool:
+    """Whether they are all numbers, or all words."""
+    return {*map(type, classes)} in ({int}, {str})
 
 
 def _refuse_own_modules(config: Mapping[str, Any], folder: Path) -> None:
@@ -136,19 +150,29 @@ def lasting(source: str) -> str:
     return source if is_named(source) else str(Path(source).absolute())
 
 
+def beside(model: Path, name: str) -> Path:
+    """Where a command's result about a run goes by default: ``RUN-name`` beside its folder."""
+    place = beside_its_folder(model)
+    # As it was typed where that says it: gmvae-run, not /home/me/gmvae-run.
+    around = model.parent if model.name == place.name else place.parent
+    return around / f"{place.name}-{name}"
+
+
 def images_for(
-    run: Run, data: str | None, root: Path | None, *, scored: bool = True
+    run: Run, data: str | None, root: Path | None, *, scored: bool = True, strict: bool = False
 ) -> tuple["Images", str]:
     """The images that ``data`` names, and what they are in words.
 
-    Without ``data`` those of the run. A named set means its test part, of the classes that the
-    run was trained on.
+    Without ``data`` those of the run. A set that has a test part means that part, of the classes
+    that the run was trained on where it is a named one or the run's own. They are read as the run's
+    were: brought to the same size, grey or not. Classes of the same word become the model's.
 
     Args:
         run: the model and what it was trained on.
         data: a name or a path; None for the data of the run.
         root: where named sets lie.
         scored: whether labels of the images are compared with what the model predicts.
+        strict: whether a picture that cannot be read stops all.
 
     Raises:
         ContentError: images of another shape than the model's, or whose classes have the names of
@@ -159,17 +183,23 @@ def images_for(
         raise FileNotFoundError(f"{run.folder} does not say what it was trained on. Name DATA.")
     named = is_named(source)
     classes = run.classes if named or data is None else None
+    reading = run.reading(strict)
     if data is None:
-        images = _trained_on(run, source, classes, root)
+        images = _trained_on(run, source, classes, root, reading)
     else:
-        images = load_part(source, "test", classes, root)
+        images = load_part(source, "test", classes, root, reading)
     check_shape(run.gmvae, images)
-    _check_names(run, images, scored)
-    return images, describe(source, classes, "test" if named else "")
+    images = _check_names(run, images, scored)
+    part = "test" if named or has_test_part(source) else ""
+    return images, describe(source, classes, part)
 
 
 def _trained_on(
-    run: Run, source: str, classes: tuple[int, ...] | None, root: Path | None
+    run: Run,
+    source: str,
+    classes: tuple[int | str, ...] | None,
+    root: Path | None,
+    reading: Reading,
 ) -> "Images":
     """The images that the run's configuration names; it is to blame if they cannot be had."""
     config = run.folder / CONFIG_FILE
@@ -179,7 +209,7 @@ def _trained_on(
             "not exist. Name DATA."
         )
     try:
-        return load_part(source, "test", classes, root)
+        return load_part(source, "test", classes, root, reading)
     except ArgumentError as error:
         raise ContentError(f"{config} names data that cannot be read: {error}") from error
 
@@ -194,22 +224,32 @@ def check_shape(gmvae: "GMVAE", images: "Images") -> None:
         )
 
 
-def _check_names(run: Run, images: "Images", scored: bool = True) -> None:
-    """Refuse a class that has another name than in training: its number means something else.
+def _check_names(run: Run, images: "Images", scored: bool = True) -> "Images":
+    """The images, their classes numbered as in training where both have words for them.
 
-    Words and numbers cannot be compared, either, where the model predicts classes, the images have
-    some and the two are ``scored``.
+    Words and numbers cannot be compared where the model predicts classes, the images have some and
+    the two are ``scored``.
+
+    Raises:
+        ContentError: a class of a word that training had not, or of another kind.
     """
-    trained = run.training.get("class_names", {})
+    trained: Mapping[str, str] = run.training.get("class_names", {})
     if scored and run.gmvae.component_classes is not None and images.classes:
         _check_kind(run.gmvae.component_classes, trained, images)
-    for value, name in images.class_names.items():
-        if trained and trained.get(str(value)) != name:
-            raise ContentError(
-                f"`DATA` expected the classes that the model was trained on, {listed(trained)}; "
-                f"got {listed(images.class_names)} in {images.name}. Give it a subfolder of each "
-                "name, or name the subfolders of both by numbers."
-            )
+    if not trained or not images.class_names:
+        return images
+    numbers = {word: int(value) for value, word in trained.items()}
+    if not {*images.class_names.values()} <= {*numbers}:
+        if not scored:
+            return images
+        raise ContentError(
+            f"`DATA` expected the classes that the model was trained on, {listed(trained)}; "
+            f"got {listed(images.class_names)} in {images.name}. Give it a subfolder of each "
+            "name, or name the subfolders of both by numbers."
+        )
+    values = {value: numbers[word] for value, word in images.class_names.items()}
+    of_all = {value: values.get(value, value) for value in images.classes}
+    return images.renumbered(of_all, {int(value): word for value, word in trained.items()})
 
 
 def _check_kind(
@@ -249,15 +289,23 @@ def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(history)
 
 
-def draw(gmvae: "GMVAE", images: "Images") -> dict[str, "Figure"]:
-    """The pictures of a run, by their file's name."""
+def draw(
+    gmvae: "GMVAE", images: "Images", history: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, "Figure"]:
+    """The pictures of a run, by their file's name.
+
+    That of the classes needs labels, and that of the training its history.
+    """
     from gmvae import plots
 
-    drawn = (
+    drawn = [
         plots.latent_space(gmvae, images),
         plots.reconstructions(gmvae, images),
         plots.manifold(gmvae, images),
         plots.mixture(gmvae, images),
         plots.ambiguous(gmvae, images),
-    )
-    return dict(zip(PICTURES, drawn, strict=True))
+        plots.clusters(gmvae, images),
+        None if images.labels is None else plots.class_table(gmvae, images),
+        plots.curves(history) if history else None,
+    ]
+    return {name: of for name, of in zip(PICTURES, drawn, strict=True) if of is not None}

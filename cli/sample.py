@@ -9,8 +9,8 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
 from . import options
-from .output import check_file, say, write_images
-from .run_folder import open_run
+from .output import PICTURE_SUFFIXES, check_file, say, write_images
+from .run_folder import beside, open_run
 
 if TYPE_CHECKING:
     from gmvae import GMVAE
@@ -37,9 +37,16 @@ def sample(
     ] = None,
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FILE", help="A picture (.png) or arrays (.npz)."),
-    ] = Path("samples.png"),
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="A picture (.png, .svg, .pdf) or arrays (.npz); left out, RUN-samples.png beside "
+            "the run folder.",
+            show_default=False,
+        ),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     force: options.Force = False,
@@ -48,8 +55,9 @@ def sample(
 
     An .npz file holds "data", as `reconstruct` writes it, and "components".
     """
-    check_file(output, force, [".png", ".npz"])
-    if output.suffix.lower() == ".png" and number > MOST_DRAWN:
+    output = beside(model, "samples.png") if output is None else output
+    check_file(output, force, [*PICTURE_SUFFIXES, ".npz"])
+    if output.suffix.lower() != ".npz" and number > MOST_DRAWN:
         raise ArgumentError(
             f"`--number` expected at most {MOST_DRAWN:,} for a picture; got {number:,}. Write them "
             "to an .npz file: --output samples.npz"
@@ -64,7 +72,7 @@ def sample(
     else:
         from gmvae import plots
 
-        figure = plots.samples(images, components, gmvae.component_classes)
+        figure = plots.samples(images, components, gmvae.component_names)
         with replacing(output) as draft:
             figure.savefig(draft)
     say(f"{number:,} sample{'s' if number > 1 else ''} of {whose}: {output}")
@@ -78,14 +86,14 @@ def _checked(component: int | None, gmvae: "GMVAE") -> str:
     """
     from gmvae.gmvae import component_name, component_title
 
-    k, classes = gmvae.config.n_components, gmvae.component_classes
+    k, names = gmvae.config.n_components, gmvae.component_names
     if component is None:
         return f"all {k} components" if k > 1 else "its only component"
     if component >= k:
-        named = classes is not None and k <= MOST_NAMED
-        names = f" ({', '.join(component_name(classes, i) for i in range(k))})" if named else ""
+        few = names is not None and k <= MOST_NAMED
+        listed = f" ({', '.join(component_name(names, i) for i in range(k))})" if few else ""
         raise ArgumentError(
-            f"`--component` expected 0 to {k - 1}{names}; got {component}. "
+            f"`--component` expected 0 to {k - 1}{listed}; got {component}. "
             "Choose one of these, or leave it out for all."
         )
-    return component_title(classes, component)
+    return component_title(names, component)

@@ -10,10 +10,10 @@ import typer
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
-from . import options, unfinished
+from . import options, summary, unfinished
 from .device import named_device
-from .experiment import Experiment, Request, class_list, prepare
-from .output import check_folder, say, table, write_json
+from .experiment import Experiment, class_list, prepare
+from .output import answer, check_folder, say, table, write_json
 
 if TYPE_CHECKING:
     from gmvae import Settings
@@ -61,6 +61,9 @@ def select(
     components: Components = "2-12",
     restarts: Restarts = 2,
     classes: options.Classes = None,
+    resize: options.Resize = None,
+    grey: options.Grey = False,
+    strict: options.Strict = False,
     settings: options.SettingValues,
     jobs: options.Jobs = None,
     device: options.Device = "auto",
@@ -99,6 +102,9 @@ def select(
         data_root=data_root,
         output=output,
         force=force,
+        resize=resize,
+        grey=grey,
+        strict=strict,
     )
     _run(asked, None)
 
@@ -117,12 +123,13 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     device = named_device(asked.device)
     output, numbers, data = asked.output, asked.numbers, asked.data
     check_folder(output, asked.force, FILES)
-    request = Request(data, classes=asked.classes, labels=0, data_root=asked.data_root)
-    experiment = prepare(request)
+    experiment = prepare(asked.request)
     _check(numbers, settings, experiment)
     if folder is None:
         folder = unfinished.begin(asked)
     # Nothing is said before all of them are known to fit the images.
+    for line in summary.read_lines(experiment.train):
+        say(line)
     say(_runs(numbers, asked.restarts))
     with unfinished.kept(folder, output) as stop:
         candidates = _compare(experiment, settings, asked, device, folder, stop)
@@ -135,7 +142,7 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     density = "" if normalised else ", of no normalised density"
     say(f"Log-likelihood: on held-out images, in nats an image{density}.")
     if max(numbers) > 1:
-        say(_most_stable(candidates))
+        answer(_most_stable(candidates))
     say(f"Figures and picture: {output}")
 
 

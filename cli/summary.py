@@ -1,14 +1,22 @@
 """What ``train`` says of a run: a line before it, and what came of it."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gmvae.support.names import listed as listed_names
+from gmvae.support.names import printable
 
 from .experiment import Experiment
 from .options import DEFAULT_RUN
 from .run_folder import listed
 
+# Of a line that a person reads.
+MOST_FOLDERS = 12
+
 if TYPE_CHECKING:
+    from gmvae import Images
     from gmvae.training.fitting import Fit
     from gmvae.training.loop import Progress
     from gmvae.training.restarts import Restart
@@ -18,17 +26,50 @@ def opening(experiment: Experiment) -> Iterator[str]:
     """How many labels the model may see, and what becomes of the others; the classes' names."""
     import numpy as np
 
+    yield from read_lines(experiment.train)
     n = experiment.n_observed
     line = f"{n or 'No'} labels observed in training"
     if n:
         observed = experiment.observed[experiment.observed >= 0]
         classes, counts = np.unique(observed, return_counts=True)
-        pairs = zip(classes, counts, strict=True)
-        line += f" ({', '.join(f'{count} of class {label}' for label, count in pairs)})"
+        names = experiment.train.class_names
+        titles = [names.get(label, f"class {label}") for label in classes.tolist()]
+        pairs = zip(titles, counts, strict=True)
+        line += f" ({', '.join(f'{count} of {title}' for title, count in pairs)})"
     others = "All other labels" if n else "Labels"
     yield f"{line}." + (f" {others} only score the result." if experiment.train.classes else "")
-    if experiment.train.class_names:
-        yield f"The classes are {listed(experiment.train.class_names)}."
+
+
+def read_lines(images: "Images") -> Iterator[str]:
+    """Of a folder what was read and what was skipped; the classes where they have names."""
+    if images.files is None:
+        if images.class_names:
+            yield f"The classes are {listed(images.class_names)}.{skipped_words(images)}"
+        elif images.skipped:
+            yield skipped_words(images).strip()
+        return
+    channels, height, width = images.shape
+    kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+    name = printable(images.name)
+    line = f"{name}: {len(images):,} pictures, {kind}, {width} x {height}"
+    if images.labels is not None:
+        words = [
+            f"{printable(images.class_names.get(value, str(value)))} "
+            f"{int((images.labels == value).sum()):,}"
+            for value in images.classes[:MOST_FOLDERS]
+        ] + ["..."] * (len(images.classes) > MOST_FOLDERS)
+        line += f", in {len(images.classes)} folders (the first below {name} is the class): "
+        line += ", ".join(words)
+    yield f"{line}.{skipped_words(images)}"
+
+
+def skipped_words(images: "Images") -> str:
+    """`` Skipped 2 files: a.png (...), ...``; nothing where nothing was skipped."""
+    n = len(images.skipped)
+    if not n:
+        return ""
+    files = [line.replace(": ", " (", 1) + ")" for line in images.skipped]
+    return f" Skipped {n:,} file{'s' if n > 1 else ''}: {listed_names(files)}."
 
 
 def restart_lines(result: "Fit", restarts: tuple["Restart", ...]) -> Iterator[str]:
@@ -90,4 +131,5 @@ def closing(metrics: Mapping[str, Any], scored_name: str, output: Path) -> Itera
     bounds = f"{metrics['train_elbo']:.1f} on train, {metrics['elbo']:.1f} on the scored images"
     yield f"ELBO: {bounds} ({unit}; the higher, the better)"
     yield f"Model, figures and pictures: {output}"
-    yield "Next: gmvae classify" + ("" if output == DEFAULT_RUN else f" --model {output}")
+    model = "" if output == DEFAULT_RUN else f" --model {shlex.quote(str(output))}"
+    yield f"Next: gmvae classify{model}"

@@ -43,6 +43,16 @@ Labels = Annotated[
         rich_help_panel=options.DATA,
     ),
 ]
+LabelsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A CSV file of file (or row) and label, whose labels are observed; it may name only "
+        "some of the images.",
+        show_default=False,
+        rich_help_panel=options.DATA,
+    ),
+]
 Restarts = Annotated[
     int,
     options.restarts(1, "Train from N seeds and keep the run with the best held-out objective."),
@@ -81,8 +91,8 @@ A_COMPONENT_A_CLASS = {
     "default": None,
     "optional": True,
     "symbol": "K",
-    "help": "Number of Gaussians K in the mixture, or auto to find it; left out, one a class of the "
-    "labels, and without labels auto.",
+    "help": "Number of Gaussians K in the mixture, or auto to find it; left out, one a class of "
+    "the labels, and without labels auto.",
 }
 
 
@@ -93,6 +103,10 @@ def train(
     val: Val = None,
     classes: options.Classes = None,
     labels: Labels = None,
+    labels_from: LabelsFrom = None,
+    resize: options.Resize = None,
+    grey: options.Grey = False,
+    strict: options.Strict = False,
     settings: options.SettingValues,
     restarts: Restarts = 1,
     start: Start = None,
@@ -147,5 +161,9 @@ def train(
         output=output,
         force=force,
         start=start,
+        resize=resize,
+        grey=grey,
+        strict=strict,
+        labels_from=labels_from,
     )
     training.run(asked, None, checkpoint)

@@ -13,7 +13,7 @@ from . import run_folder, summary, unfinished
 from .device import named_device
 from .experiment import Experiment, Request, prepare
 from .options import AUTO
-from .output import check_folder, say, write_json
+from .output import answer, check_folder, say, write_json
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
@@ -56,9 +56,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     _check_settings(asked.settings)
     device = named_device(asked.device)
     check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
-    request = Request(
-        asked.data, asked.val, asked.classes, asked.labels, asked.data_root, asked.settings["seed"]
-    )
+    request = asked.request
     experiment = prepare(request)
     start = None
     if asked.start is not None:
@@ -78,7 +76,8 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         _write(asked.output, result, experiment, training, metrics)
     if folder is not None:
         unfinished.end(folder)
-    _say_all(result.warnings)
+    for warning in result.warnings:  # also where the rest is not wanted
+        answer(warning)
     _say_all(summary.components_found(result) if settings.n_components is None else ())
     _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
     _say_all(summary.early_stop(last, settings.patience))
@@ -183,6 +182,9 @@ def _record(
         "val": None if request.val is None else run_folder.lasting(request.val),
         "classes": request.classes,
         "labels": request.labels,
+        "labels_from": None if request.labels_from is None else str(request.labels_from.absolute()),
+        "resize": request.reading.resize,
+        "grey": request.reading.grey,
         "from": None if start is None else str(start.absolute()),
         "seconds": round(seconds, 1),
         "restarts": [asdict(run) for run in runs],
@@ -209,7 +211,7 @@ def _write(
     metrics: Mapping[str, Any],
 ) -> None:
     """Write the run folder, whole or not at all."""
-    pictures = run_folder.draw(result.gmvae, experiment.scored)
+    pictures = run_folder.draw(result.gmvae, experiment.scored, result.history)
     with replacing(output) as draft:
         result.gmvae.save(draft, extra={"training": training})
         run_folder.write_history(draft / run_folder.HISTORY, result.history)

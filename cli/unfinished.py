@@ -23,13 +23,18 @@ from gmvae.support.files import CONFIG_FILE, NAMELESS, beside_its_folder
 from gmvae.support.names import listed
 
 from .entry import EndedFromOutside
+from .experiment import Reading, Request
 from .options import option_name
 from .output import write_json
 from .run_folder import lasting
 
 ASKED, SUFFIX = "asked.json", ".unfinished"
 # What JSON does not keep as it is: sources of images, other paths, and numbers in order.
-SOURCES, PATHS, NUMBERS = ("data", "val"), ("data_root", "output", "start"), ("classes", "numbers")
+SOURCES, PATHS, NUMBERS = (
+    ("data", "val"),
+    ("data_root", "output", "start", "labels_from"),
+    ("classes", "numbers"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class AskedTraining:
 
     data: str | None
     val: str | None
-    classes: tuple[int, ...] | None
+    classes: tuple[int | str, ...] | None
     labels: int | None
     settings: dict[str, Any]
     restarts: int
@@ -50,6 +55,24 @@ class AskedTraining:
     output: Path
     force: bool
     start: Path | None = None
+    resize: int | None = None
+    grey: bool = False
+    strict: bool = False
+    labels_from: Path | None = None
+
+    @property
+    def request(self) -> Request:
+        """Which images and labels."""
+        return Request(
+            self.data,
+            self.val,
+            self.classes,
+            self.labels,
+            self.data_root,
+            self.settings["seed"],
+            Reading(self.resize, self.grey, self.strict),
+            self.labels_from,
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +83,7 @@ class AskedComparison:
 
     data: str
     numbers: tuple[int, ...]
-    classes: tuple[int, ...] | None
+    classes: tuple[int | str, ...] | None
     settings: dict[str, Any]
     restarts: int
     jobs: int | None
@@ -68,6 +91,20 @@ class AskedComparison:
     data_root: Path | None
     output: Path
     force: bool
+    resize: int | None = None
+    grey: bool = False
+    strict: bool = False
+
+    @property
+    def request(self) -> Request:
+        """Which images."""
+        return Request(
+            self.data,
+            classes=self.classes,
+            labels=0,
+            data_root=self.data_root,
+            reading=Reading(self.resize, self.grey, self.strict),
+        )
 
 
 Asked: TypeAlias = AskedTraining | AskedComparison

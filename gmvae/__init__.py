@@ -10,6 +10,7 @@ from gmvae.support.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gmvae import data, diagnostics, metrics, networks, plots, probability, training
+    from gmvae.bars import progress
     from gmvae.config import Config
     from gmvae.data import Images, load
     from gmvae.gmvae import GMVAE
@@ -54,6 +55,7 @@ __all__ = [
     "networks",
     "plots",
     "probability",
+    "progress",
     "training",
 ]
 
@@ -86,6 +88,7 @@ __getattr__, __dir__ = lazy_names(
         "networks": "networks",
         "plots": "plots",
         "probability": "probability",
+        "progress": "bars",
         "training": "training",
     },
 )

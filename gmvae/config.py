@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +19,8 @@ FORMAT = 1
 WEIGHTS_SHA256 = "weights_sha256"
 # The section of config.json that says what a model was trained on and how.
 TRAINING = "training"
+# What classes and components are called, where they are called anything.
+CLASS_NAMES, NAMES_BY_HAND = "class_names", "names_by_hand"
 # What torch's kernels count to, and more layers than signals pass.
 MOST_UNITS, MOST_LAYERS = 2**31 - 1, 1_000
 
@@ -147,12 +149,16 @@ class Saved:
         component_classes: the classes that name its components.
         weights_sha256: the hash of its weights; None where it was saved without one.
         training: what it was trained on and how; None where that was not written.
+        class_names: what a class value stands for, where the classes came as words.
+        names_by_hand: words for components, by their number.
     """
 
     config: Config
     component_classes: tuple[int | None, ...] | None
     weights_sha256: str | None
     training: dict[str, Any] | None = None
+    class_names: dict[int, str] = field(default_factory=dict)
+    names_by_hand: dict[int, str] = field(default_factory=dict)
 
 
 def read_config(folder: Path) -> Saved:
@@ -184,7 +190,14 @@ def read_config(folder: Path) -> Saved:
     except ContentError as error:
         raise ContentError(f"{path} cannot be used: {error} Restore it, or train again.") from error
     names = _component_classes(path, written.get("component_classes", "none"), config.n_components)
-    return Saved(config, names, _weights_sha256(path, written), _training(path, written))
+    return Saved(
+        config,
+        names,
+        _weights_sha256(path, written),
+        _training(path, written),
+        _words(path, written, CLASS_NAMES),
+        _words(path, written, NAMES_BY_HAND, config.n_components),
+    )
 
 
 def _component_classes(path: Path, names: Any, n: int) -> tuple[int | None, ...] | None:
@@ -197,6 +210,20 @@ def _component_classes(path: Path, names: Any, n: int) -> tuple[int | None, ...]
             f"{printable(checks.shown(names), 100)}. Restore it, or train again."
         )
     return None if set(names) == {None} else tuple(names)
+
+
+def _words(path: Path, written: dict[str, Any], key: str, below: int = 2**63) -> dict[int, str]:
+    """Words by a number from 0; JSON has numbers as keys in quotes."""
+    words = written.get(key, {})
+    numbers = isinstance(words, dict) and all(
+        re.fullmatch("[0-9]{1,19}", number) and int(number) < below for number in words
+    )
+    if not numbers or not all(isinstance(word, str) for word in words.values()):
+        raise ContentError(
+            f"`{key}` in {path} expected words by numbers from 0 to below {below}; got "
+            f"{_cut(words)}. Restore it, or train again."
+        )
+    return {int(number): word for number, word in words.items()}
 
 
 def _weights_sha256(path: Path, written: dict[str, Any]) -> str | None:

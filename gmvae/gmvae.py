@@ -15,7 +15,16 @@ from pyro.optim import PyroOptim
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
-from gmvae.config import FORMAT, MODULES, TRAINING, WEIGHTS_SHA256, Config, read_config
+from gmvae.config import (
+    CLASS_NAMES,
+    FORMAT,
+    MODULES,
+    NAMES_BY_HAND,
+    TRAINING,
+    WEIGHTS_SHA256,
+    Config,
+    read_config,
+)
 from gmvae.data import Images
 from gmvae.data.images import rows_at_once
 from gmvae.networks import (
@@ -36,7 +45,11 @@ from gmvae.probability.prior import MixturePrior
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, replacing
+from gmvae.support.html import html_table
 from gmvae.support.weights import digest, read_weights, weights_file
+
+# What components are called: a class's word, or its number; None for one without a name.
+Names = tuple[int | str | None, ...]
 
 
 class GMVAE(nn.Module):
@@ -56,6 +69,8 @@ class GMVAE(nn.Module):
     Attributes:
         component_classes: the class that names each component, None for a component without a
             name; None as a whole where no label was observed.
+        class_names: what a class stands for in words, where the classes came as words.
+        names_by_hand: words for components, by their number; they go before the classes'.
         training_record: what it was trained on and how: ``data``, ``settings``, ``version`` and
             more, ready for JSON; None for a model that no ``fit`` made.
     """
@@ -96,6 +111,8 @@ class GMVAE(nn.Module):
         )
         self.config = replace(config, custom=custom)
         self.component_classes: tuple[int | None, ...] | None = None
+        self.class_names: dict[int, str] = {}
+        self.names_by_hand: dict[int, str] = {}
         self.training_record: dict[str, Any] | None = None
         shape, d, k = config.image_shape, config.latent_dim, config.n_components
         prior = MixturePrior(k, d, config.covariance)
@@ -112,10 +129,42 @@ class GMVAE(nn.Module):
             with torch.no_grad(), in_eval_mode(self):
                 check_shapes(self.model, self.guide, shape)
 
+    def __repr__(self) -> str:
+        """Image, mixture and kinds in a line; ``print(model.model)`` shows the networks."""
+        c = self.config
+        names = self.component_names
+        named = "" if names is None else f", {sum(n is not None for n in names)} of them named"
+        return (
+            f"GMVAE({' x '.join(map(str, c.image_shape))} images, {c.n_components} components"
+            f"{named}, {c.latent_dim} latent dimensions, {c.covariance} covariance, {c.network}, "
+            f"{c.likelihood}, {c.assignment})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The same, with a row a component, for notebooks."""
+        weights = self.model.prior.weights.tolist()
+        rows = [
+            (component_name(self.component_names, k), f"{weight:.3f}")
+            for k, weight in enumerate(weights)
+        ]
+        return html_table(repr(self), rows, ("component", "weight"))
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return self.model.prior.means.device
+
+    @property
+    def component_names(self) -> Names | None:
+        """What each component is called: its name by hand, else its class, in words or a number.
+
+        None for a component without a name; None as a whole where none has one.
+        """
+        k = self.config.n_components
+        classes = self.component_classes or (None,) * k
+        words = (None if c is None else self.class_names.get(c, c) for c in classes)
+        names = tuple(self.names_by_hand.get(i, word) for i, word in enumerate(words))
+        return None if set(names) == {None} else names
 
     def elbo_module(self, elbo: ELBO | None = None) -> nn.Module:
         """Pyro's ELBO as a module: (x, y, size) to minus the bound, summed over ``size``.
@@ -304,12 +353,15 @@ class GMVAE(nn.Module):
             WEIGHTS_SHA256: digest(weights),
         }
         extra = checks.instance("extra", {} if extra is None else extra, dict, "a dict")
-        taken = sorted(config.keys() & extra.keys())
+        words = {CLASS_NAMES: self.class_names, NAMES_BY_HAND: self.names_by_hand}
+        taken = sorted((config.keys() | words.keys()) & extra.keys())
         if taken:
             raise ArgumentError(
                 f"`extra` expected other keys than {', '.join(config)}; got {', '.join(taken)}. "
                 "Rename them."
             )
+        # As JSON has them, whose keys are words.
+        config |= {key: {str(n): w for n, w in of.items()} for key, of in words.items() if of}
         if self.training_record is not None:
             config[TRAINING] = self.training_record
         config |= extra
@@ -381,6 +433,8 @@ class GMVAE(nn.Module):
         with torch.random.fork_rng(devices=[]):
             gmvae = cls(config, encoder, decoder, assigner, likelihood)
         gmvae.component_classes = written.component_classes
+        gmvae.class_names = written.class_names
+        gmvae.names_by_hand = written.names_by_hand
         gmvae.load_state_dict(tensors)
         gmvae.training_record = written.training
         return gmvae.to(device).eval()
@@ -425,16 +479,21 @@ class GMVAE(nn.Module):
             yield batch
 
 
-def component_name(component_classes: tuple[int | None, ...] | None, k: int) -> str:
-    """``2: class 8``, or ``component 2`` for a component without a name: for a list of them."""
-    name = None if component_classes is None else component_classes[k]
-    return f"component {k}" if name is None else f"{k}: class {name}"
+def component_name(names: Names | None, k: int) -> str:
+    """``2: class 8``, ``2: cat``, or ``component 2`` without a name: for a list of them."""
+    name = None if names is None else names[k]
+    return f"component {k}" if name is None else f"{k}: {class_title(name)}"
 
 
-def component_title(component_classes: tuple[int | None, ...] | None, k: int) -> str:
-    """``component 2 (class 8)``, or ``component 2``: for a sentence about one of them."""
-    name = None if component_classes is None else component_classes[k]
-    return f"component {k}" if name is None else f"component {k} (class {name})"
+def component_title(names: Names | None, k: int) -> str:
+    """``component 2 (class 8)``, ``component 2 (cat)`` or ``component 2``: for a sentence."""
+    name = None if names is None else names[k]
+    return f"component {k}" if name is None else f"component {k} ({class_title(name)})"
+
+
+def class_title(name: int | str) -> str:
+    """``class 8``, or a word as it is."""
+    return name if isinstance(name, str) else f"class {name}"
 
 
 def build_assigner(config: Config) -> Assigner:

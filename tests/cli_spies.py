@@ -156,7 +156,7 @@ def spies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Spies:
     """Two runs of untrained models in the current folder, and a spy on all that takes long."""
-    from gmvae import diagnostics, plots
+    from gmvae import answers, diagnostics, plots
     from gmvae.diagnostics import evaluation
     from gmvae.support import checks
     from gmvae.training import restarts, selection
@@ -176,10 +176,11 @@ def spies(
     found.watch(selection, "compare_components", compared)
     found.watch(evaluation, "evaluate", None)
     found.watch(diagnostics, "diagnose", lambda _: failing_diagnosis())
-    for query in ("classify", "predict", "reconstruct", "sample", "log_prob"):
+    found.watch(answers, "answers", None)
+    for query in ("classify", "encode", "reconstruct", "sample", "log_prob"):
         found.watch(GMVAE, query)
     found.watch(diagnose, "_write", lambda a: write_diagnosis(a["output"]))
-    for picture in ("candidates", "samples"):
+    for picture in ("candidates", "samples", "interpolation"):
         found.watch(plots, picture, lambda _: SimpleNamespace(savefig=Path.touch))
     monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_: {})
     return found

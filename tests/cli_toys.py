@@ -13,11 +13,14 @@ from gmvae import GMVAE, Config, Images, load
 COMMANDS = (
     "train",
     "classify",
+    "encode",
     "reconstruct",
     "evaluate",
     "diagnose",
     "sample",
+    "interpolate",
     "info",
+    "name",
     "select",
 )
 

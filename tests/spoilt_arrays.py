@@ -127,8 +127,8 @@ def values():
     for name, changed in (
         *(("16 greys", BYTES % 16), ("a little over 1", BYTES / 230), ("complex", BYTES * 1j)),
         *(("text", BYTES.astype(str)), ("times", BYTES.astype("M8[s]")), ("rows", BYTES[0])),
-        *(("five axes", BYTES[None, None]), ("two channels", BYTES[:4].reshape(2, 2, 4, 6))),
-        *(("large", BYTES.astype(np.uint16) * 200), ("signed", BYTES.astype(np.int16) - 9)),
+        *(("five axes", BYTES[None, None]), ("12 bits", BYTES.astype(np.uint16) * 16)),
+        *(("large", BYTES.astype(np.uint32) * 200), ("signed", BYTES.astype(np.int16) - 9)),
     ):
         bad[f"pixels, {name}"] = saved(changed)
     return bad
@@ -167,10 +167,10 @@ def archives():
     zeros = bytes(10**7)
     bad = {
         "no member": zipped({}),
-        "other names": zipped({"images.npy": good, "y.npy": labels}),
+        "other names": zipped({"faces.npy": good, "y.npy": labels}),
         "hostile names": zipped({"\x1b[2J.npy": good, "../../etc/passwd.npy": good}),
         "many names": zipped({f"{i:060}": b"" for i in range(2_000)}),
-        "label": zipped(data | {"label.npy": labels}),
+        "label": zipped(data | {"label.npy": labels[:-3]}),
         "no array": zipped({"data.npy": b"1, 2, 3"}),
         "nothing in it": zipped({"data.npy": b""}),
         "an array and more": zipped({"data.npy": good + b"\0"}),
@@ -197,7 +197,7 @@ def archives():
         bad |= cuts(name, packed, (60, -30), ())
     for name, values in (
         *(("objects", None), ("negative", LABELS - 2), ("floats", LABELS.astype(float))),
-        *(("words", LABELS.astype(str)), ("too few", LABELS[:3]), ("a column", LABELS[:, None])),
+        *(("times", LABELS.astype("M8[s]")), ("too few", LABELS[:3]), ("a row", LABELS[None])),
         *(
             ("a number", LABELS[0]),
             ("huge", LABELS.astype(np.uint64) + 2**63),

@@ -21,9 +21,13 @@ FLOORS = {
     "settings": 2,
     "config": 3,
     "gmvae": 4,
-    "plots": 5,
-    "training": 6,
-    "diagnostics": 6,
+    "answers": 5,
+    "plots": 6,
+    "training": 7,
+    "diagnostics": 7,
+    "bars": 8,
+    "rows": 8,
+    "sklearn": 9,
 }
 INSIDE = {
     "support": {
@@ -31,6 +35,7 @@ INSIDE = {
         "files": 1,
         "scratch": 1,
         "lazy": 1,
+        "html": 1,
         "choices": 1,
         "names": 1,
         "reading": 2,
@@ -43,11 +48,16 @@ INSIDE = {
         "views": 1,
         "images": 1,
         "npy": 1,
+        "classes": 1,
+        "archives": 1,
         "arrays": 2,
         "pictures": 2,
-        "readers": 3,
-        "named": 4,
-        "sources": 5,
+        "shaping": 2,
+        "tables": 2,
+        "folders": 3,
+        "readers": 4,
+        "named": 5,
+        "sources": 6,
     },
     "probability": {
         "categorical": 1,
@@ -60,7 +70,17 @@ INSIDE = {
         "bayesian": 5,
         "dry_run": 5,
     },
-    "plots": {"style": 1, "mosaic": 2, "tiles": 3, "plane": 2, "latent": 3, "selection": 2},
+    "plots": {
+        "style": 1,
+        "mosaic": 2,
+        "groups": 2,
+        "plane": 2,
+        "selection": 2,
+        "curves": 2,
+        "tiles": 3,
+        "latent": 3,
+        "clusters": 3,
+    },
     "training": {
         "arrays": 1,
         "arguments": 1,
@@ -120,7 +140,9 @@ INSIDE = {
         "pictures": 9,
     },
 }
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
+# `python -m gmvae` hands over to the command line.
+DOOR = PACKAGE / "__main__.py"
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" and p != DOOR)
 FOREIGN = {"typer", "rich", "gmvae_cli", "cli"}
 
 
@@ -178,7 +200,7 @@ def test_the_loop_knows_no_mixture():
     assert not [name for name in names if any(word in name.lower() for word in words)]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted({*PACKAGE.rglob("*.py")} - {DOOR}), ids=lambda p: p.stem)
 def test_the_library_knows_no_command_line(path):
     assert not {name.split(".")[0] for name in imports(path)} & FOREIGN
 

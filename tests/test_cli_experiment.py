@@ -259,3 +259,47 @@ def test_labels_where_there_are_none_in_full(digits: Images, tmp_path: Path) -> 
         "file, or give a labelled --val."
     )
     assert prepared(data=bare, labels=0).n_observed == 0
+
+
+def test_an_archive_with_parts_is_scored_on_its_test_part(digits: Images, tmp_path: Path) -> None:
+    assert digits.labels is not None
+    np.savez(
+        tmp_path / "parts.npz",
+        train_images=digits.pixels[:40, 0],
+        train_labels=digits.labels[:40, None],
+        test_images=digits.pixels[40:, 0],
+        test_labels=digits.labels[40:, None],
+    )
+    path = str(tmp_path / "parts.npz")
+    result = prepared(data=path, labels=2)
+    assert (len(result.train), len(result.scored)) == (40, 20)
+    assert result.scored.labels is not None
+    assert result.scored.labels.tolist() == digits.labels[40:].tolist()
+    assert result.scored_name == f"{path}, test part"
+
+
+def test_classes_by_their_words(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    words = np.repeat(["cat", "dog", "flower"], 10)
+    np.savez(tmp_path / "pets.npz", data=pixels, labels=words)
+    result = prepared(data=str(tmp_path / "pets.npz"), classes=("cat", "flower"), labels=1)
+    assert result.train.classes == (0, 2)
+    assert (result.n_components, result.n_observed) == (2, 2)
+    assert experiment.class_list("cat, flower") == ("cat", "flower")
+    with pytest.raises(ArgumentError, match=r"some of cat, dog, flower; got 'bird'\."):
+        prepared(data=str(tmp_path / "pets.npz"), classes=("cat", "bird"))
+
+
+def test_a_table_of_labels_is_observed_whole_or_in_part(digits: Images, tmp_path: Path) -> None:
+    data = save(tmp_path / "a.npz", Images(digits.pixels))
+    lines = ["row,label", *(f"{i},{'ab'[i % 2]}" for i in range(8))]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    result = prepared(data=data, labels_from=tmp_path / "labels.csv")
+    assert result.observed[:9].tolist() == [0, 1, 0, 1, 0, 1, 0, 1, -1]
+    assert result.train.class_names == {0: "a", 1: "b"}
+    assert result.n_components == 2
+    fewer = prepared(data=data, labels_from=tmp_path / "labels.csv", labels=3)
+    assert np.bincount(fewer.observed[fewer.observed >= 0]).tolist() == [3, 3]
+    assert (fewer.observed[8:] == -1).all()
+    with pytest.raises(ArgumentError, match="expected no --val beside it"):
+        prepared(data=data, labels_from=tmp_path / "labels.csv", val=data)

@@ -72,7 +72,18 @@ def test_the_options_of_train_stand_in_panels(capsys: pytest.CaptureFixture[str]
             panels[next(reversed(panels))] += re.findall(r"^  (?:-., )?(--[\w-]+)", line)
     del panels["Arguments"]
     assert {title: set(options) for title, options in panels.items()} == {
-        "Data": {"--val", "--classes", "--labels", "--augment", "--held-out", "--data-root"},
+        "Data": {
+            "--val",
+            "--classes",
+            "--labels",
+            "--labels-from",
+            "--resize",
+            "--grey",
+            "--strict",
+            "--augment",
+            "--held-out",
+            "--data-root",
+        },
         "Model": {
             "--latent-dim",
             "--components",

@@ -37,6 +37,10 @@ OBSERVED = (
     "6 labels observed in training (2 of class 1, 2 of class 4, 2 of class 8). "
     "All other labels only score the result."
 )
+FROM_TABLE = (
+    "2 labels observed in training (1 of class 1, 1 of class 4). "
+    "All other labels only score the result."
+)
 # Command, parameter, what is typed, and what is then true; of a command alone it is not.
 Row = tuple[str, str, str, dict[str, Any]]
 ROWS: list[Row] = [
@@ -79,7 +83,8 @@ ROWS: list[Row] = [
     *(
         row
         for command, query in (
-            ("classify", "classify.x"),
+            ("classify", "answers.images"),
+            ("encode", "encode.x"),
             ("reconstruct", "reconstruct.x"),
             ("evaluate", "evaluate.images"),
             ("diagnose", "diagnose.images"),
@@ -91,14 +96,35 @@ ROWS: list[Row] = [
     ),
     *(
         row
-        for command in ("classify", "reconstruct", "evaluate", "diagnose", "sample")
+        for command in (
+            "classify",
+            "encode",
+            "reconstruct",
+            "evaluate",
+            "diagnose",
+            "sample",
+            "interpolate",
+        )
         for row in (
             (command, "model", "--model other-run", {"load_run.folder": Path("other-run")}),
             (command, "device", "--device abacus", {"load_run.device": "abacus"}),
         )
     ),
     ("classify", "output", "-o mine.csv", {"command.made": ["mine.csv"]}),
-    ("classify", "columns", "--columns label", {"vae.csv": "Predicted_Label"}),
+    ("classify", "columns", "--columns label", {"gmvae-run-vae.csv": "Predicted_Label"}),
+    ("classify", "into", "--into sorted", {"command.made": ["gmvae-run-vae.csv", "sorted"]}),
+    ("interpolate", "output", "-o mine.svg", {"command.made": ["mine.svg"]}),
+    ("interpolate", "steps", "--steps 3", {"interpolation.n": 3}),
+    ("encode", "output", "-o mine.npy", {"command.made": ["mine.npy"]}),
+    ("train", "resize", "data.npz --resize 9", {"load.resize": 9}),
+    ("train", "grey", "data.npz --grey", {"load.grey": True}),
+    ("train", "labels_from", "data.npz --labels-from labels.csv", {"command.first": FROM_TABLE}),
+    ("select", "resize", "data.npz --resize 9", {"load.resize": 9}),
+    ("select", "grey", "data.npz --grey", {"load.grey": True}),
+    *(
+        (command, "strict", "data.npz --strict", {"load.strict": True})
+        for command in ("train", "select", "classify", "encode", "reconstruct", "evaluate")
+    ),
     ("reconstruct", "output", "-o mine.npz", {"command.made": ["mine.npz"]}),
     ("evaluate", "samples", "--samples 3", {"evaluate.n_samples": 3, "log_prob.n_samples": 3}),
     ("evaluate", "json", "--json", {"command.first": "{"}),
@@ -136,10 +162,11 @@ ROWS: list[Row] = [
     ("info", "json", "--json", {"command.first": "{"}),
 ]
 # Each command alone: as little as it takes to run it.
-ALONE = {"train": "data.npz", "select": "data.npz"}
-# Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can, and
-# `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`.
-ELSEWHERE = ("force", "resume")
+ALONE = {"train": "data.npz", "select": "data.npz", "interpolate": "0 1"}
+# Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
+# `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`; `--copy` and the
+# arguments of `name` and `interpolate` in `test_cli_answers.py`.
+ELSEWHERE = ("force", "resume", "copy", "run", "names", "first", "last")
 
 
 def parameters() -> set[tuple[str, str]]:
@@ -151,7 +178,7 @@ def parameters() -> set[tuple[str, str]]:
 def words(row: Row) -> list[str]:
     command, _, typed, _ = row
     bare = typed.startswith("-") and command in ALONE
-    return [command, *([ALONE[command]] if bare else []), *typed.split()]
+    return [command, *(ALONE[command].split() if bare else []), *typed.split()]
 
 
 def test_no_option_is_without_a_row() -> None:
@@ -163,8 +190,9 @@ def test_no_option_is_without_a_row() -> None:
 def test_an_option_reaches_the_library(row: Row, spies: Spies) -> None:
     command, _, _, expected = row
     Path("run.toml").write_text("lr = 0.25\n")
+    Path("labels.csv").write_text("0,1\n1,4\n")
     make_room(command)
-    alone = [command, *([ALONE[command]] if command in ALONE else [])]
+    alone = [command, *ALONE.get(command, "").split()]
     assert spies.run(alone).at("command.code") == 0
     without = {path: at(spies, path) for path in expected}
     for path in spies.at("command.made"):
@@ -200,7 +228,7 @@ def remove(path: Path) -> None:
 
 @pytest.mark.parametrize("command", sorted(name for name, p in parameters() if p == "force"))
 def test_force_overwrites(command: str, spies: Spies) -> None:
-    alone = [command, *([ALONE[command]] if command in ALONE else [])]
+    alone = [command, *ALONE.get(command, "").split()]
     alone += ["--output", "figures.json"] if command == "evaluate" else []
     make_room(command)
     assert spies.run(alone).at("command.code") == 0

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_toys import one_line
-from gmvae_cli import app, output, run_folder
+from gmvae_cli import app, output, progress, run_folder
 from PIL import Image as Picture
 
 from gmvae.support.errors import ArgumentError
+from gmvae.training.loop import Progress
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -53,7 +54,7 @@ def test_nothing_is_overwritten_without_force(
     named_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("vae.csv").write_text("precious")
-    arguments = ["classify", "--model", str(named_run)]
+    arguments = ["classify", "--model", str(named_run), "-o", "vae.csv"]
     assert app.run(arguments) == 2
     assert "--force" in capsys.readouterr().err
     assert Path("vae.csv").read_text() == "precious"
@@ -226,13 +227,14 @@ def test_what_came_to_be_at_the_output_during_the_work_is_not_replaced(
             return run_folder.images_for(*arguments, **options)
 
         monkeypatch.setattr("gmvae_cli.classify.images_for", meanwhile)
-        assert app.run(["classify", "--model", str(named_run), *flags]) == 2
+        arguments = ["classify", "--model", str(named_run), "-o", "vae.csv", *flags]
+        assert app.run(arguments) == 2
         line = one_line(capsys)
         assert "vae.csv could not be written at the end (another made or changed it" in line
         assert Path("vae.csv").read_text() == text
     assert "/vae-2.csv: move it from there." in line
     for name in ("vae-1.csv", "vae-2.csv"):
-        assert Path(name).read_text().startswith("Predicted_Label,Component,Probability\n")
+        assert Path(name).read_text().startswith("Row,Predicted_Label,Component,Probability\n")
 
 
 def test_a_model_is_not_overwritten_by_the_figures_of_it(
@@ -277,12 +279,12 @@ def test_names_reach_the_terminal_as_letters(
     for name in NAMES:
         (tmp_path / "data" / name).mkdir(parents=True)
         Picture.new("L", (8, 8), 200).save(tmp_path / "data" / name / "a.png")
-    assert app.run(["classify", "data", "--model", str(named_run)]) == 0
+    assert app.run(["classify", "data", "--model", str(named_run), "-o", "vae.csv"]) == 0
     said = capsys.readouterr()
     assert all(shown in said.out for shown in NAMES.values())
     assert all(letter.isprintable() or letter == "\n" for letter in said.out)
     for name, shown in NAMES.items():
-        assert app.run(["classify", f"{name}x.txt", "--model", str(named_run), "--force"]) == 2
+        assert app.run(["classify", f"{name}x.txt", "--model", str(named_run), "-o", "b.csv"]) == 2
         line = one_line(capsys)
         assert line.isprintable()
         assert shown in line.replace("\\\\", "\\")
@@ -306,7 +308,39 @@ def test_a_line_about_much_is_short(
     with zipfile.ZipFile("many.npz", "w") as archive:
         for number in range(3_000):
             archive.writestr(f"{number:0400}.npy", b"")
-    assert app.run(["classify", "many.npz", "--model", str(named_run)]) == 1
+    assert app.run(["classify", "many.npz", "--model", str(named_run), "-o", "vae.csv"]) == 1
     line = one_line(capsys)
     assert "and 2,995 more. Save it with" in line
     assert len(line) < 2_000
+
+
+@pytest.mark.parametrize("flag", ["-q", "--quiet"])
+@pytest.mark.parametrize("first", [True, False])
+def test_quiet_says_nothing_but_what_was_asked_for(
+    flag: str, first: bool, named_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str, code: int = 0) -> tuple[str, str]:
+        assert app.run([flag, *arguments] if first else [*arguments, flag]) == code
+        shown = capsys.readouterr()
+        return shown.out, shown.err
+
+    model = ("--model", str(named_run))
+    assert said("classify", *model, "-o", "quiet.csv", "--force") == ("", "")
+    out, err = said("info", *model, "--json")
+    assert json.loads(out)["training"]["data"] == "digits"
+    assert err == ""
+    assert "weight" in said("info", *model)[0]
+    assert said("classify", *model, "-o", "a.txt", code=2)[1].startswith("Error: ")
+    # What comes after it is as loud as ever.
+    assert app.run(["classify", *model, "-o", "loud.csv", "--force"]) == 0
+    assert "Predicted labels" in capsys.readouterr().out
+
+
+def test_quiet_training_shows_no_progress() -> None:
+    with output.quietly(True), progress.progress(normalised=False) as show:
+        assert show(Progress("joint", 1, 1, {"elbo": -1.0})) is None
+
+
+def test_completion_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--help"]) == 0
+    assert "--install-completion" in capsys.readouterr().out

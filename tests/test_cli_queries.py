@@ -18,15 +18,17 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 def test_classify_writes_labels_components_and_probabilities(
     named_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.run(["classify", "--model", str(named_run)]) == 0
+    assert app.run(["classify", "--model", str(named_run), "-o", "vae.csv"]) == 0
     gmvae, images = GMVAE.load(named_run), load("digits", part="test").only([1, 4, 8])
     with Path("vae.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["Predicted_Label", "Component", "Probability"]
-    assert [int(row[0]) for row in rows[1:]] == gmvae.predict(images).tolist()
-    probabilities, components = gmvae.classify(images).max(-1)
-    assert [int(row[1]) for row in rows[1:]] == components.tolist()
-    assert [float(row[2]) for row in rows[1:]] == pytest.approx(probabilities.tolist(), abs=1e-6)
+    assert rows[0] == ["Row", "Predicted_Label", "Component", "Probability"]
+    assert [int(row[0]) for row in rows[1:]] == list(range(134))
+    assert [int(row[1]) for row in rows[1:]] == gmvae.predict(images).tolist()
+    components = gmvae.classify(images).argmax(-1)
+    assert [int(row[2]) for row in rows[1:]] == components.tolist()
+    honest = gmvae.responsibilities(images).gather(1, components[:, None])[:, 0]
+    assert [float(row[3]) for row in rows[1:]] == pytest.approx(honest.tolist(), abs=1e-6)
     shown = capsys.readouterr().out
     assert "0 is class 1, 1 is class 4, 2 is class 8" in shown
     assert "134 images (digits, test part, classes 1, 4, 8): vae.csv" in shown
@@ -44,21 +46,21 @@ def test_a_file_is_classified_whole_and_in_order(
     named_run: Path, digits: Images, tmp_path: Path
 ) -> None:
     data = save(tmp_path / "some.npz", digits)
-    assert app.run(["classify", data, "--model", str(named_run)]) == 0
+    assert app.run(["classify", data, "--model", str(named_run), "-o", "vae.csv"]) == 0
     assert len(Path("vae.csv").read_text().splitlines()) == 1 + len(digits)
 
 
 def test_without_observed_labels_the_component_is_the_prediction(
     unnamed_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.run(["classify", "--model", str(unnamed_run)]) == 0
+    assert app.run(["classify", "--model", str(unnamed_run), "-o", "vae.csv"]) == 0
     assert "No label was observed in training" in capsys.readouterr().out
     with Path("vae.csv").open(newline="") as file:
         assert all(row["Predicted_Label"] == row["Component"] for row in csv.DictReader(file))
 
 
 def test_reconstruct_writes_images_in_the_format_of_the_original(named_run: Path) -> None:
-    assert app.run(["reconstruct", "--model", str(named_run)]) == 0
+    assert app.run(["reconstruct", "--model", str(named_run), "-o", "vae_reconstructed.npz"]) == 0
     with np.load("vae_reconstructed.npz", allow_pickle=False) as arrays:
         data = arrays["data"]
     assert data.shape == (134, 8, 8)
@@ -107,7 +109,7 @@ def test_evaluate_without_names_leaves_their_figures_out(
 def test_sample_draws_a_picture_or_arrays(
     named_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.run(["sample", "--model", str(named_run), "-n", "7"]) == 0
+    assert app.run(["sample", "--model", str(named_run), "-n", "7", "-o", "samples.png"]) == 0
     assert "7 samples of all 3 components: samples.png" in capsys.readouterr().out
     assert Path("samples.png").read_bytes().startswith(b"\x89PNG")
     arguments = ["sample", "--model", str(named_run), "-n", "7", "-o", "samples.npz"]
@@ -119,7 +121,9 @@ def test_sample_draws_a_picture_or_arrays(
 
 
 def test_a_component_that_is_not_there(named_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["sample", "--model", str(named_run), "--component", "9"]) == 2
+    assert (
+        app.run(["sample", "--model", str(named_run), "--component", "9", "-o", "samples.png"]) == 2
+    )
     shown = one_line(capsys)
     assert "`--component` expected 0 to 2 (0: class 1, 1: class 4, 2: class 8); got 9." in shown
     assert "leave it out for all" in shown

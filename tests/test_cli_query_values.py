@@ -1,6 +1,5 @@
 """What the commands that ask a model print and write, against the model itself."""
 
-import csv
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,51 +26,36 @@ def lines_of(spies: Spies, *arguments: str) -> list[str]:
 def test_reconstruct_writes_what_the_model_makes_of_the_images(spies: Spies) -> None:
     lines = lines_of(spies, "reconstruct", "other")
     images = images_called("other")
-    with np.load("vae_reconstructed.npz", allow_pickle=False) as arrays:
+    with np.load("gmvae-run-vae_reconstructed.npz", allow_pickle=False) as arrays:
         assert arrays.files == ["data"]
         data = arrays["data"]
     assert data.dtype == np.float32
     assert np.array_equal(data, untrained().reconstruct(images)[:, 0].numpy())
-    assert lines == ["Reconstructions of 24 images (other): vae_reconstructed.npz"]
-
-
-def test_classify_writes_what_the_model_says(spies: Spies) -> None:
-    lines = lines_of(spies, "classify", "other")
-    model, images = untrained(), images_called("other")
-    probabilities, components = model.classify(images).max(-1)
-    labels = model.predict(images)
-    rows = zip(labels, components.tolist(), probabilities.tolist(), strict=True)
-    with Path("vae.csv").open(newline="") as file:
-        assert list(csv.reader(file)) == [
-            ["Predicted_Label", "Component", "Probability"],
-            *([str(y), str(k), f"{p:.6f}"] for y, k, p in rows),
-        ]
-    assert set(labels) <= {1, 4, 8}
-    assert lines == [
-        "Components named by the labels observed in training: 0 is class 1, 1 is class 4, 2 is "
-        "class 8.",
-        "Predicted labels of 24 images (other): vae.csv",
-    ]
-
-
-def test_classify_writes_one_column_in_the_order_of_the_images(spies: Spies) -> None:
-    spies.run(["classify", "other", "--columns", "label"])
-    labels = untrained().predict(images_called("other"))
-    assert Path("vae.csv").read_text() == "\n".join(["Predicted_Label", *map(str, labels), ""])
+    assert lines == ["Reconstructions of 24 images (other): gmvae-run-vae_reconstructed.npz"]
 
 
 @pytest.mark.parametrize(
-    ("classes", "line"),
+    ("names", "line"),
     [
         (None, "No label was observed in training: Predicted_Label is the component's number."),
         (
             (None, 4, None),
             "Components named by the labels observed in training: 1 is class 4.",
         ),
+        (
+            ("cat", 4, None),
+            "Components named by the labels observed in training: 0 is cat, 1 is class 4.",
+        ),
     ],
 )
-def test_where_predicted_labels_come_from(classes: Any, line: str) -> None:
-    assert classify._naming(classes) == line
+def test_where_predicted_labels_come_from(names: Any, line: str) -> None:
+    model: Any = SimpleNamespace(component_names=names, component_classes=names)
+    assert classify._naming(model) == line
+
+
+def test_names_by_hand_are_said_to_be() -> None:
+    model: Any = SimpleNamespace(component_names=("cat", None), component_classes=None)
+    assert classify._naming(model) == "Components named by hand: 0 is cat."
 
 
 def test_evaluate_prints_the_figures_of_the_library(spies: Spies) -> None:
@@ -178,8 +162,8 @@ def test_a_picture_shows_what_the_model_draws(spies: Spies) -> None:
     images, components = untrained().sample(1, None, torch.Generator().manual_seed(0))
     assert torch.equal(spies.at("samples.images"), images)
     assert torch.equal(spies.at("samples.components"), components)
-    assert spies.at("samples.component_classes") == (1, 4, 8)
-    assert lines == ["1 sample of all 3 components: samples.png"]
+    assert spies.at("samples.component_names") == (1, 4, 8)
+    assert lines == ["1 sample of all 3 components: gmvae-run-samples.png"]
 
 
 def test_as_many_images_as_a_picture_holds(spies: Spies) -> None:
@@ -208,19 +192,9 @@ def test_components_are_named_where_they_are_few(
     assert spies.at("command.code") == 2
     assert spies.run(["sample", "--model", "mine"]).at("command.code") == 0
     whose = f"all {k} components" if k > 1 else "its only component"
-    assert spies.at("command.first") == f"60 samples of {whose}: samples.png"
+    assert spies.at("command.first") == f"60 samples of {whose}: mine-samples.png"
     last = ["sample", "--model", "mine", "--component", str(k - 1), "--force"]
     assert spies.run(last).at("command.code") == 0
-
-
-def test_every_word_of_the_classes_is_said(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = images_called("other")
-    named = SimpleNamespace(**{"class_names": {1: "one", 4: "four"}})
-    monkeypatch.setattr(
-        "gmvae_cli.classify.images_for",
-        lambda *_, **__: (type(images)(images.pixels, images.labels, "x", named.class_names), "x"),
-    )
-    assert lines_of(spies, "classify")[1] == "The classes are 1 (one), 4 (four)."
 
 
 def test_auto_is_cuda_where_there_is_one(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cli_spies import images_called, save_run, untrained
 from cli_toys import QUICK, one_line
-from gmvae_cli import app, run_folder
+from gmvae_cli import app, experiment, run_folder
 from PIL import Image as Picture
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -107,13 +107,21 @@ def test_words_for_classes_are_told_and_may_not_change(
             for i, pixels in enumerate(pictures):
                 Picture.fromarray(pixels).save(tmp_path / folder / name / f"{i}.png")
     assert app.run(["train", "pics", *QUICK]) == 0
-    assert "The classes are 0 (eight), 1 (four), 2 (one)." in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        "pics: 24 pictures, grey, 8 x 8, in 3 folders (the first below pics is the class): eight "
+        "8, four 8, one 8.\nNo labels observed"
+    )
     assert app.run(["classify", "pics"]) == 0
-    assert "The classes are 0 (eight), 1 (four), 2 (one)." in capsys.readouterr().out
+    capsys.readouterr()
     assert app.run(["info"]) == 0
     assert "0 (eight), 1 (four), 2 (one)" in capsys.readouterr().out
+    # Fewer of the words are numbered otherwise, and compared by word.
+    assert app.run(["evaluate", "others"]) == 0
+    (tmp_path / "others" / "one").rename(tmp_path / "others" / "two")
+    capsys.readouterr()
     assert app.run(["evaluate", "others"]) == 1
-    words = "on, 0 (eight), 1 (four), 2 (one); got 0 (four), 1 (one) in others. Give it a subf"
+    words = "on, 0 (eight), 1 (four), 2 (one); got 0 (four), 1 (two) in others. Give it a subf"
     assert words in one_line(capsys)
     np.savez(tmp_path / "numbers.npz", data=digits.pixels[:9, 0], labels=digits.labels[:9])
     assert app.run(["train", "pics", "--val", "numbers.npz", "--output", "never"]) == 2
@@ -192,7 +200,10 @@ def test_images_of_another_shape_than_the_model(
     command: str, named_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.savez(tmp_path / "large.npz", data=np.zeros((4, 28, 28), np.uint8))
-    assert app.run([command, "large.npz", "--model", str(named_run)]) == 1
+    arguments = [command, "large.npz", "--model", str(named_run)]
+    if command != "evaluate":
+        arguments += ["-o", "a.csv" if command == "classify" else "a.npz"]
+    assert app.run(arguments) == 1
     assert "(1, 8, 8)" in one_line(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["large.npz"]
 
@@ -222,6 +233,9 @@ def test_a_run_and_its_classes(tmp_path: Path) -> None:
         ({"settings": 3}, False),
         ({"classes": (1, 4)}, False),
         ({"classes": [1, "4"]}, False),
+        ({"classes": ["cat", "dog"], "resize": 32, "grey": True}, True),
+        ({"resize": "32"}, False),
+        ({"grey": 1}, False),
         ({"class_names": ["one"]}, False),
     ],
 )
@@ -262,11 +276,12 @@ def test_which_images_a_command_takes(tmp_path: Path, monkeypatch: pytest.Monkey
             (of_a_set, "their.npz"),
         )
     ]
+    as_it_is = experiment.Reading()
     assert asked == [
-        ("digits", "test", (1, 4), root),
-        ("mine.npz", "test", (1, 4), root),
-        ("mnist", "test", (1, 4), root),
-        ("their.npz", "test", None, root),
+        ("digits", "test", (1, 4), root, as_it_is),
+        ("mine.npz", "test", (1, 4), root, as_it_is),
+        ("mnist", "test", (1, 4), root, as_it_is),
+        ("their.npz", "test", None, root, as_it_is),
     ]
     assert names == [
         "digits, test part, classes 1, 4",
@@ -310,24 +325,35 @@ def test_a_history_of_phases_with_other_columns(tmp_path: Path) -> None:
     assert (tmp_path / "history.csv").read_text().split() == ["phase,a,b", "start,1,", "joint,,2.5"]
 
 
-def test_pictures_by_the_names_of_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("history", [[], [{"phase": "joint"}]])
+def test_pictures_by_the_names_of_their_files(
+    labels: bool, history: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from gmvae import plots
 
-    model, images = untrained(), images_called("other")
-    functions = ("latent_space", "reconstructions", "manifold", "mixture", "ambiguous")
-    for name in functions:
-        monkeypatch.setattr(plots, name, lambda *asked, name=name: (name, *asked))
-    assert run_folder.draw(model, images) == {
-        name: (function, model, images)
-        for name, function in zip(run_folder.PICTURES, functions, strict=True)
+    model, images = untrained(), images_called("other" if labels else "bare.npz")
+    functions = {
+        "latent": "latent_space",
+        "reconstructions": "reconstructions",
+        "manifold": "manifold",
+        "mixture": "mixture",
+        "ambiguous": "ambiguous",
+        "clusters": "clusters",
+        "classes": "class_table",
+        "curves": "curves",
     }
-    assert run_folder.PICTURES == (
-        "latent",
-        "reconstructions",
-        "manifold",
-        "mixture",
-        "ambiguous",
-    )
+    for name in functions.values():
+        monkeypatch.setattr(plots, name, lambda *asked, name=name: (name, *asked))
+    expected: dict[str, Any] = {
+        file: (function, model, images) for file, function in functions.items()
+    }
+    expected["curves"] = ("curves", history)
+    for file, there in (("classes", labels), ("curves", bool(history))):
+        if not there:
+            del expected[file]
+    assert run_folder.draw(model, images, history) == expected
+    assert tuple(functions) == run_folder.PICTURES
 
 
 @pytest.mark.parametrize(
@@ -406,4 +432,4 @@ def test_a_configuration_that_is_a_pipe_or_endless_is_refused(
         file.truncate(2**34)  # 16 GB that take no room on the disk
     assert app.run(["classify", "--model", "run"]) == 1
     assert "run/config.json expected at most 16,777,216 bytes; got more" in one_line(capsys)
-    assert not Path("vae.csv").exists()
+    assert not Path("run-vae.csv").exists()

@@ -24,6 +24,9 @@ def test_train_writes_a_whole_run_folder(trained_run: Path) -> None:
         "reconstructions.png",
         "manifold.png",
         "mixture.png",
+        "classes.png",
+        "clusters.png",
+        "curves.png",
         "ambiguous.png",
     }
     assert [path.name for path in trained_run.parent.iterdir()] == ["run"]

@@ -108,7 +108,7 @@ def test_the_files_of_a_run(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> No
         def savefig(self, path: Path) -> None:
             path.write_text("picture")
 
-    def draw(gmvae: GMVAE, images: Any) -> dict[str, Figure]:
+    def draw(gmvae: GMVAE, images: Any, history: Any) -> dict[str, Figure]:
         drawn.append((gmvae, images))
         return {"latent": Figure()}
 
@@ -141,6 +141,9 @@ def test_what_is_recorded_of_the_training(spies: Spies) -> None:
         "val": str(Path("bare.npz").resolve()),
         "classes": [1, 8],
         "class_names": {},
+        "labels_from": None,
+        "resize": None,
+        "grey": False,
         "n_images": 16,
         "labels_observed": 2,
         "labels": 1,

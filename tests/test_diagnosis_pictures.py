@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from gmvae.diagnostics import Diagnosis, Ranks, pictures, plot_diagnosis
+from gmvae.diagnostics import Diagnosis, Ranks, arviz_bridge, pictures, plot_diagnosis
 from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_ranks, plot_reliability
@@ -218,10 +218,21 @@ def test_of_many_latents_the_pictures_show_some_and_say_so():
     assert len(drawn["rank"][0].axes) == 4
 
 
-def test_the_forest_says_which_images_have_several_modes():
+def test_the_forest_leaves_out_images_of_several_modes_and_says_so(monkeypatch):
+    asked = []
+    plot = arviz_bridge.plot_forest
+
+    def plot_forest(tree, names, coords):
+        asked.append(coords["image"])
+        return plot(tree, names, coords)
+
+    monkeypatch.setattr(arviz_bridge, "plot_forest", plot_forest)
     draws = np.random.default_rng(0).normal(size=(2, 20, 3, 1))
     _, title = _of_nuts(nuts_draws(draws, modes=[2, 1, 3]))["forest"]
-    assert title.endswith("\nNo error bars, since they have several modes: images 5, 7")
+    assert title.endswith("\nLeft out, since they have several modes: images 5, 7")
+    _, title = _of_nuts(nuts_draws(draws, modes=[2, 2, 3]))["forest"]
+    assert title.endswith("\nNo error bars, since they have several modes: images 5, 6, 7")
+    assert asked == [[6], [5, 6, 7]]
     _, title = _of_nuts(nuts_draws(draws, modes=[1, 1, 1]))["forest"]
     assert "modes" not in title
 
@@ -249,3 +260,23 @@ def test_no_line_leads_to_a_bin_of_few_predictions():
     assert "fewer than 10 predictions" in [t.get_text() for t in figure.legends[0].get_texts()]
     full = plot_reliability({"labels": Reliability(at, at, np.full(4, 50), 0.0)})
     assert len(full.axes[0].get_lines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("lowest", "low"),
+    [
+        (0.2, 0.0),
+        (0.74, 0.0),
+        (0.8, 0.6),  # as much again below it
+        (0.99, 0.98),
+        (1.0, 0.998),
+    ],
+)
+def test_the_axes_of_sure_models_are_near_one(lowest, low):
+    at = np.array([lowest, 1.0])
+    figure = plot_reliability({"labels": Reliability(at, at, np.full(2, 50), 0.0)})
+    assert figure.axes[0].get_xlim() == pytest.approx((low, 1 + 0.02 * (1 - low)))
+    assert figure.axes[0].get_ylim() == figure.axes[0].get_xlim()
+    # A bin of few predictions may lie below.
+    few = Reliability(np.array([0.1, *at]), np.array([0.1, *at]), np.array([2, 50, 50]), 0.0)
+    assert plot_reliability({"labels": few}).axes[0].get_xlim()[0] == pytest.approx(low)

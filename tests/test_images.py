@@ -164,9 +164,38 @@ def test_joined_bytes_and_floats_agree_in_scale(few):
         (lambda few: Images(few.pixels.astype(float)), "`pixels` expected .* got .* of float64"),
         (lambda few: Images(few.pixels, LABELS), r"`labels` expected \(12,\) of int64; got \(5,\)"),
         (lambda few: load("digits", part="validation"), "`part` expected train or test"),
+        (
+            lambda few: Images(few.pixels, files=np.array(["a.png"])),
+            r"`files` expected \(12,\); got \(1,\)",
+        ),
     ],
 )
 def test_bad_arguments(few, call, message):
     with pytest.raises(ArgumentError, match=message) as caught:
         call(few)
     assert "\n" not in str(caught.value)
+
+
+def test_files_and_what_was_skipped_stay_with_the_images():
+    pixels = np.zeros((2, 1, 2, 2), np.uint8)
+    files = np.array(["a.png", "b.png"])
+    images = Images(pixels, None, "some", {}, files, ("c.png: no picture",))
+    other = Images(pixels, None, "more", {}, np.array(["d.png", "e.png"]), ("f.png: no picture",))
+    both = images.joined(other)
+    assert both.files.tolist() == ["a.png", "b.png", "d.png", "e.png"]
+    assert both.skipped == ("c.png: no picture", "f.png: no picture")
+    assert images.joined(Images(pixels)).files is None
+    assert images.joined(Images(pixels)).skipped == images.skipped
+    assert images.subset(np.array([1])).files.tolist() == ["b.png"]
+
+
+def test_classes_by_word_and_under_other_numbers():
+    pixels = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    images = Images(pixels, np.array([0, 2, 0, 5]), "pets", {0: "cat", 2: "dog"})
+    assert images.only(["dog"]).pixels.ravel().tolist() == [1]
+    assert images.only(["cat", 5]).pixels.ravel().tolist() == [0, 2, 3]
+    moved = images.renumbered({0: 7, 2: 1, 5: 5}, {7: "cat", 1: "dog"})
+    assert moved.labels.tolist() == [7, 1, 7, 5]
+    assert moved.only(["cat"]).pixels.ravel().tolist() == [0, 2]
+    with pytest.raises(ArgumentError, match="expected some of cat, dog, 5; got 'bird'"):
+        images.only(["bird"])

@@ -17,7 +17,12 @@ from gmvae.plots.plane import Plane, limits
 
 Picture = Callable[[GMVAE, Images], Figure]
 OF_THE_LATENT: list[Picture] = [plots.latent_space, plots.mixture, plots.manifold]
-PICTURES: list[Picture] = [*OF_THE_LATENT, plots.reconstructions, plots.ambiguous]
+PICTURES: list[Picture] = [
+    *OF_THE_LATENT,
+    plots.reconstructions,
+    plots.ambiguous,
+    plots.clusters,
+]
 
 
 def build(images: Images, latent_dim: int = 2, n_components: int = 3) -> GMVAE:
@@ -56,8 +61,9 @@ def test_axes_are_named_for_what_they_are(picture: Picture, images: Images) -> N
     axes = picture(build(images), images).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("latent 1", "latent 2")
     figure = picture(build(images, latent_dim=5), images)
-    assert "principal axis 1" in figure.axes[0].get_xlabel()
-    assert "2 leading principal axes of its 5 dimensions" in figure.axes[0].get_title("left")
+    assert "discriminant axis 1" in figure.axes[0].get_xlabel()
+    words = "in the plane of its 5 dimensions in which the components part most"
+    assert words in figure.axes[0].get_title("left")
 
 
 @pytest.mark.parametrize("picture", OF_THE_LATENT)
@@ -115,8 +121,13 @@ def test_ellipses_lie_at_one_and_two_standard_deviations(images: Images) -> None
             assert corner @ precision @ corner == pytest.approx(sigmas**2, rel=1e-4)
 
 
-def test_latent_space_names_every_class_and_says_how_many(images: Images) -> None:
-    figure = plots.latent_space(build(images), images)
+def test_latent_space_names_every_class_and_says_how_many(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gmvae = build(images)
+    apart = torch.as_tensor(images.labels)[:, None] * torch.tensor([[1.0, 0.5]])
+    monkeypatch.setattr(gmvae, "encode", lambda x: apart[: len(x)])
+    figure = plots.latent_space(gmvae, images)
     assert {text.get_text() for text in figure.axes[0].texts} == {"1", "4", "8"}
     assert str(len(images)) in title(figure)
 
@@ -134,18 +145,33 @@ def test_more_groups_than_colours_differ_by_marker() -> None:
     assert len(styles) == 60
 
 
-def test_ambiguous_shows_the_least_certain_and_their_two_components(images: Images) -> None:
+def test_ambiguous_shows_the_least_certain_and_the_likeliest_other(images: Images) -> None:
     gmvae = build(images)
     gmvae.component_classes = (1, 4, None)
     figure = plots.ambiguous(gmvae, images, n=3)
-    responsibilities = gmvae.classify(images)
-    row = int(responsibilities.max(-1).values.argmin())
+    components = gmvae.classify(images).argmax(-1)
+    honest = gmvae.responsibilities(images)
+    row = int(honest.gather(1, components[:, None])[:, 0].argmin())
     first = figure.axes[0]
     assert np.asarray(first.images[0].get_array()) == pytest.approx(images.tensor()[row, 0].numpy())
     names = ["0: class 1", "1: class 4", "component 2"]
-    best, second = responsibilities[row].topk(2).indices.tolist()
+    best = int(components[row])
+    other = max((k for k in range(3) if k != best), key=lambda k: float(honest[row, k]))
     assert first.get_title().split("\n")[0].startswith(names[best])
-    assert first.get_title().split("\n")[1].startswith(names[second])
+    assert first.get_title().split("\n")[1].startswith(names[other])
+
+
+def test_ambiguous_marks_what_is_wrong(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Component 0 is class 1: of four images of classes 1, 4, 1, 8 two are right."""
+    gmvae = build(images)
+    gmvae.component_classes = (1, 4, 8)
+    few = Images(images.pixels[:4], np.array([1, 4, 1, 8]))
+    certain(monkeypatch, gmvae, few, [0.3, 0.05, 0.2, 0.0])
+    figure = plots.ambiguous(gmvae, few, n=4)
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert labels == ["labelled 1", "labelled 1", "labelled 4: wrong", "labelled 8: wrong"]
+    assert [axes.spines["top"].get_visible() for axes in figure.axes] == [False, False, True, True]
+    assert "wrong, in a frame: 2" in figure.subfigs[0].get_suptitle()
 
 
 def legend(figure: Figure) -> list[str]:
@@ -217,23 +243,30 @@ def test_no_probability_is_rounded_to_certainty(probability: float, words: str) 
     assert style.percent(probability) == words
 
 
-def certain(gmvae: GMVAE, images: Images, doubts: list[float]) -> None:
+def certain(patch: pytest.MonkeyPatch, gmvae: GMVAE, images: Images, doubts: list[float]) -> None:
     """Let the model doubt each image so much, all of it in favour of component 1."""
-    found = torch.tensor([[0.0, doubt, 0.0] for doubt in doubts])
-    found[:, 0] = 1 - found[:, 1]
-    gmvae.classify = lambda _: found  # type: ignore[method-assign]
+    probabilities = torch.tensor([[0.0, doubt, 0.0] for doubt in doubts])
+    probabilities[:, 0] = 1 - probabilities[:, 1]
+    patch.setattr(gmvae, "classify", lambda _: probabilities)
+    patch.setattr("gmvae.plots.groups.probability_of_components", lambda gmvae, x, q_y, z: q_y)
 
 
-def test_ambiguous_says_how_many_images_are_unsure(images: Images) -> None:
-    gmvae, few = build(images), images.subset(slice(0, 4))
-    certain(gmvae, few, [0.3, 0.05, 0.2, 0.0])
+def test_ambiguous_says_how_many_images_are_unsure(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gmvae, few = build(images), Images(images.pixels[:4])
+    certain(monkeypatch, gmvae, few, [0.3, 0.05, 0.2, 0.0])
     (body,) = plots.ambiguous(gmvae, few, n=2).subfigs
-    assert body.get_suptitle() == "Top probability below 0.9: 2 of 4 images"
+    assert body.get_suptitle() == "Probability p(y | z) below 0.9: 2 of 4 images"
 
 
-def test_ambiguous_tells_near_certainties_apart(images: Images) -> None:
+def test_ambiguous_tells_near_certainties_apart(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gmvae, few = build(images), images.subset(slice(0, 3))
-    certain(gmvae, few, [1e-12, 1e-9, 1e-10])  # one minus each is 1 in single precision
+    certain(
+        monkeypatch, gmvae, few, [1e-12, 1e-9, 1e-10]
+    )  # one minus each is 1 in single precision
     shown = [np.asarray(axes.images[0].get_array()) for axes in plots.ambiguous(gmvae, few).axes]
     for picture, row in zip(shown, [1, 2, 0], strict=True):
         assert picture == pytest.approx(few.tensor()[row, 0].numpy())
@@ -266,10 +299,13 @@ def test_tiles_leave_no_blank_band(picture: Picture, images: Images, tmp_path: P
     assert bands.max() < 0.4 * style.DPI
 
 
-def test_reconstructions_show_every_class(images: Images) -> None:
-    rows = style.spread(images, 6)
-    assert images.labels is not None
-    assert images.labels[rows].tolist() == [1, 1, 4, 4, 8, 8]
+@pytest.mark.parametrize(("k", "n"), [(3, 6), (6, 20), (8, 20), (9, 20), (15, 20)])
+def test_reconstructions_show_every_class(k: int, n: int) -> None:
+    labels = np.repeat(np.arange(k), 10)
+    rows = style.spread(Images(np.zeros((10 * k, 1, 2, 2), np.uint8), labels), n)
+    counts = np.bincount(labels[rows])
+    assert (len(counts), counts.sum(), counts.max() - counts.min()) == (k, n, int(n % k > 0))
+    assert (np.diff(labels[rows]) >= 0).all()
 
 
 def test_samples_are_shown_by_component(images: Images) -> None:

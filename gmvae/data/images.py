@@ -1,7 +1,7 @@
 """The one type that holds images."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.support.html import html_table
 
 Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]
@@ -75,6 +76,8 @@ class Images:
         labels: ``(N,)`` int64, the class values as in the file; None where there are none.
         name: what messages and pictures call the images.
         class_names: what a class value stands for, where the classes came as words.
+        files: ``(N,)`` words, the file that each image came from, where each came from one.
+        skipped: what was there too and is no image here, a line each.
 
     Raises:
         ArgumentError: ``pixels`` or ``labels`` have another type or shape.
@@ -93,6 +96,8 @@ class Images:
     labels: NDArray[np.int64] | None = None
     name: str = "images"
     class_names: Mapping[int, str] = field(default_factory=dict)
+    files: NDArray[np.str_] | None = None
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         remedy = "Convert it with gmvae.data.from_arrays."
@@ -111,16 +116,35 @@ class Images:
                 f"`labels` expected ({len(self)},) of int64; got {self.labels.shape} of "
                 f"{self.labels.dtype}. Give one integer an image, or None."
             )
+        if self.files is not None and self.files.shape != (len(self),):
+            raise ArgumentError(
+                f"`files` expected ({len(self)},); got {self.files.shape}. Name one an image, or "
+                "None."
+            )
 
     def __repr__(self) -> str:
         """Name, number, shape and type, and the classes: no pixel of it."""
-        classes = ", ".join(self.class_names.get(value, str(value)) for value in self.classes)
+        classes = self._named_classes()
         if len(self.classes) > _SHOWN_CLASSES:
             classes = f"{len(self.classes)} of them"
         return (
             f"Images({self.name!r}, {len(self):,} of {self.shape} {self.pixels.dtype}, "
             f"{f'classes {classes}' if classes else 'no labels'})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same as a table, for notebooks, with how many of each class there are."""
+        rows: list[tuple[object, object]] = [
+            ("images", f"{len(self):,}"),
+            ("shape (C, H, W)", " x ".join(map(str, self.shape))),
+            ("pixels", self.pixels.dtype),
+        ]
+        if self.labels is not None:
+            counts = np.unique(self.labels, return_counts=True)[1].tolist()
+            names = [self.class_names.get(value, value) for value in self.classes]
+            rows += [(f"class {n}", f"{c:,}") for n, c in zip(names, counts, strict=True)]
+        rows += [("skipped", line) for line in self.skipped]
+        return html_table(self.name, rows)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -189,10 +213,14 @@ class Images:
         """
         pixels = self._at(rows)
         labels = None if self.labels is None else self.labels[rows]
-        return replace(self, pixels=pixels, labels=labels)
+        files = None if self.files is None else self.files[rows]
+        return replace(self, pixels=pixels, labels=labels, files=files)
 
-    def only(self, classes: Iterable[int]) -> "Images":
+    def only(self, classes: Iterable[int | str]) -> "Images":
         """Return the images of the given classes, in their order in the set.
+
+        Args:
+            classes: by their numbers, or by their words where they have some.
 
         Raises:
             ArgumentError: there are no labels, or one of the classes is not there.
@@ -202,7 +230,8 @@ class Images:
                 f"`classes` expected whole numbers; got {checks.shown(classes)}. "
                 "Write them as [1, 4]."
             )
-        labels, wanted = self._required_labels("classes"), sorted(set(classes))
+        labels = self._required_labels("classes")
+        wanted = sorted(set(self.values_of(list(classes))))
         absent = [checks.shown(value) for value in wanted if value not in self.classes]
         if absent or not wanted:
             raise ArgumentError(
@@ -258,7 +287,8 @@ class Images:
     def joined(self, other: "Images") -> "Images":
         """Return these images followed by the others', under this name.
 
-        Labels are kept where both have them: a row without a class has no place in an `Images`.
+        Labels are kept where both have them: a row without a class has no place in an `Images`. So
+        are files.
         Bytes stay bytes where both are bytes.
 
         Raises:
@@ -286,7 +316,42 @@ class Images:
         labels = None
         if self.labels is not None and other.labels is not None:
             labels = np.concatenate([self.labels, other.labels])
-        return Images(pixels, labels, self.name, {**self.class_names, **other.class_names})
+        files = None
+        if self.files is not None and other.files is not None:
+            files = np.concatenate([self.files, other.files])
+        names = {**self.class_names, **other.class_names}
+        return Images(pixels, labels, self.name, names, files, self.skipped + other.skipped)
+
+    def values_of(self, classes: Sequence[int | str]) -> list[int]:
+        """The numbers of classes that are named by number or by word.
+
+        Raises:
+            ArgumentError: a word that no class has.
+        """
+        numbers = {word: value for value, word in self.class_names.items()}
+        strange = [word for word in classes if isinstance(word, str) and word not in numbers]
+        if strange:
+            raise ArgumentError(
+                f"`classes` expected some of {self._named_classes()}; got "
+                f"{', '.join(map(repr, strange))}. Choose among the classes of {self.name}."
+            )
+        return [numbers[word] if isinstance(word, str) else word for word in classes]
+
+    def _named_classes(self) -> str:
+        """The classes in words where they have some, else by their numbers."""
+        return ", ".join(self.class_names.get(value, str(value)) for value in self.classes)
+
+    def renumbered(self, values: Mapping[int, int], class_names: Mapping[int, str]) -> "Images":
+        """The same images, each class under the number that ``values`` has for it.
+
+        Args:
+            values: from each class to its new number.
+            class_names: what the new numbers stand for.
+        """
+        labels = self.labels
+        if labels is not None:
+            labels = np.array([values[value] for value in labels.tolist()], np.int64)
+        return replace(self, labels=labels, class_names=class_names)
 
     def _at(self, rows: Rows) -> Array:
         """Return the pixels of these rows, (n, C, H, W)."""

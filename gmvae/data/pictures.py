@@ -1,17 +1,16 @@
-"""A folder of pictures, its subfolders being classes."""
+"""One file of pictures: what Pillow makes of it, as arrays of the type that the file holds."""
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmvae.data.images import Array, Images
-from gmvae.support.errors import ArgumentError, ContentError
-from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE
+from gmvae.data.images import Array
+from gmvae.support.errors import ContentError
 from gmvae.support.names import printable
 from gmvae.support.reading import check_regular
 
@@ -26,108 +25,34 @@ PICTURES = {
 }
 # Pictures too, of which nothing here can be sure to read them.
 OTHER_PICTURES = {".avif", ".heic", ".heif", ".jp2", ".jxl"}
+# The tag of a TIFF's page that says what it is, and the bit of a smaller copy of another page.
+SUBFILE_TYPE, REDUCED = 254, 1
+# Pillow's modes whose numbers are no bytes: 16 and 32 bits, and floats.
+NUMBERS = ("I", "F")
+# Formats that have no more than 16 bits: older versions of Pillow hold those in 32.
+OF_16_BITS = ("PNG", "PPM")
 
 
-def read_folder(folder: Path) -> Images:
-    """Read a folder of pictures of one size; its subfolders, if any, are the classes.
+def read_pictures(path: Path) -> list[Array]:
+    """The pictures in a file, one a page, ``(H, W, C)`` with 1 or 3 channels.
 
-    A class is the number that the subfolder's name is, where all names are numbers, and
-    otherwise its place among the sorted names, which `Images.class_names` keeps. Subfolders
-    without pictures are no classes. Hidden files, and files that are no pictures, are passed over.
+    Bytes come as uint8, 16 bits as uint16, 32 as int32 and floats as float32: what is white among
+    them is left to :func:`gmvae.data.arrays.white_of`. Of photographs the orientation is that of
+    their EXIF data; what is transparent lies over white; palettes and other colour spaces become
+    red, green and blue. Of a JPEG the first picture is read, and of a TIFF no reduced copies.
 
     Raises:
-        ContentError: there are no pictures, there are pictures both beside and in subfolders, or
-            where they are not read; one cannot be read, or their sizes or modes differ.
-        ArgumentError: the folder holds a trained model.
+        ContentError: no picture in one of the formats promised, a damaged one, a pipe or a device,
+            or NaN among its floats.
     """
-    name = folder.resolve().name  # also of "."
-    if all((folder / file).is_file() for file in (CONFIG_FILE, WEIGHTS_FILE)):
-        raise ArgumentError(
-            f"`source` expected images; got {str(folder)!r}, a model's folder. Read it with "
-            "gmvae.GMVAE.load, or name it with --model."
-        )
-    subfolders = _subfolders(folder)
-    _check_nothing_is_left_out(folder, subfolders)
-    beside = _files(folder, PICTURES)
-    of_class = {sub: pictures for sub in subfolders if (pictures := _files(sub, PICTURES))}
-    numeric = all(sub.name.isdecimal() and len(sub.name) < 19 for sub in of_class)
-    if numeric and len({int(sub.name) for sub in of_class}) < len(of_class):
-        raise ContentError(
-            f"`{name}` expected a subfolder a class; got two of the same number, as 1 and 01. "
-            "Join them."
-        )
-    if bool(beside) == bool(of_class):
-        raise ContentError(
-            f"`{name}` expected pictures (png, jpg, ...), either in the folder or in one "
-            f"subfolder a class; got {'both' if beside else 'none'}. Check the path."
-        )
-    data = _read(beside or [path for paths in of_class.values() for path in paths], folder)
-    if beside:
-        return Images(data, None, name)
-    values = [int(sub.name) if numeric else place for place, sub in enumerate(of_class)]
-    labels = np.repeat(np.array(values, np.int64), [len(paths) for paths in of_class.values()])
-    names = {} if numeric else {place: sub.name for place, sub in enumerate(of_class)}
-    return Images(data, labels, name, names)
-
-
-def _read(paths: list[Path], folder: Path) -> Array:
-    """Pictures of one size and mode, (N, C, H, W) uint8."""
-    first = _picture(paths[0])
-    data = np.empty((len(paths), *first.shape), dtype=np.uint8)
-    for row, path in enumerate(paths):
-        picture = _picture(path)
-        if picture.shape != first.shape:
-            raise ContentError(
-                f"`{folder.resolve().name}` expected pictures of one size and mode, (H, W, C) "
-                f"{first.shape} as {printable(str(paths[0].relative_to(folder)))}; got "
-                f"{picture.shape} in {printable(str(path.relative_to(folder)))}. "
-                "Convert them to one."
-            )
-        data[row] = picture
-    return np.moveaxis(data, 3, 1)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _files(folder: Path, kinds: Iterable[str]) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in kinds and not path.name.startswith(".") and not path.is_dir()
-    )
-
-
-def _check_nothing_is_left_out(folder: Path, subfolders: list[Path]) -> None:
-    """Refuse pictures that would be passed over: of other kinds, or a folder too deep."""
-    for place in (folder, *subfolders):
-        if others := _files(place, OTHER_PICTURES):
-            raise ContentError(
-                f"`{folder.resolve().name}` expected pictures of {', '.join(sorted(PICTURES))}; "
-                f"got {len(others)} of another kind, as "
-                f"{printable(str(others[0].relative_to(folder)))}. Convert or remove them."
-            )
-    for subfolder in subfolders:
-        for deeper in _subfolders(subfolder):
-            if pictures := _files(deeper, PICTURES | OTHER_PICTURES):
-                raise ContentError(
-                    f"`{folder.resolve().name}` expected pictures in the folder or in one "
-                    f"subfolder a class; got {len(pictures)} in a subfolder's subfolder, "
-                    f"{printable(str(deeper.relative_to(folder)))}. Move them up, or name the "
-                    "folder between."
-                )
-
-
-def _picture(path: Path) -> Array:
-    """Return one picture, ``(H, W, C)`` uint8 with 1, 3 or 4 channels."""
     from PIL import Image
 
     shown = printable(f"{path.parent.name}/{path.name}")
     check_regular(path)
     try:
-        with _quiet(), Image.open(path, formats=FORMATS) as image:
-            return _pixels(image)
+        # Of a path Pillow maps an uncompressed TIFF into memory, a turned one at a wrong width.
+        with _quiet(), path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            pages = list(_pages(image))
     except (MemoryError, PermissionError):
         raise
     except Image.DecompressionBombError as error:
@@ -142,6 +67,11 @@ def _picture(path: Path) -> Array:
             f"`{shown}` expected a picture; got a file that Pillow cannot read as one of "
             f"{', '.join(FORMATS)}. Repair or remove it."
         ) from error
+    if not all(np.isfinite(page).all() for page in pages):
+        raise ContentError(
+            f"`{shown}` expected finite pixels; got NaN or infinity. Repair or remove it."
+        )
+    return pages
 
 
 @contextmanager
@@ -159,11 +89,39 @@ def _quiet() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def _pages(image: "Image.Image") -> Iterator[Array]:
+    """The pictures of an open file in turn."""
+    # What follows the first picture of a JPEG are previews and the like.
+    n_pages = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    for page in range(n_pages):
+        if page:
+            image.seek(page)
+        tags = getattr(image, "tag_v2", {})
+        if page == 0 or not tags.get(SUBFILE_TYPE, 0) & REDUCED:
+            yield _pixels(image)
+
+
 def _pixels(image: "Image.Image") -> Array:
-    if image.mode.startswith("I"):  # 16 bits, of which the upper 8 are kept
-        return (np.asarray(image)[:, :, None] >> 8).clip(0, 255).astype(np.uint8)
-    mode = "L" if image.mode == "1" else image.mode
-    if mode not in ("L", "RGB", "RGBA"):
-        mode = "RGBA" if image.has_transparency_data else "RGB"
-    pixels = np.asarray(image.convert(mode))
+    """One picture, as it is to be looked at."""
+    from PIL import ImageOps
+
+    # Newer versions of Pillow turn a TIFF while they load it, and the note of its orientation goes.
+    image.load()
+    in_16_bits = image.mode == "I" and image.format in OF_16_BITS
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(NUMBERS):
+        values = np.asarray(image, np.uint16 if in_16_bits else None)
+        return values.astype(values.dtype.newbyteorder("="))[:, :, None]
+    is_grey = image.mode in ("1", "L", "LA", "La")
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.has_transparency_data:
+        return _over_white(np.asarray(image.convert("LA" if is_grey else "RGBA")))
+    pixels = np.asarray(image.convert("L" if is_grey else "RGB"))
     return pixels.reshape(image.height, image.width, -1)
+
+
+def _over_white(pixels: Array) -> Array:
+    """Colour and transparency (H, W, 2 or 4) as it looks on white paper, (H, W, 1 or 3)."""
+    colour, opacity = pixels[:, :, :-1].astype(np.float32), pixels[:, :, -1:] / np.float32(255)
+    return np.rint(colour * opacity + 255 * (1 - opacity)).astype(np.uint8)

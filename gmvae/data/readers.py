@@ -8,7 +8,6 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from tokenize import TokenError
 from typing import BinaryIO
@@ -17,11 +16,12 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 import numpy as np
 
 from gmvae.data import npy
+from gmvae.data.archives import Layout, layout_of
 from gmvae.data.arrays import from_arrays
+from gmvae.data.folders import read_folder
 from gmvae.data.images import Array, Images
-from gmvae.data.pictures import read_folder
+from gmvae.data.shaping import Shaping
 from gmvae.support.errors import ContentError
-from gmvae.support.names import listed
 from gmvae.support.reading import check_regular
 
 # What files of NumPy begin with; an .npz file is a zip archive.
@@ -39,31 +39,54 @@ DAMAGE = (
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def reader_of(path: Path) -> Callable[[Path], Images] | None:
-    """Return the function that reads ``path``, by its name; None where none does."""
-    if os.path.isdir(path):  # False too for what no path can be
-        return read_folder
-    if path.suffix.lower() in (".npz", ".npy"):
-        return read_numpy
-    if re.search("idx|ubyte", path.name.lower()):
-        return read_idx
-    return None
+def is_readable(path: Path) -> bool:
+    """Whether the name of ``path`` is that of something that :func:`read` reads."""
+    return (
+        os.path.isdir(path)  # False too for what no path can be
+        or path.suffix.lower() in NUMPY_MAGIC
+        or re.search("idx|ubyte", path.name.lower()) is not None
+    )
 
 
-def read_numpy(path: Path) -> Images:
-    """Read ``.npy``, as a memory map, or ``.npz`` with ``data`` and optional ``labels``.
+def read(
+    path: Path, part: str = "train", shaping: Shaping | None = None, strict: bool = False
+) -> Images:
+    """Read a folder of pictures, a file of NumPy's or an IDX file, by the name.
+
+    Args:
+        path: one that `is_readable`.
+        part: "train" or "test", of an archive that has both.
+        shaping: what is done to each image.
+        strict: whether a picture that cannot be read stops all.
 
     Raises:
-        ContentError: the file is damaged, needs unpickling, or lacks ``data``; or its arrays do
+        ContentError: what it holds does not fit.
+        ArgumentError: a folder that holds a trained model.
+    """
+    shaping = shaping or Shaping()
+    if os.path.isdir(path):
+        return read_folder(path, shaping, strict)
+    if path.suffix.lower() in NUMPY_MAGIC:
+        return shaping.of_all(read_numpy(path, part))
+    return shaping.of_all(read_idx(path))
+
+
+def read_numpy(path: Path, part: str = "train") -> Images:
+    """Read ``.npy``, as a memory map, or ``.npz`` with pixels and, maybe, labels.
+
+    See :func:`gmvae.data.archives.layout_of` for the names that the arrays of an ``.npz`` may
+    have. Of an archive with parts, one is read.
+
+    Raises:
+        ContentError: the file is damaged, needs unpickling, or lacks pixels; or its arrays do
             not fit (see `from_arrays`).
     """
     check_regular(path)
-    names = ["data"]
     try:
         if path.suffix.lower() == ".npy":
-            arrays = {"data": npy.mapped(path)}
+            pixels, labels = npy.mapped(path), None
         else:
-            arrays, names = _members(path)
+            pixels, labels = _members(path, part)
     except ContentError:
         raise
     except DAMAGE as error:
@@ -71,36 +94,47 @@ def read_numpy(path: Path) -> Images:
         raise ContentError(
             f"`{path.name}` expected arrays of numbers; got {_fault(path, error)}"
         ) from error
-    if "label" in names and "labels" not in names:
-        raise ContentError(
-            f"`{path.name}` expected its classes under the name `labels`; got `label`. Rename it."
-        )
-    if "data" not in arrays:
-        raise ContentError(
-            f"`{path.name}` expected an array `data` (and maybe `labels`); got "
-            f"{listed(names) or 'none'}. Save it with numpy.savez(path, data=..., labels=...)."
-        )
-    return from_arrays(arrays["data"], arrays.get("labels"), name=path.name)
+    return from_arrays(pixels, labels, name=path.name)
 
 
-def _members(path: Path) -> tuple[dict[str, Array], list[str]]:
-    """The arrays ``data`` and ``labels`` of an archive, and the names of all."""
+def parts_of(path: Path) -> tuple[str, ...]:
+    """The parts, "train" and "test", that an ``.npz`` file holds; none of any other file.
+
+    Raises:
+        ContentError: arrays of names that no reader knows.
+    """
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return ()
+    try:
+        with ZipFile(path) as archive:
+            layout = _layout(path, archive)
+    except DAMAGE:  # reading it says what is wrong
+        return ()
+    return tuple(part for part in ("train", "test") if part in layout.pixels)
+
+
+def _members(path: Path, part: str) -> tuple[Array, Array | None]:
+    """The pixels and labels of a part of an archive."""
     with ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        arrays: dict[str, Array] = {}
-        for name in ("data", "labels"):
-            if name in members:
-                try:
-                    arrays[name] = npy.member(archive, members[name])
-                except npy.ObjectsError as error:
-                    if name == "data":
-                        raise
-                    raise ContentError(
-                        f"`{path.name}` expected labels that are integers; got Python objects, as "
-                        "words in a table are. Number the classes from 0, and save the labels as "
-                        "integers."
-                    ) from error
-    return arrays, list(members)
+        layout = _layout(path, archive)
+        part = part if part in layout.pixels else next(iter(layout.pixels))
+        pixels = npy.member(archive, members[layout.pixels[part]])
+        if part not in layout.labels:
+            return pixels, None
+        try:
+            return pixels, npy.member(archive, members[layout.labels[part]])
+        except npy.ObjectsError as error:
+            raise ContentError(
+                f"`{path.name}` expected labels that are integers or words; got Python objects, as "
+                "words in a table are. Save them as words, labels.astype(str), or as integers from "
+                "0."
+            ) from error
+
+
+def _layout(path: Path, archive: ZipFile) -> Layout:
+    """Which of the arrays are pixels, and which labels."""
+    return layout_of([info.filename.removesuffix(".npy") for info in archive.infolist()], path.name)
 
 
 def _check_damage(error: BaseException) -> None:

@@ -6,16 +6,27 @@ from typing import get_args
 
 from gmvae.data.images import Images
 from gmvae.data.named import NAMED, TORCHVISION, Part, load_digits, load_torchvision
-from gmvae.data.readers import reader_of
+from gmvae.data.readers import is_readable, parts_of, read
+from gmvae.data.shaping import Shaping
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
 from gmvae.support.names import printable
 
+# What holds rows of numbers, and no images.
+TABLES = (".csv", ".tsv", ".parquet", ".feather", ".xlsx")
 # As Linux has it; what is longer is no path.
 LONGEST_PATH = 4096
 
 
-def load(source: str | Path, *, part: Part = "train", root: Path | None = None) -> Images:
+def load(
+    source: str | Path,
+    *,
+    part: Part = "train",
+    root: Path | None = None,
+    resize: int | None = None,
+    grey: bool = False,
+    strict: bool = False,
+) -> Images:
     """Load images by the name of a set or by a path.
 
     ============================  ===============================================================
@@ -25,20 +36,26 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
                                   of each class being the test part
     ``mnist``, ``fashion-mnist``, 60,000 for training and 10,000 for test, 28 x 28, downloaded by
     ``kmnist``                    torchvision where they are not under ``root``
-    ``.npz``                      ``data`` and optional ``labels``
+    ``.npz``                      ``data`` and optional ``labels``, or as others call them:
+                                  ``images``, ``x_train`` and ``y_train``, ``train_images``, ...
     ``.npy``                      pixels, as a memory map, without labels
     IDX (``idx`` or ``ubyte`` in  pixels, and labels from ``...labels-idx1...`` beside
     the name), ``.gz`` or not     ``...images-idx3...``
-    a folder                      pictures of one size; subfolders, if any, are classes
+    a folder                      pictures; the subfolders of it, if any, are classes
     ============================  ===============================================================
 
-    Shapes and ranges of the arrays in files: see `from_arrays`. Nothing is ever unpickled.
+    Shapes and ranges of the arrays in files: see `from_arrays`; pictures: see
+    :func:`gmvae.data.folders.read_folder`. Nothing is ever unpickled.
 
     Args:
         source: a name in `NAMED`, or a path (a `Path`, or ``./mnist``, is never a name).
-        part: "train" or "test", of a named set; a file is a single part.
+        part: "train" or "test", of what `has_test_part`; anything else is a single part.
         root: where ``mnist`` and its kin lie and are downloaded to; ``$GMVAE_DATA_ROOT`` by
             default, else ``gmvae`` in the platform's cache folder.
+        resize: the side of the square that each image becomes: its middle square, scaled.
+        grey: whether colour becomes grey.
+        strict: whether a picture that cannot be read stops all; else it is left out, and listed in
+            `Images.skipped`.
 
     Raises:
         ArgumentError: ``source`` is an unknown name or kind of file; ``part`` is another word.
@@ -52,10 +69,11 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
     """
     if part not in get_args(Part):
         raise ArgumentError(f"`part` expected train or test; got {part!r}. Choose one of the two.")
+    shaping = Shaping(resize, grey)
     if source == "digits":
-        return load_digits(part)
+        return shaping.of_all(load_digits(part))
     if isinstance(source, str) and source in TORCHVISION:
-        return load_torchvision(source, part, root)
+        return shaping.of_all(load_torchvision(source, part, root))
     # Path("") is the current folder.
     if not isinstance(source, str | Path) or not str(source):
         raise ArgumentError(
@@ -64,11 +82,15 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
         )
     path = Path(source)
     there = os.path.exists(path)  # False too for what no path can be
-    reader = reader_of(path) if there else None
-    if there and reader:
-        return reader(path)
+    if there and is_readable(path):
+        return read(path, part, shaping, strict)
     shown = printable(repr(str(source)), LONGEST_PATH)
     kinds = "the path of an .npz, .npy or IDX file or of a folder of pictures"
+    if there and path.suffix.lower() in TABLES:
+        raise ArgumentError(
+            f"`source` expected {kinds}; got {shown}, a table. For rows of numbers there is "
+            "gmvae.sklearn.GaussianMixtureVAE, in Python."
+        )
     if there:
         raise ArgumentError(
             f"`source` expected {kinds}; got {shown}, a file of another kind. Save its "
@@ -76,7 +98,7 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
             "idx or ubyte."
         )
     # A bare word that is no file was meant as a name.
-    if reader_of(path) is None and str(source) == path.stem:
+    if not is_readable(path) and str(source) == path.stem:
         raise ArgumentError(
             f"`source` expected {', '.join(NAMED)}, or {kinds}; got {shown}. Check the name."
         )
@@ -84,3 +106,12 @@ def load(source: str | Path, *, part: Part = "train", root: Path | None = None) 
         f"`source` expected a path that exists; got {shown}. Check the path, or name one "
         f"of {', '.join(NAMED)}."
     )
+
+
+def has_test_part(source: str | Path) -> bool:
+    """Whether ``source`` has images for training and others for test.
+
+    Raises:
+        ContentError: an ``.npz`` file whose arrays have names that no reader knows.
+    """
+    return source in NAMED or len(parts_of(Path(source))) == 2

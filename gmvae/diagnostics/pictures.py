@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -31,6 +32,8 @@ _STATISTICS = {
     "column": "horizontal centre",
     "distance": "pairwise distance",
 }
+# Where all bins of a reliability curve lie above this, the axes do not begin at 0.
+_ZOOMED_ABOVE = 0.75
 _NAMES = {"simulated": "simulated images", "labels": "labels"}
 
 
@@ -41,7 +44,8 @@ def plot_diagnosis(diagnosis: Diagnosis) -> dict[str, Figure]:
     ``rank`` and ``pair``.
     """
     # ArviZ's figures are saved at the resolution that they are made with.
-    with rc_context({"figure.dpi": DPI}):
+    # Chains have the colours of the house, which can be told apart with any colour vision.
+    with rc_context({"figure.dpi": DPI, "axes.prop_cycle": cycler(color=COLOURS)}):
         titled = _of_guide(diagnosis)
         if diagnosis.nuts_tree is not None:
             titled |= _of_nuts(diagnosis.nuts_tree)
@@ -83,12 +87,15 @@ def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
     # The worst comes first.
     image = int(posterior["image"].to_numpy()[0])
     first = {"image": image, "latent": latents[:_MOST_IN_GRID]}
-    forest = arviz_bridge.plot_forest(tree, ["z"], {"latent": latents[:_MOST_LATENTS]})
     some = _shown_of(n, _MOST_IN_GRID)
-    # Of several modes an interval says only where some chains are.
-    several = modes["image"].to_numpy()[modes.to_numpy() > 1]
+    # Of several modes an interval says only where some chains are: those images are left out.
+    several = modes["image"].to_numpy()[modes.to_numpy() > 1].tolist()
+    single = [i for i in posterior["image"].to_numpy().tolist() if i not in several]
+    chosen = {"latent": latents[:_MOST_LATENTS], "image": single or several}
+    forest = arviz_bridge.plot_forest(tree, ["z"], chosen)
     named = ", ".join(map(str, several))
-    doubt = f"\nNo error bars, since they have several modes: images {named}" if named else ""
+    what = "Left out" if single else "No error bars"
+    doubt = f"\n{what}, since they have several modes: images {named}" if named else ""
     titled = {
         "forest": (
             forest,
@@ -150,12 +157,23 @@ def plot_reliability(curves: dict[str, Reliability]) -> Figure:
         )
     axes.set_xlabel("confidence")
     axes.set_ylabel("share of right predictions")
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(0, 1.02)
+    low = _least_shown(curves)
+    axes.set_xlim(low, 1 + 0.02 * (1 - low))
+    axes.set_ylim(low, 1 + 0.02 * (1 - low))
     axes.spines[["top", "right"]].set_visible(False)
     # Below the axes: no corner of them is free of points for sure.
     figure.legend(loc="outside lower center", frameon=False)
     return figure
+
+
+def _least_shown(curves: dict[str, Reliability]) -> float:
+    """Where the axes begin: at 0, or nearer to 1 where all bins of enough predictions lie there."""
+    low = min(
+        float(np.minimum(curve.confidence, curve.accuracy)[curve.count >= _SPARSE].min(initial=1.0))
+        for curve in curves.values()
+    )
+    # As much again below the lowest; above a half only, or 0 says more.
+    return 0.0 if low < _ZOOMED_ABOVE else max(0.0, 1 - 2 * max(1 - low, 1e-3))
 
 
 def _plot_curve(axes: Axes, curve: Reliability, colour: str, marker: str, label: str) -> None:

@@ -9,13 +9,19 @@ Reference: Petroff, *Accessible color sequences for data visualization*, 2021.
 N images (C, H, W), K components, D latent dimensions.
 """
 
+from gmvae.plots.clusters import class_table, clusters
+from gmvae.plots.curves import curves
 from gmvae.plots.latent import latent_space, manifold, mixture
 from gmvae.plots.selection import candidates
-from gmvae.plots.tiles import ambiguous, reconstructions, samples
+from gmvae.plots.tiles import ambiguous, interpolation, reconstructions, samples
 
 __all__ = [
     "ambiguous",
     "candidates",
+    "class_table",
+    "clusters",
+    "curves",
+    "interpolation",
     "latent_space",
     "manifold",
     "mixture",

@@ -7,6 +7,7 @@ from matplotlib.ticker import AutoLocator
 
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE, component_name
+from gmvae.plots.groups import Told, class_word, component_of_class
 from gmvae.plots.mosaic import mosaic, show
 from gmvae.plots.plane import (
     Plane,
@@ -19,36 +20,46 @@ from gmvae.plots.plane import (
     opacity_handles,
     scatter,
     size,
-    write,
+    write_apart,
 )
 from gmvae.plots.style import array, short_name, style, thinned
+
+# Of what is decoded where no image lies: how much of it is seen.
+FAINT = 0.25
 
 
 def latent_space(gmvae: GMVAE, images: Images) -> Figure:
     """The encoded images, coloured by class, or by component where they have no labels.
 
-    The limits are those of :func:`mixture`, so that the two can be laid over each other.
+    A class has the colour that its component has in :func:`mixture`, whose limits these are: the
+    two can be laid over each other.
     """
     images = thinned(images)
-    z = gmvae.encode(images).numpy()
-    plane = Plane.of(z)
-    points = plane.project(z)
+    told = Told.of(gmvae, images)
+    plane = Plane.parting(gmvae, told.latents)
+    points = plane.project(told.latents)
     if images.labels is None:
-        kind, groups = "component", gmvae.classify(images).argmax(-1).numpy()
+        kind, groups = "component", told.components
+        values = np.unique(groups).tolist()
+        styles, words = values, [short_name(gmvae.component_names, k) for k in values]
     else:
         kind, groups = "class", images.labels
+        places = component_of_class(gmvae, images, told.components)
+        values = list(images.classes)
+        styles, words = list(places.values()), [class_word(images, value) for value in values]
     figure, axes = latent_figure(
         plane,
         f"Latent space: {len(images):,} images, coloured by {kind}",
         limits(points, *gaussians(gmvae, plane)),
         subtitle=f"in bold, in the middle of its images: the {kind}",
     )
-    values = np.unique(groups)
-    for i, value in enumerate(values):
-        chosen = points[groups == value]
-        scatter(axes, chosen, 0.7, i, size(images))
-        write(axes, np.median(chosen, axis=0), str(value))
-    legend(figure, axes, kind, [str(value) for value in values])
+    chosen = [points[groups == value] for value in values]
+    for of_value, i in zip(chosen, styles, strict=True):
+        scatter(axes, of_value, 0.7, i, size(images))
+    largest = sorted(range(len(values)), key=lambda i: -len(chosen[i]))
+    middles = [np.median(chosen[i], axis=0) for i in largest]
+    write_apart(axes, middles, [words[i] for i in largest])
+    legend(figure, axes, kind, words, styles=styles)
     return figure
 
 
@@ -60,16 +71,16 @@ def mixture(gmvae: GMVAE, images: Images) -> Figure:
     """
     images = thinned(images)
     n_components = gmvae.model.prior.n_components
-    z = gmvae.encode(images).numpy()
-    top, components = (part.numpy() for part in gmvae.classify(images).max(-1))
-    plane = Plane.of(z)
-    points = plane.project(z)
+    told = Told.of(gmvae, images)
+    top, components = told.sharp.max(1), told.components
+    plane = Plane.parting(gmvae, told.latents)
+    points = plane.project(told.latents)
     means, covariances = gaussians(gmvae, plane)
     figure, axes = latent_figure(
         plane,
         f"Mixture: {len(images):,} images, coloured by their most probable component",
         limits(points, means, covariances),
-        "Gaussians at 1 (solid) and 2 standard deviations (dashed)",
+        "Gaussians at 1 (solid) and 2 standard deviations (dashed)" + _overlap(gmvae),
     )
     for k in range(n_components):
         chosen = components == k
@@ -77,14 +88,17 @@ def mixture(gmvae: GMVAE, images: Images) -> Figure:
     for k in range(n_components):
         for sigmas in (1, 2):
             axes.add_patch(ellipse(means[k], covariances[k], sigmas, style(k)["color"]))
-        write(axes, means[k], short_name(gmvae.component_classes, k))
     weights = array(gmvae.model.prior.weights)
+    largest = np.argsort(-weights, kind="stable").tolist()
+    write_apart(
+        axes, [means[k] for k in largest], [short_name(gmvae.component_names, k) for k in largest]
+    )
     legend(
         figure,
         axes,
         "component",
         [
-            f"{component_name(gmvae.component_classes, k)}, weight {weights[k]:.2f}"
+            f"{component_name(gmvae.component_names, k)}, weight {weights[k]:.2f}"
             for k in range(n_components)
         ],
         opacity_handles(n_components),
@@ -92,11 +106,25 @@ def mixture(gmvae: GMVAE, images: Images) -> Figure:
     return figure
 
 
+def _overlap(gmvae: GMVAE) -> str:
+    """The two components whose Gaussians overlap most, and how much."""
+    overlap = np.tril(array(gmvae.model.prior.overlap()), -1)
+    if len(overlap) < 2:
+        return ""
+    one, other = np.unravel_index(overlap.argmax(), overlap.shape)
+    names = (component_name(gmvae.component_names, int(k)) for k in (other, one))
+    return (
+        f"\nlargest overlap (Bhattacharyya coefficient): {overlap.max():.2f}, of "
+        f"{' and '.join(names)}"
+    )
+
+
 def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
     """What the model decodes on a grid of latents, over the range of the encoded images.
 
     The grid lies in the latent space itself, or above two dimensions in the plane of the two
-    leading principal axes of the encoded images, from the first to the last percentile.
+    axes that part the components most, from the first to the last percentile. What is decoded
+    where no image lies is faint, and the means of the components are named.
 
     Args:
         gmvae: the model.
@@ -104,8 +132,9 @@ def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
         side: grid points along each axis, at least 2.
     """
     z = gmvae.encode(thinned(images)).numpy()
-    plane = Plane.of(z)
-    low, high = np.quantile(plane.project(z), (0.01, 0.99), axis=0)
+    plane = Plane.parting(gmvae, z)
+    points = plane.project(z)
+    low, high = np.quantile(points, (0.01, 0.99), axis=0)
     n_rows = side if z.shape[1] > 1 else 1
     columns = np.linspace(low[0], high[0], side)
     rows = np.linspace(high[1], low[1], n_rows)
@@ -113,6 +142,10 @@ def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
     decoded = gmvae.decode(torch.as_tensor(plane.lift(grid), dtype=torch.float32))
     step = (high - low) / np.maximum((side - 1, n_rows - 1), 1) + (high == low)
     limits = np.stack([low - step / 2, high + step / 2])
+    # Of two steps to any side: an image of the set is as near as the next but one on the grid.
+    near = np.abs((grid[:, None] - points[None]) / step).max(-1).min(1) <= 2
+    shade = torch.where(torch.as_tensor(near), 1.0, FAINT)[:, None, None, None]
+    decoded = decoded * shade + (1 - shade)
     # Square pixels, whatever the units of the two axes.
     picture = mosaic(decoded, side)
     shape = picture.shape[0] / picture.shape[1]
@@ -123,9 +156,14 @@ def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
         "from the first to the last percentile of the encoded images, along each axis",
         shape=shape,
     )
+    means, _ = gaussians(gmvae, plane)
+    inside = np.flatnonzero(((means >= limits[0]) & (means <= limits[1])).all(1)).tolist()
     width, height = limits[1] - limits[0]
     show(axes, picture, extent=tuple(limits.T.ravel()), aspect=width / height * shape)
     axes.xaxis.set_major_locator(AutoLocator())
     if plane.names[1]:
         axes.yaxis.set_major_locator(AutoLocator())
+    write_apart(
+        axes, [means[k] for k in inside], [short_name(gmvae.component_names, k) for k in inside]
+    )
     return figure

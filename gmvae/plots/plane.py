@@ -10,15 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.patheffects import withStroke
+from scipy.linalg import eigh
 
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
 from gmvae.plots.style import DPI, Array, array, style
 
+# Of the parting: an axis with less of it parts nothing.
+_NOTHING = 1e-6
+
 
 @dataclass(frozen=True)
 class Plane:
-    """Where a latent of any dimension meets the paper: itself in two, else two principal axes.
+    """Where a latent of any dimension meets the paper: itself in two, else a plane of it.
 
     Attributes:
         origin: (D,).
@@ -49,6 +53,38 @@ class Plane:
         plane = f"in the plane of the 2 leading principal axes of its {d} dimensions"
         return cls(origin, axes[:2], (first, second), plane)
 
+    @classmethod
+    def parting(cls, gmvae: GMVAE, z: Array) -> "Plane":
+        r"""The plane in which the components lie apart most.
+
+        Its axes are those of the linear discriminants of the mixture: the leading directions of
+
+        .. math:: W^{-1} B,\quad W = \sum_y \pi_y \Sigma_y,\quad
+            B = \sum_y \pi_y (\mu_y - \mu)(\mu_y - \mu)^\top
+
+        made orthonormal. Two components part along one; the other is then the leading principal
+        axis of what is left of the latents z (N, D).
+        """
+        d = z.shape[1]
+        prior = gmvae.model.prior
+        weights, means = array(prior.weights).astype(float), array(prior.means).astype(float)
+        centred = means - weights @ means
+        between = (weights[:, None] * centred).T @ centred
+        if d <= 2 or np.trace(between) <= np.finfo(np.float32).eps:
+            return cls.of(z)
+        within = np.einsum("k,kde->de", weights, array(prior.full_covariances).astype(float))
+        values, directions = eigh(between, within)
+        shares = np.maximum(values[::-1], 0) / values.clip(0).sum()
+        first = directions[:, -1] / np.linalg.norm(directions[:, -1])
+        second = directions[:, -2] if shares[1] > _NOTHING else _leading(z, first)
+        second = second - (second @ first) * first
+        axes = np.stack([first, second / np.linalg.norm(second)])
+        names = [f"discriminant axis {i + 1} ({shares[i]:.0%} of the parting)" for i in range(2)]
+        if shares[1] <= _NOTHING:
+            names[1] = "principal axis of the rest"
+        plane = f"in the plane of its {d} dimensions in which the components part most"
+        return cls(z.mean(0), axes, (names[0], names[1]), plane)
+
     def project(self, z: Array) -> Array:
         """(N, D) to (N, 2)."""
         points: Array = (z - self.origin) @ self.axes.T
@@ -63,6 +99,14 @@ class Plane:
         """(N, 2) to the latents (N, D) that lie there in the plane."""
         latents: Array = self.origin + points @ self.axes
         return latents
+
+
+def _leading(z: Array, apart: Array) -> Array:
+    """The leading principal axis of latents (N, D), (D,), of what is orthogonal to ``apart``."""
+    rest = z - z.mean(0)
+    rest = rest - (rest @ apart)[:, None] * apart
+    axis: Array = np.linalg.svd(rest, full_matrices=len(z) < z.shape[1])[2][0]
+    return axis
 
 
 def gaussians(gmvae: GMVAE, plane: Plane) -> tuple[Array, Array]:
@@ -135,11 +179,47 @@ def write(axes: Axes, place: Array, text: str) -> None:
     )
 
 
+def write_apart(axes: Axes, places: Sequence[Array], texts: Sequence[str]) -> None:
+    """Texts at places (2,), the first ones first, but for those that would lie on one before.
+
+    All of them stand in the legend.
+    """
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    written: list[tuple[Array, int]] = []
+    for place, text in zip(places, texts, strict=True):
+        at = (place - low) / (high - low)
+        # A letter takes some fiftieth of the width; a line twice as much of the height.
+        if all(
+            abs(at[0] - other[0]) > 0.011 * (len(text) + n) or abs(at[1] - other[1]) > 0.04
+            for other, n in written
+        ):
+            write(axes, place, text)
+            written.append((at, len(text)))
+
+
 def legend(
-    figure: Figure, axes: Axes, title: str, labels: Sequence[str], more: Sequence[Line2D] = ()
+    figure: Figure,
+    axes: Axes,
+    title: str,
+    labels: Sequence[str],
+    more: Sequence[Line2D] = (),
+    styles: Sequence[int] | None = None,
 ) -> None:
-    """What the colours mean, beside the axes, with more handles below."""
-    handles = [Line2D([], [], linestyle="", label=t, **style(i)) for i, t in enumerate(labels)]
+    """What the colours mean, beside the axes, with more handles below.
+
+    Args:
+        figure: of the axes.
+        axes: beside which it stands.
+        title: above it.
+        labels: a line each.
+        more: lines below.
+        styles: which colour and marker each line has; by default one after the other.
+    """
+    numbers = range(len(labels)) if styles is None else styles
+    handles = [
+        Line2D([], [], linestyle="", label=t, **style(i))
+        for i, t in zip(numbers, labels, strict=True)
+    ]
     lines = [_heading(title), *handles, *more]
     columns = 1 + (len(labels) - 1) // 20
     axes.legend(

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gmvae.data import Images
+from gmvae.gmvae import Names, class_title
 
 Array = NDArray[Any]
-ComponentClasses = tuple[int | None, ...] | None
 
 COLOURS = (
     "#3f90da",
@@ -47,9 +47,14 @@ def spread(images: Images, n: int) -> NDArray[np.int64]:
     """``n`` rows, from all classes alike where there are labels, else from the whole set."""
     if images.labels is None:
         return np.unique(np.linspace(0, len(images) - 1, n).astype(np.int64))
-    of_each_class = -(-n // len(images.classes))
-    of_class = [np.flatnonzero(images.labels == value)[:of_each_class] for value in images.classes]
-    return np.concatenate(of_class)[:n]
+    # The first classes get the ones that are left over: no class is cut away for it.
+    fewest, left_over = divmod(n, len(images.classes))
+    return np.concatenate(
+        [
+            np.flatnonzero(images.labels == value)[: fewest + (i < left_over)]
+            for i, value in enumerate(images.classes)
+        ]
+    )
 
 
 def array(values: Tensor) -> Array:
@@ -58,10 +63,10 @@ def array(values: Tensor) -> Array:
     return numbers
 
 
-def short_name(component_classes: ComponentClasses, k: int) -> str:
-    """``class 8``, or the bare number of a component without a name."""
-    name = None if component_classes is None else component_classes[k]
-    return str(k) if name is None else f"class {name}"
+def short_name(names: Names | None, k: int) -> str:
+    """``class 8``, ``cat``, or the bare number of a component without a name."""
+    name = None if names is None else names[k]
+    return str(k) if name is None else class_title(name)
 
 
 def percent(p: float) -> str:

@@ -13,12 +13,17 @@ from gmvae.probability.categorical import Categorical
 from gmvae.support import checks
 from gmvae.support.choices import MOST_DIMENSIONS, Covariance
 from gmvae.support.errors import ArgumentError
+from gmvae.support.html import html_table
 
 # A hundredth of the scale at the start, by convention: far below what clusters of a trained model
 # need.
 FLOOR = 1e-2
 
 _FROM_SKLEARN = {"spherical": "spherical", "diag": "diagonal", "full": "full"}
+
+
+# Dimensions of a mean that fit a cell of a table.
+MOST_SHOWN = 10
 
 
 class Mixture(dist.MixtureSameFamily):  # type: ignore[misc]
@@ -77,6 +82,22 @@ class MixturePrior(nn.Module):
         """What is between the brackets of ``repr``."""
         k, d = self.n_components, self.latent_dim
         return f"n_components={k}, latent_dim={d}, covariance={self.covariance!r}"
+
+    def _repr_html_(self) -> str:
+        """Weights, means and standard deviations, a row a component, for notebooks."""
+        deviations = torch.diagonal(self.full_covariances, dim1=1, dim2=2).sqrt()
+        shown = [
+            [f"{weight:.3f}", *(", ".join(f"{v:.2f}" for v in row[:MOST_SHOWN]) for row in rows)]
+            for weight, *rows in zip(
+                self.weights.tolist(), self.means.tolist(), deviations.tolist(), strict=True
+            )
+        ]
+        rows = [(k, *cells) for k, cells in enumerate(shown)]
+        return html_table(
+            f"Gaussian mixture, {self.covariance} covariance",
+            rows,
+            ("component", "weight", "mean", "standard deviations"),
+        )
 
     def forward(self) -> "MixturePrior":
         """The mixture that a model uses for a batch: itself; one with a prior is drawn here."""

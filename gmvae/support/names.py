@@ -1,5 +1,6 @@
 """Words that came from a file, a folder or a user, made fit for one line of a message."""
 
+import re
 from collections.abc import Iterable
 
 # A line of a message stays one that a person reads: a few names, each at the length of a path's
@@ -29,3 +30,15 @@ def listed(names: Iterable[str]) -> str:
     words = [printable(name, LONGEST) for name in names]
     more = len(words) - MOST_NAMES
     return ", ".join(words[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """What to sort names by, so that 2 comes before 10.
+
+    Example:
+        >>> sorted(["b10.png", "b2.png", "a.png"], key=natural)
+        ['a.png', 'b2.png', 'b10.png']
+    """
+    # At the end the digits as they are: 01 and 1 have an order too.
+    parts = [part for part in re.split(r"(\d{1,300})", name) if part]
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)

@@ -93,6 +93,7 @@ def grown(start: GMVAE, n_components: int) -> GMVAE:
     }
     modules: dict[str, Any] = {n: copy.deepcopy(custom[n]) for n in start.config.custom}
     gmvae = GMVAE(replace(start.config, n_components=n_components), **modules)
+    gmvae.class_names, gmvae.names_by_hand = dict(start.class_names), dict(start.names_by_hand)
     before = start.state_dict()
     for name, value in gmvae.state_dict().items():
         # What has a row a component has more rows.

@@ -17,6 +17,7 @@ from gmvae.networks import default_modes
 from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
+from gmvae.support.html import html_table
 from gmvae.training.arguments import check_alone, check_callback, check_modules
 from gmvae.training.arrays import Array
 from gmvae.training.checkpoint import Checkpoints, fingerprint, never
@@ -81,6 +82,11 @@ class Fit:
             f"{len(self.warnings) or 'no'} warning{'' if len(self.warnings) == 1 else 's'}",
         ]
         return f"Fit({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Figures and warnings as a table, for notebooks."""
+        rows = [(name, f"{value:.2f}") for name, value in self.figures.items()]
+        return html_table(repr(self), rows + [("warning", line) for line in self.warnings])
 
 
 @default_modes()
@@ -281,6 +287,7 @@ def _finish(state: State, images: Images) -> Fit:
     if not state.labels_lead and state.names is None:
         order_components(gmvae)
     gmvae.component_classes = component_classes(state, images)
+    gmvae.class_names = {**gmvae.class_names, **images.class_names}
     gmvae.zero_grad()
     gmvae.eval()
     last = figures(state, images)

@@ -227,8 +227,9 @@ def run_warnings(state: State, images: Images) -> list[str]:
         )
     nameless = sorted({*state.classes.tolist()} - {*(state.gmvae.component_classes or ())})
     if nameless:
+        words = [images.class_names.get(value, str(value)) for value in nameless]
         warnings.append(
-            f"labels: no component is named by class {', '.join(map(str, nameless))}, so none "
+            f"labels: no component is named by class {', '.join(words)}, so none "
             f"is predicted; {len(state.classes)} classes were observed, and there are {k} "
             "components. Try as many as classes, or more."
         )

@@ -266,6 +266,10 @@ def pruned(gmvae: GMVAE, images: Images, least_share: float = 0.01) -> GMVAE:
         for name, value in gmvae.state_dict().items()
     }
     smaller.load_state_dict(state)
+    smaller.class_names = dict(gmvae.class_names)
+    smaller.names_by_hand = {
+        i: gmvae.names_by_hand[k] for i, k in enumerate(kept.tolist()) if k in gmvae.names_by_hand
+    }
     if gmvae.component_classes is not None:
         classes = tuple(gmvae.component_classes[k] for k in kept.tolist())
         named = any(of_component is not None for of_component in classes)

@@ -1,0 +1,121 @@
+"""Tables of answers, a row an image, as CSV, JSON, Parquet or NumPy's arrays: by the suffix."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmvae.support.errors import ArgumentError
+from gmvae.support.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gmvae import Images
+
+SUFFIXES = (".csv", ".parquet", ".npz", ".json")
+# Digits of a number in a text: of a probability behind the point, and of any other in all.
+DECIMALS, DIGITS = 6, 7
+# The column of a probability; the others hold numbers of any size.
+PROBABILITY = "Probability"
+# From the name of a column to its values, (N,) or (N, M); a matrix is as many columns.
+Columns = Mapping[str, "np.ndarray"]
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse, before any work, a file whose kind needs what is not installed.
+
+    Raises:
+        ArgumentError: a Parquet file, and no pyarrow.
+    """
+    if path.suffix.lower() == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise ArgumentError(
+                f"`--output` expected pyarrow for a Parquet file; got none installed, and {path}. "
+                "Install it: pip install 'gmvae[parquet]', or write .csv."
+            ) from error
+
+
+def image_column(images: "Images") -> tuple[str, "np.ndarray"]:
+    """What names an image in a table: its file, or its row from 0 where it came from no file."""
+    import numpy as np
+
+    if images.files is not None:
+        return "File", images.files
+    return "Row", np.arange(len(images))
+
+
+def write_table(path: Path, columns: Columns) -> None:
+    """Write columns to a file of the kind that its suffix says, whole or not at all."""
+    with replacing(path) as draft:
+        {
+            ".csv": _write_csv,
+            ".json": _write_json,
+            ".npz": _write_npz,
+            ".parquet": _write_parquet,
+        }[path.suffix.lower()](draft, columns)
+
+
+def flat(columns: Columns) -> dict[str, "np.ndarray"]:
+    """The same, a matrix ``Q`` being columns ``Q_0``, ``Q_1`` and so on."""
+    return {
+        name: part
+        for whole, values in columns.items()
+        for name, part in (
+            [(whole, values)]
+            if values.ndim == 1
+            else [(f"{whole}_{i}", values[:, i]) for i in range(values.shape[1])]
+        )
+    }
+
+
+def _write_csv(path: Path, columns: Columns) -> None:
+    of_row = flat(columns)
+    # Names of files are bytes, of which not all are letters: they are written as they are.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(of_row)
+        writer.writerows(zip(*map(_as_texts, of_row, of_row.values()), strict=True))
+
+
+def _as_texts(name: str, values: "np.ndarray") -> Sequence[Any] | Iterator[str]:
+    """A column's cells as they are written."""
+    cells: list[Any] = values.tolist()
+    if values.dtype.kind != "f":
+        return cells
+    how = f".{DECIMALS}f" if name == PROBABILITY else f".{DIGITS}g"
+    return (format(cell, how) for cell in cells)
+
+
+def _write_json(path: Path, columns: Columns) -> None:
+    of_row = flat(columns)
+    cells = (values.tolist() for values in of_row.values())
+    rows = [dict(zip(of_row, row, strict=True)) for row in zip(*cells, strict=True)]
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(rows, file, indent=1)
+        file.write("\n")
+
+
+def _write_npz(path: Path, columns: Columns) -> None:
+    import numpy as np
+
+    with path.open("wb") as file:
+        arrays: dict[str, Any] = dict(columns)
+        np.savez_compressed(file, **arrays)
+
+
+def _write_parquet(path: Path, columns: Columns) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    of_row = flat(columns)
+    arrays = [pa.array(_letters(v) if v.dtype.kind == "U" else v) for v in of_row.values()]
+    pq.write_table(pa.table(dict(zip(of_row, arrays, strict=True))), path)
+
+
+def _letters(words: "np.ndarray") -> list[str]:
+    """Words as UTF-8 has them: what is no letter is written out."""
+    return [word.encode("utf-8", "backslashreplace").decode("utf-8") for word in words.tolist()]

@@ -1,0 +1,59 @@
+"""``gmvae encode``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gmvae.support.files import replacing
+
+from . import options
+from .answer_files import SUFFIXES, check_suffix, image_column, write_table
+from .output import check_file, say
+from .run_folder import beside, images_for, open_run
+from .summary import skipped_words
+
+EXAMPLES = (
+    "gmvae encode",
+    "gmvae encode test.npz --model gmvae-run --output z.parquet",
+)
+
+
+def encode(
+    data: options.DataArgument = None,
+    model: options.Model = options.DEFAULT_RUN,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The file to write: .npz, .npy, .csv, .parquet or .json; left out, "
+            "RUN-latents.npz beside the run folder.",
+            show_default=False,
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    strict: options.Strict = False,
+    force: options.Force = False,
+) -> None:
+    """Write the latent of every image: the mean of q(z|x).
+
+    In a table a row has the image's file or row and Z_0, Z_1 and so on; the array "Z" of an .npz
+    file and that of an .npy file have shape (N, D).
+    """
+    output = beside(model, "latents.npz") if output is None else output
+    check_file(output, force, (*SUFFIXES, ".npy"))
+    check_suffix(output)
+    run = open_run(model, device)
+    images, name = images_for(run, data, data_root, scored=False, strict=strict)
+    import numpy as np
+
+    latents = run.gmvae.encode(images).numpy()
+    if output.suffix.lower() == ".npy":
+        with replacing(output) as draft, draft.open("wb") as file:
+            np.save(file, latents)
+    else:
+        write_table(output, dict([image_column(images), ("Z", latents)]))
+    say(f"Latents of {len(images):,} images ({name}): {output}{skipped_words(images)}")

@@ -1,0 +1,142 @@
+"""What a model says of each image: its class, its component, and how probable that is."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from gmvae.data import Images
+from gmvae.data.images import rows_at_once
+from gmvae.gmvae import GMVAE
+
+Floats = NDArray[np.float32]
+# What is worked out only where it is asked for.
+Extra = Literal["probabilities", "responsibilities", "latents", "log_prob", "outlier"]
+EXTRAS: tuple[Extra, ...] = get_args(Extra)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of N images.
+
+    Attributes:
+        labels: the class of each, (N,): its word, its number, or where no component has a name the
+            component's number.
+        components: the most probable component, (N,).
+        probability: how probable that is, (N,).
+        probabilities: of all components by q(y | x), (N, K).
+        responsibilities: of all components by p(y | z), at the mean of q(z | x), (N, K).
+        latents: means of q(z | x), (N, D).
+        log_prob: importance-weighted log p(x), nats, (N,).
+        outlier: how little an image is like those that the model was trained on, (N,).
+    """
+
+    labels: NDArray[np.str_]
+    components: NDArray[np.int64]
+    probability: Floats
+    probabilities: Floats | None = None
+    responsibilities: Floats | None = None
+    latents: Floats | None = None
+    log_prob: Floats | None = None
+    outlier: Floats | None = None
+
+
+def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -> Tensor:
+    """How probable each component is, (B, K): the one place that decides it.
+
+    p(y | z) of the mixture, at the mean of q(z | x). It tells wrong answers from right ones better
+    than q(y | x), which is sharp by design.
+
+    Args:
+        gmvae: the model.
+        x: images (B, C, H, W).
+        q_y: q(y | x) of them, (B, K).
+        z: means of q(z | x), (B, D).
+    """
+    return gmvae.model.prior.responsibilities(z.to(gmvae.device)).detach().cpu()
+
+
+def outlier_scores(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -> Tensor | None:
+    """How little each image is like the training images, (B,); None where no score is at hand."""
+    return None
+
+
+def answers(
+    gmvae: GMVAE,
+    images: Images,
+    extras: Collection[Extra] = (),
+    generator: Generator | None = None,
+) -> Answers:
+    """What the model says of the images, some at a time.
+
+    Args:
+        gmvae: the model.
+        images: N images.
+        extras: what else of `Answers` to work out.
+        generator: the source of the draws that log p(x) takes, on the model's device.
+    """
+    rows = rows_at_once(images.shape, 1024)
+    blocks = []
+    for start in range(0, len(images), rows):
+        x = images.tensor(slice(start, start + rows))
+        blocks.append(_of_block(gmvae, x, extras, generator))
+    return Answers(
+        **{
+            f.name: np.concatenate([block[f.name] for block in blocks])
+            for f in fields(Answers)
+            if f.name in blocks[0]
+        }
+    )
+
+
+def predictable(gmvae: GMVAE) -> list[int]:
+    """The components that a class may be predicted by: those with a name, where labels named some.
+
+    Without labels all of them, whatever a hand has named.
+    """
+    everything = list(range(gmvae.config.n_components))
+    if gmvae.component_classes is None:
+        return everything
+    names = gmvae.component_names or ()
+    return [k for k in everything if names[k] is not None]
+
+
+def labels_of(gmvae: GMVAE) -> list[str]:
+    """What each component predicts: its word or number, or as a word its place among them all."""
+    k = gmvae.config.n_components
+    names = gmvae.component_names or (None,) * k
+    return [str(i if name is None else name) for i, name in enumerate(names)]
+
+
+def _of_block(
+    gmvae: GMVAE, x: Tensor, extras: Collection[Extra], generator: Generator | None
+) -> dict[str, Any]:
+    """The answers for a few images, by the fields of `Answers`."""
+    q_y, z = gmvae.classify(x), gmvae.encode(x)
+    components = q_y.argmax(-1)
+    with torch.no_grad():
+        honest = probability_of_components(gmvae, x, q_y, z)
+    named = predictable(gmvae)
+    labels = np.array(labels_of(gmvae))[named][q_y[:, named].argmax(-1).numpy()]
+    block: dict[str, Any] = {
+        "labels": labels,
+        "components": components.numpy(),
+        "probability": honest.gather(1, components[:, None])[:, 0].numpy(),
+    }
+    if "probabilities" in extras:
+        block["probabilities"] = q_y.numpy()
+    if "responsibilities" in extras:
+        block["responsibilities"] = (
+            gmvae.model.prior.responsibilities(z.to(gmvae.device)).detach().cpu().numpy()
+        )
+    if "latents" in extras:
+        block["latents"] = z.numpy()
+    if "log_prob" in extras:
+        block["log_prob"] = gmvae.log_prob(x, generator=generator).numpy()
+    if "outlier" in extras and (scores := outlier_scores(gmvae, x, q_y, z)) is not None:
+        block["outlier"] = scores.numpy()
+    return block
