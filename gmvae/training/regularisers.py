@@ -167,4 +167,5 @@ def mutual_information(q: Tensor, other: Tensor, sizes: Tensor | None = None) ->
     n, k = q.shape
     counted = (n * marginal + k * sizes) / (n + k)
     divergence = (sizes * (sizes / counted).log()).sum()
-    return information + (entr(sizes) - entr(marginal)).sum() - divergence
+    more: Tensor = (entr(sizes) - entr(marginal)).sum() - divergence
+    return information + more
