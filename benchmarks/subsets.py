@@ -8,11 +8,13 @@ import numpy as np
 from runs import Figures, gmvae
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
 from gmvae import GMVAE
+from gmvae.answers import answers
 from gmvae.data import Images, load
-from gmvae.metrics import matching
+from gmvae.metrics import expected_calibration_error, matching
 
 Sizes = Mapping[int, int]
 # From the seed to how many images of each class.
@@ -97,12 +99,25 @@ def on_subset(
             "acc_latent": scores(images.labels, model.responsibilities(images).argmax(-1).numpy())[
                 "acc"
             ],
+            **honesty(model, images, q_y),
             "n_components": model.config.n_components,
+            "prominences": (model.training_record or {})["prominences"][: len(sizes(seed)) + 3],
             "cpu_seconds": round(cpu, 1),
             "classes": len(sizes(seed)),
         }
 
     return run
+
+
+def honesty(model: GMVAE, images: Images, q_y: np.ndarray) -> Figures:
+    """Of ``Probability``: its calibration error, and how well it finds the wrong images."""
+    right = named_right(images.labels, q_y.argmax(-1))
+    top = answers(model, images).probability
+    some_of_both = 0 < right.sum() < len(right)
+    return {
+        "calibration_error": expected_calibration_error(top, right),
+        "auc_wrong": float(roc_auc_score(~right, -top)) if some_of_both else None,
+    }
 
 
 def rivals_on_subset(name: str, sizes: SizesOf) -> Callable[[int, Path], Figures]:
@@ -128,11 +143,15 @@ def rivals_on_subset(name: str, sizes: SizesOf) -> Callable[[int, Path], Figures
 
 def scores(labels: np.ndarray, clusters: np.ndarray) -> Figures:
     """Accuracy after matching, and its mean over the classes."""
-    pairs = matching(labels, clusters)
-    # A cluster too many is nobody's: its images count as wrong.
-    named = np.array([pairs.get(k, -1) for k in range(int(clusters.max()) + 1)])
-    right = named[clusters] == labels
+    right = named_right(labels, clusters)
     return {
         "acc": float(right.mean()),
         "balanced": float(np.mean([right[labels == c].mean() for c in np.unique(labels)])),
     }
+
+
+def named_right(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Whether each image's cluster is matched to its class; one too many is nobody's."""
+    pairs = matching(labels, clusters)
+    named = np.array([pairs.get(k, -1) for k in range(int(clusters.max()) + 1)])
+    return np.asarray(named[clusters] == labels)

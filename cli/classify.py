@@ -73,11 +73,12 @@ def classify(
     strict: options.Strict = False,
     force: options.Force = False,
 ) -> None:
-    """Write a row an image: its file or row, its label, component and probability.
+    """Write a row an image: its file or row, label, component, probability and outlier score.
 
     Component is the most probable Gaussian by q(y|x), Predicted_Label the class that names it, or
-    its number without a name. Probability is p(y|z) of that component, at the encoded image: where
-    it is low, the image deserves a look.
+    its number without a name. Probability says how often such an answer is right: q(y|x) of the
+    image and of views of it, and p(y|z) of the mixture, averaged. Outlier is the share of training
+    images that the model explains better: near 1 the image is of no kind that it has seen.
     """
     output = beside(model, "vae.csv") if output is None else output
     extras = _extras(columns)
@@ -92,7 +93,8 @@ def classify(
     from gmvae.answers import answers
 
     generator = torch.Generator(run.gmvae.device).manual_seed(0)
-    result = answers(run.gmvae, images, extras, generator)
+    always: tuple[Extra, ...] = () if columns.strip() == LABEL else ("outlier",)
+    result = answers(run.gmvae, images, (*always, *extras), generator)
     write_table(output, _columns(images, result, columns))
     if into is not None:
         from .sorting import folder_names, sort_into
@@ -138,6 +140,8 @@ def _columns(images: "Images", result: "Answers", asked: str) -> Columns:
         "Component": result.components,
         "Probability": result.probability,
     }
+    if result.outlier is not None:
+        columns["Outlier"] = result.outlier
     for name, column in EXTRA_COLUMNS.items():
         if (values := getattr(result, name)) is not None:
             columns[column] = values

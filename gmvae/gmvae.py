@@ -310,6 +310,20 @@ class GMVAE(nn.Module):
         at_once = rows_at_once(self.config.image_shape, 2_500)
         return self._in_chunks(x, bound, rows=max(1, at_once // n_samples))
 
+    def log_joint(self, x: Tensor | Images) -> Tensor:
+        """Log p(x, z) at the mean z of q(z | x), (N,) nats: how well an image is explained.
+
+        Without draws, so that the same image always has the same.
+        """
+
+        def explained(batch: Tensor) -> Tensor:
+            self._check_support(batch)
+            z = self.guide.encoder(batch)[0]
+            log_likelihood: Tensor = self.model.likelihood(self.model.decoder(z)).log_prob(batch)
+            return log_likelihood + self.model.prior.log_joint(z).logsumexp(-1)
+
+        return self._in_chunks(x, explained)
+
     def elbo(
         self, x: Tensor | Images, n_samples: int = 1, generator: Generator | None = None
     ) -> Parts:

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gmvae.answers import predictable
+from gmvae.answers import predictable, probability_of_components
 from gmvae.data import Images
 from gmvae.data.arrays import scaled, white_of
 from gmvae.gmvae import GMVAE
@@ -188,9 +188,15 @@ class GaussianMixtureVAE(
         return labels
 
     def predict_proba(self, X: ArrayLike) -> Rows:
-        """q(y | x), how probable each component is, (N, K)."""
+        """How probable each component is, (N, K): q(y | x) and p(y | z), averaged.
+
+        Of images their views are asked too (:mod:`gmvae.answers`). ``predict`` goes by q(y | x)
+        alone, so that in doubt the two may name another.
+        """
         check_is_fitted(self)
-        return self._probabilities(self._validated(X))
+        x, model = self._tensor(self._validated(X)), self._asked
+        probabilities = probability_of_components(model, x, model.classify(x), model.encode(x))
+        return np.asarray(probabilities.numpy())
 
     def transform(self, X: ArrayLike) -> Rows:
         """Means of q(z | x), (N, D)."""

@@ -41,6 +41,23 @@ class Affine:
         grid = F.affine_grid(self.matrices(len(x), generator).to(x), list(x.shape), False)
         return F.grid_sample(x, grid, align_corners=False)
 
+    def fixed(self, x: Tensor, n: int) -> list[Tensor]:
+        """N views of all images (B, C, H, W), the same ones of every image, whenever it is asked.
+
+        Args:
+            x: the images.
+            n: how many views.
+        """
+        matrices = self.matrices(n, Generator().manual_seed(0)).to(x)
+        return [
+            F.grid_sample(
+                x,
+                F.affine_grid(matrix.expand(len(x), 2, 3), list(x.shape), False),
+                align_corners=False,
+            )
+            for matrix in matrices
+        ]
+
     def matrices(self, n: int, generator: Generator | None = None) -> Tensor:
         """Random maps (n, 2, 3) from places in the view to places in the image, in [-1, 1]."""
         u = torch.rand(n, 6, generator=generator) * 2 - 1

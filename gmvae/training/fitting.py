@@ -11,6 +11,7 @@ import pyro
 import torch
 from torch import nn
 
+from gmvae.answers import QUANTILES, quantiles_of
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
 from gmvae.networks import default_modes
@@ -36,6 +37,7 @@ from gmvae.training.outcome import (
     component_classes,
     figures,
     run_warnings,
+    spread_out,
     training_record,
 )
 from gmvae.training.phases import Phase
@@ -87,6 +89,10 @@ class Fit:
         """Figures and warnings as a table, for notebooks."""
         rows = [(name, f"{value:.2f}") for name, value in self.figures.items()]
         return html_table(repr(self), rows + [("warning", line) for line in self.warnings])
+
+
+# Of the splits between clusters: as many as a record keeps.
+_PROMINENCES = 100
 
 
 @default_modes()
@@ -196,6 +202,8 @@ def fit(
         record["stopped"] = stopped
         warnings = *result.warnings, stopped_warning(stopped, left_out)
         result = dataclasses.replace(result, warnings=warnings)
+    record["prominences"] = result.prominences[:_PROMINENCES].round(2).tolist()
+    record[QUANTILES] = quantiles_of(result.gmvae, spread_out(images))
     result.gmvae.training_record = record
     return result
 

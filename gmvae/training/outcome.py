@@ -71,7 +71,7 @@ def figures(state: State, images: Images) -> Metrics:
 
 def _looked_at(state: State, images: Images) -> Images:
     """The held-out images, or a part of the training images in their place."""
-    return _spread_out(images) if state.held_out is None else state.held_out
+    return spread_out(images) if state.held_out is None else state.held_out
 
 
 def _blocks(images: Images) -> Iterator[Tensor]:
@@ -81,7 +81,7 @@ def _blocks(images: Images) -> Iterator[Tensor]:
         yield images.tensor(slice(start, start + rows))
 
 
-def _spread_out(images: Images) -> Images:
+def spread_out(images: Images) -> Images:
     """From all over them: files often hold one class after the other."""
     if len(images) <= _LOOKED_AT:
         return images
@@ -170,7 +170,7 @@ def bound_warnings(state: State, images: Images, last: Metrics) -> list[str]:
         # What one of a user's own makes of an output is not known here.
         return []
     looked_at = _looked_at(state, images)
-    baseline = independent_pixels(likelihood, _spread_out(images), looked_at)
+    baseline = independent_pixels(likelihood, spread_out(images), looked_at)
     elbo, reconstruction = last["elbo"], last["reconstruction"]
     knows_less = reconstruction < baseline - _MARGIN * abs(baseline)
     absurd = elbo < baseline - max(abs(baseline), _COST)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gmvae.answers import QUANTILES
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
 from gmvae.settings import Settings, settings_or_defaults
@@ -148,7 +149,12 @@ def fit_restarts(
         gmvae = GMVAE.load(job.folder, device=device)
     if gmvae.training_record and "stopped" in gmvae.training_record:
         record["stopped"] = gmvae.training_record["stopped"]
-    gmvae.training_record = {**record, "restarts": [dataclasses.asdict(run) for run in restarts]}
+    quantiles = (gmvae.training_record or {}).get(QUANTILES)
+    gmvae.training_record = {
+        **record,
+        QUANTILES: quantiles,
+        "restarts": [dataclasses.asdict(run) for run in restarts],
+    }
     return Fit(gmvae, best.history, best.warnings, best.figures), restarts
 
 
