@@ -116,7 +116,7 @@ def components_found(result: "Fit") -> Iterator[str]:
     ]
     yield (
         f"The split that makes one more cluster stands out of the noise by so many standard "
-        f"deviations, {PROMINENT:.0f} or more for a cluster: {', '.join(splits)}."
+        f"deviations, {PROMINENT:g} or more for a cluster: {', '.join(splits)}."
     )
 
 

@@ -3,10 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from torch.distributions import MultivariateNormal
 from toys import seeded, tiny
 
 from gmvae import Images
-from gmvae.answers import EXTRAS, answers, labels_of, predictable, probability_of_components
+from gmvae.answers import (
+    EXTRAS,
+    QUANTILES,
+    answers,
+    labels_of,
+    outlier_scores,
+    predictable,
+    probability_of_components,
+    quantiles_of,
+)
+from gmvae.data.views import Affine
 from gmvae.gmvae import component_name, component_title
 
 
@@ -25,8 +36,10 @@ def test_every_answer_is_that_of_the_model(monkeypatch):
     assert result.labels.tolist() == [str(k) for k in components.tolist()]
     np.testing.assert_allclose(result.probabilities, q_y, rtol=1e-5)
     np.testing.assert_allclose(result.responsibilities, p_y, rtol=1e-5)
+    # No views are known of a model that no run made.
+    honest = (q_y + p_y) / 2
     np.testing.assert_allclose(
-        result.probability, p_y.gather(1, components[:, None])[:, 0], rtol=1e-5
+        result.probability, honest.gather(1, components[:, None])[:, 0], rtol=1e-5
     )
     np.testing.assert_allclose(result.latents, model.encode(some), rtol=1e-5, atol=1e-6)
     assert result.log_prob.shape == (7,)
@@ -42,7 +55,7 @@ def test_log_p_of_x_is_that_of_the_model_with_the_same_draws():
     np.testing.assert_allclose(result.log_prob, expected, rtol=1e-5)
 
 
-def test_the_probability_is_that_of_the_mixture_at_the_encoded_image():
+def test_half_of_the_probability_is_that_of_the_mixture_at_the_encoded_image():
     """Two unit Gaussians at 0 and 2 of equal weight: at z the odds are exp(2 - 2 z)."""
     model = tiny(n_components=2, latent_dim=1, covariance="spherical").eval()
     with torch.no_grad():
@@ -52,11 +65,64 @@ def test_the_probability_is_that_of_the_mixture_at_the_encoded_image():
     scale = model.model.prior.covariances[0].item()  # the same for both
     z = torch.tensor([[0.0], [1.0], [3.0]])
     odds = torch.exp((2 - 2 * z[:, 0]) / scale)
-    expected = odds / (1 + odds)
+    expected = (odds / (1 + odds) + 0.5) / 2
     x = torch.zeros(3, 1, 3, 4)
     honest = probability_of_components(model, x, torch.full((3, 2), 0.5), z)
     torch.testing.assert_close(honest[:, 0], expected)
     torch.testing.assert_close(honest.sum(1), torch.ones(3))
+
+
+@pytest.mark.parametrize("augment", ["affine", "none"])
+def test_the_other_half_is_the_mean_over_the_image_and_eight_fixed_views(augment):
+    model, some = tiny().eval(), images()
+    model.training_record = {"settings": {"augment": augment}}
+    x = some.tensor()
+    seen = [x, *Affine().fixed(x, 8)] if augment == "affine" else [x]
+    of_views = sum(model.classify(view) for view in seen) / len(seen)
+    expected = (of_views + model.responsibilities(x)) / 2
+    honest = probability_of_components(model, x, model.classify(x), model.encode(x))
+    torch.testing.assert_close(honest, expected)
+    # An image has the same views in any company.
+    alone = probability_of_components(model, x[3:4], model.classify(x[3:4]), model.encode(x[3:4]))
+    torch.testing.assert_close(alone, honest[3:4])
+
+
+def test_fixed_views_are_those_of_the_matrices():
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    matrices = Affine().matrices(2, torch.Generator().manual_seed(0))
+    for view, matrix in zip(Affine().fixed(x, 2), matrices, strict=True):
+        grid = torch.nn.functional.affine_grid(matrix.repeat(3, 1, 1), [3, 1, 8, 8], False)
+        expected = torch.nn.functional.grid_sample(x, grid, align_corners=False)
+        torch.testing.assert_close(view, expected)
+
+
+def test_log_joint_by_hand():
+    """log p(x | z) + log p(z) at the mean of q(z | x), by a loop over the components."""
+    model, some = tiny().eval(), images()
+    x, prior = some.tensor(), model.model.prior
+    z = model.encode(some)
+    with torch.no_grad():
+        log_likelihood = model.model.likelihood(model.model.decoder(z)).log_prob(x)
+        p_z = sum(
+            weight * MultivariateNormal(mean, scale_tril=tril).log_prob(z).exp()
+            for weight, mean, tril in zip(prior.weights, prior.means, prior.scale_tril, strict=True)
+        )
+    torch.testing.assert_close(model.log_joint(some), log_likelihood + p_z.log())
+
+
+def test_the_outlier_score_is_the_share_of_training_images_explained_better():
+    model, some = tiny().eval(), images(101)
+    values = model.log_joint(some).double().numpy()
+    quantiles = quantiles_of(model, some)
+    # Of 101 images the per cents are the images themselves, the worst explained first.
+    np.testing.assert_allclose(quantiles, np.sort(values), atol=1e-4)
+    model.training_record = {QUANTILES: quantiles}
+    scores = outlier_scores(model, some.tensor()).numpy()
+    better = (values[None] > values[:, None]).mean(1) * 101 / 100
+    np.testing.assert_allclose(scores, better, atol=2e-3)
+    # Beyond the ends there is nothing more to say.
+    model.training_record = {QUANTILES: [v + 1e3 for v in quantiles]}
+    assert (outlier_scores(model, some.tensor()) == 1).all()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from cli_toys import one_line, save
 from gmvae_cli import app
 
 from gmvae import GMVAE, Images, load
+from gmvae.answers import answers
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -22,13 +23,16 @@ def test_classify_writes_labels_components_and_probabilities(
     gmvae, images = GMVAE.load(named_run), load("digits", part="test").only([1, 4, 8])
     with Path("vae.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["Row", "Predicted_Label", "Component", "Probability"]
+    assert rows[0] == ["Row", "Predicted_Label", "Component", "Probability", "Outlier"]
     assert [int(row[0]) for row in rows[1:]] == list(range(134))
     assert [int(row[1]) for row in rows[1:]] == gmvae.predict(images).tolist()
     components = gmvae.classify(images).argmax(-1)
     assert [int(row[2]) for row in rows[1:]] == components.tolist()
-    honest = gmvae.responsibilities(images).gather(1, components[:, None])[:, 0]
-    assert [float(row[3]) for row in rows[1:]] == pytest.approx(honest.tolist(), abs=1e-6)
+    expected = answers(gmvae, images, ["outlier"])
+    assert expected.outlier is not None
+    for column, values in ((3, expected.probability), (4, expected.outlier)):
+        written = [float(row[column]) for row in rows[1:]]
+        assert written == pytest.approx(values.tolist(), abs=1e-6)
     shown = capsys.readouterr().out
     assert "0 is class 1, 1 is class 4, 2 is class 8" in shown
     assert "134 images (digits, test part, classes 1, 4, 8): vae.csv" in shown

@@ -18,6 +18,7 @@ from gmvae.metrics import effective_number
 from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from gmvae.settings import Settings
 from gmvae.training.arrays import Indices
+from gmvae.training.clustering import PROMINENT
 from gmvae.training.loop import Metrics
 from gmvae.training.regularisers import mutual_information
 from gmvae.training.state import State
@@ -25,6 +26,8 @@ from gmvae.training.state import State
 # Training images that are looked at after each epoch where none are held out: the mean bound of
 # so many is known to a few tenths of a nat.
 _LOOKED_AT = 2_000
+# Of the images: a few in a hundred lie between two Gaussians in any case.
+_PARTING = 0.05
 # Of the components: with fewer than half of them in use a run has collapsed.
 _COLLAPSED = 0.5
 # The effective number of two components where 1 % of the images are in the other one: half of two
@@ -225,6 +228,8 @@ def run_warnings(state: State, images: Images) -> list[str]:
             f"collapse: only {told_apart:.1f} of {k} components are told apart (exp of the mutual "
             f"information of image and component). {remedy}"
         )
+    warnings += _valley_warnings(state)
+    warnings += _agreement_warnings(state, images)
     nameless = sorted({*state.classes.tolist()} - {*(state.gmvae.component_classes or ())})
     if nameless:
         words = [images.class_names.get(value, str(value)) for value in nameless]
@@ -234,3 +239,40 @@ def run_warnings(state: State, images: Images) -> list[str]:
             "components. Try as many as classes, or more."
         )
     return warnings
+
+
+def _valley_warnings(state: State) -> list[str]:
+    """A line where the clusters are cuts through one cloud, all of them or some."""
+    k, prominences = state.n_components, state.prominences
+    if k == 1 or prominences is None or len(prominences) == 0:
+        return []
+    n = 1 + int((prominences >= PROMINENT).sum())
+    if n >= k:
+        return []
+    if n == 1:
+        return [
+            f"clusters: nothing was found: between the {k} clusters the density of the images has "
+            "no valley that stands out of its noise, so that they are cuts through one cloud. Do "
+            "not take them for kinds; more images, or other views, may tell more."
+        ]
+    return [
+        f"clusters: the density of the images has {n} peaks that stand out of its noise, and there "
+        f"are {k} components: some share one kind, or a kind is small. Try {n}, or --components "
+        "auto."
+    ]
+
+
+def _agreement_warnings(state: State, images: Images) -> list[str]:
+    """A line where the two classifications part."""
+    if state.n_components == 1 or state.settings.assignment == "exact":
+        return []
+    looked_at = spread_out(images)
+    of_guide = state.gmvae.classify(looked_at).argmax(-1)
+    of_mixture = state.gmvae.responsibilities(looked_at).argmax(-1)
+    part = (of_guide != of_mixture).double().mean().item()
+    if part <= _PARTING:
+        return []
+    return [
+        f"agreement: of {part:.1%} of the images q(y|x) names another component than the mixture, "
+        "whose Gaussians lie beside them. Try more epochs, or a larger latent_dim."
+    ]
