@@ -8,10 +8,12 @@ from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 from toys import blobs
 
+from gmvae.metrics import effective_number
 from gmvae.support.errors import ArgumentError
 from gmvae.training import clustering
-from gmvae.training.clustering import find_clusters
-from gmvae.training.communities import modularity
+from gmvae.training.clustering import find_cells, find_clusters
+from gmvae.training.communities import assortativity
+from gmvae.training.density import DensityTree
 from gmvae.training.neighbours import neighbour_graph
 
 
@@ -20,184 +22,217 @@ def rng():
     return np.random.default_rng(0)
 
 
+def uneven(rng, sizes, width=6):
+    """Clusters of these sizes, ten standard deviations apart, in a mixed order; whose is whose."""
+    truth = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    return 10 * np.eye(len(sizes), width)[truth] + rng.normal(size=(len(truth), width)), truth
+
+
 @pytest.mark.parametrize("clustered", [5_000, 120])
-def test_clusters_that_lie_apart_are_found(rng, monkeypatch, clustered):
+@pytest.mark.parametrize("n_components", [4, None])
+def test_clusters_that_lie_apart_are_found(rng, monkeypatch, clustered, n_components):
     """Also when only a part of the images is clustered and the rest follows its neighbours."""
     monkeypatch.setattr(clustering, "N_CLUSTERED", clustered)
     data, truth = blobs(rng)
-    assert adjusted_rand_score(truth, find_clusters(data, 4, rng)) == 1
+    clusters = find_clusters(data, n_components, rng)
+    assert adjusted_rand_score(truth, clusters.components) == 1
+    # Three splits part four, and stand out.
+    assert clusters.prominences[2] > 3
 
 
 @pytest.mark.parametrize(
-    ("n", "k", "clustered"), [(240, 3, [240]), (241, 3, [150, 150]), (241, 8, [240, 240])]
+    "sizes", [(200,), (250, 50), (250, 150, 100, 70, 50)], ids=["one", "two", "five"]
 )
-def test_of_many_images_so_many_a_component_are_clustered(rng, monkeypatch, n, k, clustered):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_number_of_clusters_is_found_whatever_their_sizes(sizes, seed):
+    """Of sizes of 1 to 5."""
+    data, truth = uneven(np.random.default_rng(seed), sizes)
+    clusters = find_clusters(data, None, np.random.default_rng(seed))
+    assert adjusted_rand_score(truth, clusters.components) == 1
+    assert clusters.components.max() + 1 == len(sizes)
+    assert (clusters.prominences >= 3).sum() == len(sizes) - 1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sizes_that_are_uneven_are_no_hindrance_where_the_number_is_known(seed):
+    data, truth = uneven(np.random.default_rng(seed), (250, 150, 100, 70, 50))
+    clusters = find_clusters(data, 5, np.random.default_rng(seed))
+    assert adjusted_rand_score(truth, clusters.components) == 1
+
+
+@pytest.mark.parametrize(("n", "clustered"), [(240, 240), (241, 240), (700, 240)])
+def test_of_many_images_so_many_take_part(rng, monkeypatch, n, clustered):
+    """The first in the generator's order, then the seed; the others follow their neighbours."""
     monkeypatch.setattr(clustering, "N_CLUSTERED", 240)
-    monkeypatch.setattr(clustering, "N_CLUSTERED_A_COMPONENT", 50)
-    sizes, seeds = [], []
+    calls, data = [], rng.normal(size=(n, 2))
+    pixels = rng.normal(size=(n, 5))
 
-    def stub(points, n_components, seed):
-        sizes.append(len(points))
-        seeds.append(seed)
-        return np.repeat(np.arange(len(points))[:, None] % n_components, 2, axis=1)
+    def stub(points, of_pixels, tree, n_components, seed):
+        calls.append((points, of_pixels, seed))
+        return [np.arange(len(points)) % n_components]
 
-    monkeypatch.setattr(clustering, "_clusterings_of_sample", stub)
-    assert find_clusters(rng.normal(size=(n, 2)), k, np.random.default_rng(3)).shape == (n,)
-    assert sizes == clustered
+    monkeypatch.setattr(clustering, "_clusterings", stub)
+    monkeypatch.setattr(clustering, "embedded", lambda points, seed: points)
+    assert find_clusters(data, 3, np.random.default_rng(3), None, pixels).components.shape == (n,)
     again = np.random.default_rng(3)
-    again.permutation(n)
-    first = again.integers(2**31)
-    assert seeds == [first + number for number in range(len(clustered))]
+    rows, seed = again.permutation(n)[:clustered], again.integers(2**31)
+    ((points, of_pixels, asked),) = calls
+    np.testing.assert_array_equal(points, data[rows])
+    np.testing.assert_array_equal(of_pixels, pixels[rows])
+    assert asked == seed
 
 
-@pytest.mark.parametrize(
-    ("n", "k", "clustered", "judging"),
-    [
-        (4_000, 3, [4_000], 4_000),
-        (4_001, 3, [1_500, 1_500], 4_001),
-        (4_001, 9, [4_000, 4_000], 4_001),
-        (12_001, 2, [1_000, 1_000], 12_000),
-    ],
-)
-def test_how_many_are_clustered_and_how_many_judge(rng, monkeypatch, n, k, clustered, judging):
-    sizes, graphs = [], []
-
-    def stub(points, n_components, seed):
-        sizes.append(len(points))
-        return np.zeros((len(points), 2), dtype=int)
-
-    monkeypatch.setattr(clustering, "_clusterings_of_sample", stub)
-    monkeypatch.setattr(
-        clustering, "neighbour_graph", lambda points, most: graphs.append((len(points), most))
-    )
-    monkeypatch.setattr(clustering, "modularity", lambda graph, components: 0.0)
-    find_clusters(rng.normal(size=(n, 1)), k, rng)
-    assert sizes == clustered
-    assert graphs == [(judging, 15)]
+def test_four_thousand_take_part_by_default():
+    assert clustering.N_CLUSTERED == 4_000
 
 
-@pytest.mark.parametrize("good", [0, 1])
-def test_a_sample_that_misleads_is_overruled(rng, monkeypatch, good):
-    """One sample's clusterings all merge two clusters and cut another; the other's one is right."""
-    monkeypatch.setattr(clustering, "N_CLUSTERED", 80)
+@pytest.mark.parametrize("right_one", [0, 1, 2])
+def test_clusterings_that_mislead_are_overruled(rng, right_one):
+    """All others merge two clusters and cut another."""
     data, truth = blobs(rng)
-    sampled = []
-
-    def stub(points, n_components, seed):
-        right = points[:, :4].argmax(axis=1)
-        wrong = np.where(right == 3, 2, np.where((right == 0) & (points[:, 5] > 0), 3, right))
-        sampled.append(points)
-        return np.stack([wrong, right if len(sampled) - 1 == good else wrong], axis=1)
-
-    monkeypatch.setattr(clustering, "_clusterings_of_sample", stub)
-    assert np.array_equal(find_clusters(data, 4, rng), truth)
-    assert len(np.unique(np.concatenate(sampled), axis=0)) == 160
+    wrong = np.where(truth == 3, 2, np.where((truth == 0) & (data[:, 5] > 0), 3, truth))
+    tried = [wrong] * 3
+    tried[right_one] = truth
+    assert clustering._best(tried, data, 4) is truth
 
 
-def test_the_judges_are_the_last_in_the_order_and_see_few_neighbours(monkeypatch):
-    """Of 300 images 100 judge, by the graph of max(5, 100 // (25 * 2)) = 5 neighbours each."""
-    monkeypatch.setattr(clustering, "N_CLUSTERED", 90)
-    monkeypatch.setattr(clustering, "N_JUDGES", 100)
-    data = np.random.default_rng(1).normal(size=(300, 2))
-    clusterings = np.random.default_rng(2).integers(2, size=(300, 6))
+def test_the_best_is_told_apart_by_the_graph_of_ten_neighbours_and_even_among_equals(rng):
+    """Assortativity and half a hundredth of the effective number, as written here."""
+    data = rng.normal(size=(120, 2))
+    tried = [rng.integers(3, size=120) for _ in range(8)]
 
-    def rows_of(points):
-        return [int(np.flatnonzero((data == point).all(axis=1))[0]) for point in points]
+    def merit(components, k=10, evenness=0.005):
+        shares = np.bincount(components) / 120
+        graph = neighbour_graph(data, k)
+        return assortativity(graph, components) + evenness * effective_number(shares)
 
-    monkeypatch.setattr(
-        clustering,
-        "_clusterings_of_sample",
-        lambda points, n_components, seed: clusterings[rows_of(points)],
-    )
-    carried = []
-    extend = clustering.extended
-
-    def recorded(components, points, order):
-        carried.extend(extend(components, points, order).T)
-        return np.stack(carried[-components.shape[1] :], axis=1)
-
-    monkeypatch.setattr(clustering, "extended", recorded)
-    chosen = find_clusters(data, 2, np.random.default_rng(3))
-    judges = np.random.default_rng(3).permutation(300)[200:]
-    graph = neighbour_graph(data[judges], 5)
-    scores = [modularity(graph, components[judges]) for components in carried]
-    assert len(carried) == 12
-    assert np.array_equal(chosen, carried[int(np.argmax(scores))])
-    # By another choice of judges, or of neighbours, another clustering would win.
-    wider = [
-        modularity(neighbour_graph(data[judges]), components[judges]) for components in carried
-    ]
-    others = np.setdiff1d(np.arange(300), judges)
-    elsewhere = [modularity(neighbour_graph(data[others], 5), c[others]) for c in carried]
-    assert np.argmax(wider) != np.argmax(scores) or np.argmax(elsewhere) != np.argmax(scores)
+    best = int(np.argmax([merit(components) for components in tried]))
+    assert clustering._best(tried, data, 3) is tried[best]
 
 
-@pytest.mark.parametrize(("n", "n_clusterings"), [(45, 4), (46, 13)])
-def test_a_sample_of_more_than_45_is_embedded_too(rng, n, n_clusterings):
-    """Four linkages; then linkages, k-means and six mixtures, nine more."""
-    points, truth = blobs(rng, n, 3)
-    clusterings = clustering._clusterings_of_sample(points, 3, seed=0)
-    assert clusterings.shape == (n, n_clusterings)
-    # Points that lie so far apart no linkage mixes, smoothed or not.
-    for column in (0, *range(4, n_clusterings)):
-        assert adjusted_rand_score(truth, clusterings[:, column]) > 0.9
+def test_between_clusterings_nearly_as_good_the_more_even_one_is_taken(rng):
+    """One cloud, cut in halves or at its end, no edge of ten neighbours the wiser."""
+    truth = np.repeat([0, 1, 2], [100, 100, 10])
+    data = np.array([[0.0, 0], [90, 0], [0, 90]])[truth] + rng.normal(size=(210, 2))
+    by_sizes = [np.where(truth == 2, 0, truth), np.where(truth == 1, 0, truth // 2)]
+    # Both are wholly apart from each other's point of view: assortativity is 1 for both.
+    graph = neighbour_graph(data[truth < 3], 5)
+    values = [assortativity(graph, components) for components in by_sizes]
+    assert values == pytest.approx([1, 1])
+    assert clustering._best(by_sizes[::-1], data, 2) is by_sizes[0]
 
 
-def test_the_methods_on_the_embedding(rng, monkeypatch):
+@pytest.mark.parametrize(("n_small", "small_wins"), [(1, False), (2, False), (3, True)])
+def test_a_clustering_with_a_cluster_below_one_in_a_hundred_comes_last(rng, n_small, small_wins):
+    """Of 300 points, three; even where what it parts lies farther off than all else."""
+    data = rng.normal(size=(300, 2))
+    data[:n_small] += 1e3
+    small, random = (np.arange(300) < n_small).astype(int), rng.integers(2, size=300)
+    assert (clustering._best([random, small], data, 2) is small) is small_wins
+
+
+@pytest.mark.parametrize(("n", "n_clusterings"), [(15, 3), (16, 10)])
+def test_sixteen_points_or_more_are_embedded_too(rng, monkeypatch, n, n_clusterings):
+    """Linkage, k-means and a mixture of the points; peaks and six methods on the embedding."""
+    counted = []
+    best = clustering._best
+
+    def recorded(clusterings, points, n_components):
+        counted.append(clusterings)
+        return best(clusterings, points, n_components)
+
+    monkeypatch.setattr(clustering, "_best", recorded)
+    data, truth = blobs(rng, n, 3)
+    clusters = find_clusters(data, 3, rng)
+    assert len(counted[0]) == n_clusterings
+    assert adjusted_rand_score(truth, clusters.components) == 1
+
+
+def test_the_methods_on_the_embedding_the_representation_and_the_pixels(rng):
     """Each as scikit-learn has it of the same points, seeded one after the other."""
     embedding = rng.normal(size=(60, 2)) * [3, 1]
-    monkeypatch.setattr(clustering, "_embedded", lambda points, seed: embedding)
-    columns = clustering._clusterings_of_sample(rng.normal(size=(60, 4)), 3, seed=11).T[4:]
-    methods = [
+    points, pixels = rng.normal(size=(60, 4)), 5 + 3 * rng.normal(size=(60, 12))
+    tree = DensityTree.of(embedding)
+    tried = clustering._clusterings(points, pixels, tree, 3, seed=11)
+    on_embedding = [
         AgglomerativeClustering(3, linkage="ward"),
         AgglomerativeClustering(3, linkage="average"),
         KMeans(3, n_init=10, random_state=11),
-        *(GaussianMixture(3, random_state=seed) for seed in range(11, 17)),
+        *(GaussianMixture(3, random_state=seed) for seed in range(11, 14)),
     ]
-    for column, method in zip(columns, methods, strict=True):
-        assert np.array_equal(column, method.fit_predict(embedding))
-    assert not np.array_equal(columns[0], columns[1])
+    k_means, mixture = on_embedding[2], GaussianMixture(3, random_state=11)
 
+    def leading(data):
+        centred = data - data.mean(0)
+        axes = np.linalg.svd(centred, full_matrices=False)[2][:10]
+        on_axes = centred @ axes.T
+        return on_axes / on_axes.std()
 
-@pytest.mark.parametrize(("n", "perplexity"), [(46, 15.0), (91, 30.0), (300, 30.0)])
-def test_the_embedding_looks_at_thirty_neighbours_or_a_third_of_few_points(
-    rng, monkeypatch, n, perplexity
-):
-    asked = []
-
-    class Embedding:
-        def __init__(self, **options):
-            asked.append(options)
-
-        def fit_transform(self, points):
-            asked.append(points.dtype)
-            return points[:, :2]
-
-    monkeypatch.setattr(clustering, "TSNE", Embedding)
-    points = rng.normal(size=(n, 4))
-    embedding = clustering._embedded(points, seed=5)
-    options = {"perplexity": perplexity, "init": "pca", "max_iter": 500, "random_state": 5}
-    assert asked == [options, np.float32]
-    assert embedding.dtype == np.float64
-    assert np.allclose(embedding, points[:, :2])
-
-
-def test_linkages_are_of_points_smoothed_more_and_more(monkeypatch, rng):
-    passes, smooth = [], clustering.smoothed
-    monkeypatch.setattr(
-        clustering,
-        "smoothed",
-        lambda points, graph, n: (passes.append(n), smooth(points, graph, n))[1],
-    )
-    clustering._clusterings_of_sample(rng.normal(size=(40, 2)), 2, seed=0)
-    assert passes == [0, 5, 10, 20]
+    expected = [
+        AgglomerativeClustering(3, linkage="ward").fit_predict(points),
+        tree.cut(3),
+        *(method.fit_predict(embedding) for method in on_embedding),
+        k_means.fit_predict(points),
+        mixture.fit_predict(leading(points)),
+        k_means.fit_predict(pixels),
+        mixture.fit_predict(leading(pixels)),
+    ]
+    assert leading(pixels).shape == (60, 10)
+    assert len(tried) == len(expected)
+    for number, (one, other) in enumerate(zip(tried, expected, strict=True)):
+        assert adjusted_rand_score(one, other) == 1, number
 
 
 def test_the_same_generator_gives_the_same_clusters(rng):
     data, _ = blobs(rng, 100)
     data += 3 * rng.normal(size=data.shape)
     one, other = (find_clusters(data, 4, np.random.default_rng(7)) for _ in range(2))
-    assert np.array_equal(one, other)
+    assert np.array_equal(one.components, other.components)
+    assert np.array_equal(one.prominences, other.prominences)
+
+
+@pytest.mark.parametrize(("n", "n_cells"), [(240, 30), (120, 15)])
+def test_no_cell_holds_two_kinds(rng, n, n_cells):
+    """Eight points a cell, 30 at most; the shreds go to their neighbours."""
+    data, truth = blobs(rng, n)
+    cells = find_cells(data, 4, np.random.default_rng(1))
+    numbers = np.unique(cells)
+    assert np.array_equal(numbers, np.arange(len(numbers)))
+    assert n_cells // 2 <= len(numbers) <= 2 * n_cells
+    assert np.bincount(cells).min() >= 5
+    assert all(len(set(truth[cells == cell])) == 1 for cell in numbers)
+    assert np.array_equal(cells, find_cells(data, 4, np.random.default_rng(1)))
+
+
+@pytest.mark.parametrize(
+    ("n_components", "n_cells"), [(None, 30), (4, 30), (15, 30), (16, 32), (90, 50)]
+)
+def test_how_many_cells(rng, monkeypatch, n_components, n_cells):
+    """Of 400 points: 30, or two a component, but not fewer than eight points each."""
+    monkeypatch.setattr(clustering, "embedded", lambda points, seed: points[:, :2])
+    asked = []
+
+    class Ward:
+        def __init__(self, n_clusters, linkage):
+            asked.append((n_clusters, linkage))
+
+        def fit_predict(self, points):
+            return np.zeros(len(points), dtype=int)
+
+    monkeypatch.setattr(clustering, "AgglomerativeClustering", Ward)
+    find_cells(rng.normal(size=(400, 3)), n_components, rng)
+    assert asked == [(n_cells, "ward")]
+
+
+def test_cells_reach_the_images_that_take_no_part(rng, monkeypatch):
+    monkeypatch.setattr(clustering, "N_CLUSTERED", 120)
+    data, truth = blobs(rng)
+    cells = find_cells(data, 4, rng)
+    assert all(len(set(truth[cells == cell])) == 1 for cell in np.unique(cells))
+
+
+def test_few_images_are_a_cell_each(rng):
+    assert find_cells(rng.normal(size=(15, 2)), 3, rng).tolist() == list(range(15))
 
 
 @pytest.mark.parametrize("clustered", [5_000, 60])
@@ -210,7 +245,10 @@ def test_observed_components_spread_to_their_own_clusters(
     observed = np.full(len(data), -1)
     for component in range(4):
         observed[np.flatnonzero(truth == component)[:per_component]] = component
-    assert np.array_equal(find_clusters(data, 4, rng, observed), truth)
+    clusters = find_clusters(data, 4, rng, observed)
+    assert np.array_equal(clusters.components, truth)
+    # Nothing was looked for.
+    assert len(clusters.prominences) == 0
 
 
 @pytest.mark.parametrize(("n_observed", "n_seen"), [(12, 60), (100, 100)])
@@ -251,7 +289,7 @@ def test_they_spread_over_points_smoothed_ten_times_and_half_from_their_neighbou
         components[order] = method.fit(points[order], observed[order]).transduction_
         return components
 
-    components = find_clusters(data, 4, np.random.default_rng(3), observed)
+    components = find_clusters(data, 4, np.random.default_rng(3), observed).components
     assert np.array_equal(components, spread(10, 0.5))
     for passes, alpha in ((0, 0.5), (5, 0.5), (10, 0.9), (10, 0.2)):
         assert not np.array_equal(components, spread(passes, alpha))
@@ -261,21 +299,28 @@ def test_a_single_observed_component_spreads_to_all(rng):
     data, _ = blobs(rng)
     observed = np.full(240, -1)
     observed[7] = 0
-    assert not find_clusters(data, 4, rng, observed).any()
+    assert not find_clusters(data, 4, rng, observed).components.any()
 
 
 def test_none_observed_is_no_knowledge(rng):
     data, truth = blobs(rng)
-    components = find_clusters(data, 4, rng, np.full(len(data), -1))
+    components = find_clusters(data, 4, rng, np.full(len(data), -1)).components
     assert adjusted_rand_score(truth, components) == 1
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (50, 1), (4, 4), (10, 3), (46, 2)])
 def test_few_images(rng, n, k):
     data, _ = blobs(rng, n, k)
-    components = find_clusters(data, k, rng)
+    components = find_clusters(data, k, rng).components
     assert components.shape == (n,)
     assert set(components) == set(range(k))
+
+
+@pytest.mark.parametrize("n", [1, 2, 15])
+def test_too_few_images_to_have_a_density_are_one_cluster(rng, n):
+    clusters = find_clusters(rng.normal(size=(n, 2)), None, rng)
+    assert clusters.components.tolist() == [0] * n
+    assert len(clusters.prominences) == 0
 
 
 def test_more_components_than_images(rng):

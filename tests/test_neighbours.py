@@ -8,7 +8,6 @@ from toys import blobs
 from gmvae.training import neighbours
 from gmvae.training.neighbours import (
     extended,
-    few_neighbours,
     n_neighbours,
     nearest,
     neighbour_graph,
@@ -35,15 +34,6 @@ def test_no_more_neighbours_than_others(n, most, k):
 
 def test_fifteen_neighbours_by_default():
     assert n_neighbours(100) == 15
-
-
-@pytest.mark.parametrize(
-    ("n", "k", "few"),
-    [(4_000, 10, 15), (1_300, 10, 5), (270, 1, 10), (375, 1, 15), (374, 1, 14), (10, 1, 5)],
-)
-def test_few_neighbours(n, k, few):
-    """At most 4 % of a cluster, 5 to 15."""
-    assert few_neighbours(n, k) == few
 
 
 @pytest.mark.parametrize("most", [1, 4])

@@ -13,10 +13,12 @@ from gmvae.gmvae import GMVAE
 from gmvae.networks import Frozen
 from gmvae.settings import Settings
 from gmvae.training import phases
+from gmvae.training.clustering import Clusters
 from gmvae.training.contrast import contrastive_loss
 from gmvae.training.loop import Schedule
 from gmvae.training.phases import (
     Assignment,
+    Cells,
     Joint,
     Length,
     PixelAxes,
@@ -68,7 +70,7 @@ def training(monkeypatch):
             {"length": length, "objective": objective, "parameters": list(parameters), **more}
         )
 
-    for name in ("assignment", "sharpening", "placing", "joint", "warm_up"):
+    for name in ("assignment", "cells", "sharpening", "placing", "joint", "warm_up"):
         monkeypatch.setattr(f"gmvae.training.phases.{name}.train_phase", record)
     return calls
 
@@ -198,38 +200,92 @@ class TestStart:
         plain = dataclasses.replace(make(), pixels=pixels, representation=learned)
         assert seen(plain) is learned
 
-    @pytest.mark.parametrize("many", [False, True])
-    def test_of_many_images_the_refined_clusters_stay(self, images, make, monkeypatch, many):
-        found, moved = KINDS, (KINDS + 1) % K
-        seen = {}
+    def test_what_it_hands_on(self, images, make, monkeypatch):
+        asked = {}
+        prominences = np.array([8.0, 5.0, 1.0])
 
-        def find_clusters(points, n_components, rng, labels):
-            seen.update(found=points, n_components=n_components, rng=rng, labels=labels)
-            return found
-
-        def refined(points, clusters, rng):
-            assert clusters is found
-            assert rng is state.rng
-            seen.update(refined=points)
-            return moved
+        def find_clusters(points, n_components, rng, labels, of_pixels):
+            asked.update(points=points, n_components=n_components, rng=rng, labels=labels)
+            asked.update(pixels=of_pixels)
+            return Clusters(KINDS, prominences)
 
         monkeypatch.setattr(phases.finding, "find_clusters", find_clusters)
-        monkeypatch.setattr(phases.finding, "refined", refined)
-        monkeypatch.setattr(phases.finding, "N_CLUSTERED", N - 1 if many else N)
         pixels, learned = np.random.default_rng(1).random((2, N, 4))
         observed = np.where(np.arange(N) < K, 5 + KINDS, -1)
         state = dataclasses.replace(
             make(observed, augment="affine"), pixels=pixels, representation=learned
         )
-        after = Start(0.25, 3.0).run(state, images)
-        assert after.clusters is (moved if many else found)
-        np.testing.assert_array_equal(seen["found"], beside(learned, pixels, 0.25))
-        if many:
-            np.testing.assert_array_equal(seen["refined"], beside(learned, pixels, 3.0))
-        assert seen["n_components"] == K
-        assert seen["rng"] is state.rng
-        np.testing.assert_array_equal(seen["labels"], np.where(np.arange(N) < K, KINDS, -1))
+        after = Start(0.25).run(state, images)
+        assert after.clusters is KINDS
+        assert after.prominences is prominences
+        assert after.gmvae is state.gmvae
+        np.testing.assert_array_equal(asked["points"], beside(learned, pixels, 0.25))
+        assert asked["pixels"] is pixels
+        assert asked["n_components"] == K
+        assert asked["rng"] is state.rng
+        np.testing.assert_array_equal(asked["labels"], np.where(np.arange(N) < K, KINDS, -1))
         assert after.history == [{"phase": "start", "epoch": 1}]
+        Start(0).run(state, images)
+        assert asked["points"] is learned
+
+    def test_the_number_of_components_is_found(self, images, make):
+        """Three patterns far apart: a model of three, which learns on from the same features."""
+        state = make(n_components=None)
+        assert state.n_components == 1
+        state = dataclasses.replace(state, pixels=images.pixels.reshape(N, -1).astype(float))
+        after = Start().run(state, images)
+        assert len({*zip(after.clusters.tolist(), KINDS.tolist(), strict=True)}) == K
+        assert (after.prominences >= 3).sum() == K - 1
+        assert after.n_components == after.settings.n_components == K
+        assert after.gmvae.model.prior.n_components == K
+        assert after.assigner is after.gmvae.guide.assigner
+        assert after.assigner.features is state.assigner.features
+        assert after.assigner(images.tensor()).shape == (N, K)
+
+
+class TestCells:
+    def test_what_is_minimised(self, images, make, training, monkeypatch):
+        cells, asked = np.arange(N) % 7, {}
+
+        def find_cells(points, n_components, rng):
+            asked.update(points=points, n_components=n_components, rng=rng)
+            return cells
+
+        monkeypatch.setattr(phases.cells, "find_cells", find_cells)
+        pixels, learned = np.random.default_rng(1).random((2, N, 4))
+        state = dataclasses.replace(make(augment="affine"), pixels=pixels, representation=learned)
+        after = Cells(smoothing=0.2, pixel_share=0.25).run(state, images)
+        np.testing.assert_array_equal(asked["points"], beside(learned, pixels, 0.25))
+        assert (asked["n_components"], asked["rng"]) == (K, state.rng)
+        (call,) = training
+        np.testing.assert_array_equal(call["y"].numpy(), cells)
+        features = state.assigner.features
+        *of_features, weight, bias = call["parameters"]
+        assert [id(p) for p in of_features] == [id(p) for p in features.parameters()]
+        assert weight.shape == (7, features.n_features)
+        features.eval()
+        x, y = images.tensor(slice(0, 8)), torch.as_tensor(cells[:8])
+        state.generator.manual_seed(3)
+        view = state.view(x, torch.Generator().manual_seed(3))
+        log_q = F.linear(features(view), weight, bias).log_softmax(-1)
+        target = 0.8 * F.one_hot(y, 7) + 0.2 / 7
+        expected = -11 * (target * log_q).sum(-1).mean()
+        torch.testing.assert_close(call["objective"](x, y, 11), expected)
+        # Directions on their principal axes: the same angles, around their mean.
+        directions = F.normalize(features(images.tensor()), dim=-1).detach().double().numpy()
+        centred = directions - directions.mean(0)
+        np.testing.assert_allclose(
+            after.representation @ after.representation.T, centred @ centred.T, atol=1e-5
+        )
+        assert after.clusters is None
+
+    def test_kinds_come_to_lie_apart(self, images, make):
+        """Of the three patterns, in 7 cells: those of one kind nearer than those of others."""
+        state = PixelAxes().run(make(), images)
+        points = Cells(LONG).run(state, images).representation
+        distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+        alike = KINDS[:, None] == KINDS
+        assert distances[alike].max() < distances[~alike].min()
 
 
 class TestAssignment:
@@ -290,7 +346,9 @@ class TestSharpening:
         state = with_clusters(make(observed))
         Sharpening(sharp=0.5, classification_weight=2.0).run(state, images)
         (call,) = training
-        assert call["length"] == dataclasses.replace(Sharpening.length, enough=-0.5 * math.log(K))
+        # Three clusters of twenty: H(pi) is ln 3.
+        assert call["length"].enough == pytest.approx(-0.5 * math.log(K), rel=1e-6)
+        assert dataclasses.replace(call["length"], enough=-math.inf) == Sharpening.length
         (term,) = call["regularisers"]
         assert isinstance(term, Classification)
         assert term.weight == 2.0
@@ -301,8 +359,32 @@ class TestSharpening:
         joint = q.T @ q / len(q)
         share = joint.sum(0)
         information = (joint * np.log(joint / np.outer(share, share))).sum()
+        # Held to a third each, in a batch of eight and three more.
+        counted = (8 * share + 3 * np.full(3, 1 / 3)) / 11
+        held = math.log(3) + (share * np.log(share)).sum() - (np.log(1 / 3 / counted) / 3).sum()
         value = call["objective"](x, None, 10).item()
-        assert value == pytest.approx(-10 * information, rel=1e-3, abs=1e-5)
+        assert value == pytest.approx(-10 * (information + held), rel=1e-3, abs=1e-5)
+
+    def test_it_is_sharp_enough_at_a_share_of_the_entropy_of_the_sizes(
+        self, images, make, training
+    ):
+        """41, 13 and 6 of 60 images, and one more of each."""
+        state = with_clusters(make(), np.repeat([0, 1, 2], [41, 13, 6]))
+        shares = np.array([42, 14, 7]) / 63
+        np.testing.assert_allclose(state.sizes, shares)
+        Sharpening(sharp=0.9).run(state, images)
+        entropy = -(shares * np.log(shares)).sum()
+        assert training[0]["length"].enough == pytest.approx(-0.9 * entropy, rel=1e-6)
+
+    def test_a_small_cluster_stays_small(self, images, make):
+        """Sizes of 10 : 1 in an even set of images, told apart by one pixel: not evened."""
+        rare = np.arange(N) % 11 == 0
+        pixels = images.pixels[:1].repeat(N, 0).copy()
+        pixels[rare, :, :3] = 1 - pixels[rare, :, :3]
+        same = Images(pixels)
+        state = with_clusters(make(n_components=2), rare.astype(int))
+        state = Assignment(length=LONG).run(state, same)
+        np.testing.assert_array_equal(Sharpening(length=LONG).run(state, same).clusters, rare)
 
 
 class TestPlacing:

@@ -19,8 +19,8 @@ def smallest_gap(means):
 def test_centres(rng):
     data = rng.normal(size=(10, 3))
     components = np.array([0] * 6 + [2] * 4)
-    weights, means = centres(data, components, 4)
-    np.testing.assert_allclose(weights, np.array([7, 1, 5, 1]) / 14)
+    means = centres(data, components, 4)
+    assert means.shape == (4, 3)
     np.testing.assert_allclose(means[[0, 2]], [data[:6].mean(0), data[6:].mean(0)])
     np.testing.assert_allclose(means[[1, 3]], [data.mean(0)] * 2)
 

@@ -7,6 +7,7 @@ import pytest
 from gmvae.settings import Settings
 from gmvae.training.phases import (
     Assignment,
+    Cells,
     Joint,
     Length,
     PixelAxes,
@@ -40,7 +41,16 @@ def test_the_lengths_of_the_standard_phases():
     assert (PixelAxes().side, PixelAxes().n_images) == (32, 4_000)
     assert (WarmUp().embedding_dim, Assignment().smoothing, Placing().gap) == (32, 0.1, 5.0)
     assert (Sharpening().sharp, Sharpening().classification_weight) == (0.95, 1.0)
-    assert (Start().pixel_share, Start().pixel_share_refined) == (0.5, 1.0)
+    assert Cells().length == Length(2, 100, 512, 1e-3)
+    assert (Cells().smoothing, Cells().pixel_share, Start().pixel_share) == (0.1, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("n_images", [2_000, 60_000])
+def test_of_two_thousand_images_or_more_cells_come_before_the_start(n_images):
+    """The start then looks at what was learned from them alone: the pixels are in the cells."""
+    few, many = recipe(n_images=1_999), recipe(n_images=n_images)
+    assert few == recipe()
+    assert many == [PixelAxes(), WarmUp(), Cells(), Start(pixel_share=0), *few[3:]]
 
 
 def test_what_a_user_asks_for_reaches_its_phase():
@@ -88,7 +98,9 @@ def test_the_last_of_several_rounds_lasts_longest():
 @pytest.mark.parametrize(("effort", "factor"), [("quick", 0.1), ("thorough", 3.0)])
 def test_effort_scales_all_phases_together(effort, factor):
     settings = Settings(rounds=2)
-    standard, scaled = recipe(settings), recipe(replace(settings, effort=effort))
+    standard, scaled = (
+        recipe(changed, 2_000) for changed in (settings, replace(settings, effort=effort))
+    )
     assert len(standard) == len(scaled)
     for phase, other in zip(standard, scaled, strict=True):
         if hasattr(phase, "length"):
