@@ -58,6 +58,8 @@ class State:
         history: one row of figures an epoch.
         pixels: where the images lie along the principal axes of their pixels, (N, A).
         representation: where they lie in what a network has learned, (N, W).
+        cells: the cell that each belongs to, of many, (N,); None where none were learned.
+        cell_links: how often an image of one cell has a view in another, (M, M).
         clusters: the component that each is held to belong to, (N,).
         prominences: of the splits between clusters, the largest first, (S,), in standard
             deviations; None before the clusters are found.
@@ -76,6 +78,8 @@ class State:
     history: list[Row] = field(default_factory=list)
     pixels: Array | None = None
     representation: Array | None = None
+    cells: Indices | None = None
+    cell_links: Array | None = None
     clusters: Indices | None = None
     prominences: Array | None = None
 

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
@@ -32,17 +33,19 @@ class Cells:
     Attributes:
         length: as that of the assignment, which learns the same way.
         smoothing: of the targets: about as many as that lie on the wrong side of a border.
+        n_views: of each image, that tell which cells belong together.
         pixel_share: the standard deviation of the pixels beside the learned part's, where the
             cells are cut: half of it parts what views lay together.
     """
 
     length: Length = Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
     smoothing: float = 0.1
+    n_views: int = 2
     pixel_share: float = PIXEL_SHARE
     name: str = "cells"
 
     def run(self, state: State, images: Images) -> State:
-        """Trains the features; fills ``state.representation`` anew."""
+        """Trains the features; fills ``state.representation`` anew, and the cells."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             n_components = state.settings.n_components
@@ -61,4 +64,16 @@ class Cells:
         y = torch.as_tensor(cells, device=state.device)
         train_phase(self, self.length, objective, module.parameters(), state, images, y=y)
         learned = answers(directions, images, state.device, module)
-        return replace(state, representation=on_principal_axes(learned))
+        cells = answers(module, images, state.device, module).argmax(-1)
+        links = np.zeros((head.out_features, head.out_features))
+        for _ in range(self.n_views if state.learns_from_views else 0):
+            of_view = answers(
+                lambda x: module(state.view(x, state.generator)), images, state.device, module
+            )
+            np.add.at(links, (cells, of_view.argmax(-1)), 1)
+        return replace(
+            state,
+            representation=on_principal_axes(learned),
+            cells=cells,
+            cell_links=links + links.T,
+        )

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gmvae.data import Images
 from gmvae.training.arrays import Array
-from gmvae.training.clustering import find_clusters
+from gmvae.training.clustering import find_clusters, moved_cells
 from gmvae.training.loop import Progress
 from gmvae.training.representation import PIXEL_SHARE, beside
 from gmvae.training.state import State, with_components
@@ -44,10 +44,13 @@ class Start:
                 None if labels is None else labels.cpu().numpy(),
                 state.pixels,
             )
+        components = clusters.components
+        if labels is None and state.cells is not None and state.cell_links is not None:
+            components = moved_cells(components, state.cells, state.cell_links)
         state.report(Progress(self.name, 1, 1))
         if state.settings.n_components is None:
-            state = with_components(state, int(clusters.components.max()) + 1)
-        return replace(state, clusters=clusters.components, prominences=clusters.prominences)
+            state = with_components(state, int(components.max()) + 1)
+        return replace(state, clusters=components, prominences=clusters.prominences)
 
 
 def seen(state: State, pixel_share: float = PIXEL_SHARE) -> Array:
