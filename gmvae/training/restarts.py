@@ -149,7 +149,8 @@ def fit_restarts(
     if gmvae.training_record and "stopped" in gmvae.training_record:
         record["stopped"] = gmvae.training_record["stopped"]
     gmvae.training_record = {**record, "restarts": [dataclasses.asdict(run) for run in restarts]}
-    return Fit(gmvae, best.history, best.warnings, best.figures), restarts
+    prominences = np.array(best.prominences)
+    return Fit(gmvae, best.history, best.warnings, best.figures, prominences), restarts
 
 
 def _check_saved(start: GMVAE) -> None:
