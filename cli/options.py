@@ -168,7 +168,8 @@ def with_settings(
     return decorate
 
 
-# What `--components` says where their number is to be found, whatever classes there are.
+# What `--components` says where their number is to be found, whatever classes only score: it is
+# that of observed classes all the same.
 AUTO = "auto"
 
 

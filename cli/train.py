@@ -91,8 +91,8 @@ A_COMPONENT_A_CLASS = {
     "default": None,
     "optional": True,
     "symbol": "K",
-    "help": "Number of Gaussians K in the mixture, or auto to find it; left out, one a class of "
-    "the labels, and without labels auto.",
+    "help": "Number of Gaussians K in the mixture, or auto to find it where no label is observed; "
+    "left out, one a class of the labels, and without labels auto.",
 }
 
 

@@ -78,7 +78,9 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         unfinished.end(folder)
     for warning in result.warnings:  # also where the rest is not wanted
         answer(warning)
-    _say_all(summary.components_found(result) if settings.n_components is None else ())
+    # Observed labels, or a model to start from, say their number too.
+    if settings.n_components is None and start is None and experiment.n_observed == 0:
+        _say_all(summary.components_found(result))
     _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
     _say_all(summary.early_stop(last, settings.patience))
     _say_all(summary.closing(metrics, experiment.scored_name, asked.output))

@@ -82,6 +82,31 @@ def test_stopped_at_every_step_it_ends_as_if_never(images, tmp_path, changes, ob
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("changes", [{}, {"assignment": "exact"}], ids=["amortised", "exact"])
+def test_a_run_that_has_found_its_number_goes_on_with_it(images, tmp_path, changes):
+    """Killed in every phase from the warm-up on: also where its model had one component yet."""
+    settings = dataclasses.replace(SETTINGS, n_components=None, rounds=1, **changes)
+    steps, phase_of = Steps(), []
+
+    def told(progress):
+        phase_of.extend([progress.phase] * (steps.done - len(phase_of)))
+
+    undisturbed = fit(images, settings, callback=told, checkpoint=tmp_path / "a", stop=steps)
+    # More than the one that it began with, and as many as prominent splits make.
+    k = undisturbed.gmvae.config.n_components
+    assert k == 1 + (undisturbed.prominences >= 3).sum() > 1
+    trained = ["warm-up", "assignment", "sharpening", "placing", "joint"]
+    assert [*dict.fromkeys(phase_of)] == trained
+    # Steps go on being counted: each stop is one in the middle of its phase, or its first.
+    stops = Steps(*(phase_of.index(phase) + 1 for phase in trained))
+    resumed, stopped = finished(images, tmp_path / "b", settings, None, stops)
+    assert stopped == len(trained)
+    same(undisturbed, resumed)
+    np.testing.assert_array_equal(undisturbed.prominences, resumed.prominences)
+    assert resumed.gmvae.training_record["settings"]["n_components"] is None
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_that_has_ended_is_not_run_again(images, tmp_path):
     first = fit(images, SETTINGS, checkpoint=tmp_path)
     told = []

@@ -47,8 +47,9 @@ def training(folder: str) -> Any:
         ("--seed", "3"),
         ("data.npz", "--components", "4", "--lr", "0.01", "--labels", "2"),
         ("data.npz", "--val", "val.npz", "--classes", "1,8", "--restarts", "2", "--jobs", "1"),
+        ("data.npz", "--components", "auto"),
     ],
-    ids=["the original's", "labels", "val, restarts"],
+    ids=["the original's", "labels", "val, restarts", "auto"],
 )
 def test_a_run_made_again_by_its_configuration(digits: Images, arguments: tuple[str, ...]) -> None:
     save(Path("data.npz"), digits.subset(slice(0, 40)))
@@ -261,7 +262,11 @@ class TestSelect:
 @pytest.mark.parametrize("command", ["train", "select"])
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [(["--lr", "-1"], "`--lr`"), (["--classes", "a"], "`--classes`"), (["--device", "x"], "--dev")],
+    [
+        (["--lr", "-1"], "`--lr`"),
+        (["--classes", "1,a"], "`--classes`"),
+        (["--device", "x"], "--dev"),
+    ],
 )
 def test_what_was_typed_is_refused_before_what_lies_there(
     command: str, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]

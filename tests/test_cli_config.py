@@ -76,6 +76,7 @@ def test_a_configuration_that_is_wrong(
         ("latent_dim = 3", {"latent_dim": 3}),
         ("latent-dim = 3", {"latent_dim": 3}),
         ("components = 4\nlr = 0.5", {"n_components": 4, "lr": 0.5}),
+        ('components = "auto"', {"n_components": "auto"}),
         ('network = "conv"\nepochs = 2', {"network": "conv", "epochs": 2}),
         ("force = true", {"force": True}),
         ("force = false", {"force": False}),

@@ -93,9 +93,10 @@ def test_labels_of_val_name_an_unlabelled_set(digits: Images, tmp_path: Path) ->
     assert found.scored.labels is None
 
 
-def test_without_any_label_there_are_ten_components(digits: Images, tmp_path: Path) -> None:
-    found = prepared(data=save(tmp_path / "a.npz", Images(digits.pixels)))
-    assert found.n_components == 10
+def test_without_any_label_the_number_of_components_is_to_be_found(
+    digits: Images, tmp_path: Path
+) -> None:
+    assert prepared(data=save(tmp_path / "a.npz", Images(digits.pixels))).n_components is None
 
 
 def test_labels_are_refused_where_there_are_none(digits: Images, tmp_path: Path) -> None:
@@ -193,10 +194,10 @@ def test_named_sets(source: str, named: bool) -> None:
         (None, [4, 4, -1], 1),
         ([1, 1, 8], [-1, -1, -1], 2),
         ([1, 1, 8], [4, -1, -1], 3),
-        (None, [-1, -1, -1], 10),
+        (None, [-1, -1, -1], None),
     ],
 )
-def test_a_component_for_each_class(labels: Any, observed: list[int], n: int) -> None:
+def test_a_component_for_each_class(labels: Any, observed: list[int], n: int | None) -> None:
     images = Images(np.zeros((3, 1, 2, 2), np.uint8), None if labels is None else np.array(labels))
     found = experiment.Experiment(images, np.array(observed), None, images, "these")
     assert found.n_components == n

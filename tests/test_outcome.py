@@ -78,6 +78,15 @@ class TestNames:
         assert component_classes(state, Images(pixels)) == (6, 4, None)
 
 
+def held_to(state, share, n):
+    """What holding the shares of n images to the mixture's weights adds to their information."""
+    sizes = state.gmvae.model.prior.weights.detach().numpy().astype(float)
+    counted = (n * share + K * sizes) / (n + K)
+    used = share[share > 0]
+    entropies = (used * np.log(used)).sum() - (sizes * np.log(sizes)).sum()
+    return entropies - (sizes * np.log(sizes / counted)).sum()
+
+
 class TestFigures:
     def test_of_the_held_out_images_by_value(self, images):
         held_out = Images(random_images(11).numpy())
@@ -88,6 +97,7 @@ class TestFigures:
         joint = q_y.T @ q_y / len(q_y)
         share = joint.sum(0)
         information = (joint * np.log(joint / np.outer(share, share))).sum()
+        information += held_to(state, share, len(q_y))
         use = q_y.mean(0)
         assert told == pytest.approx(
             {
@@ -114,6 +124,7 @@ class TestFigures:
         share = joint.sum(0)
         held = joint > 0
         information = (joint[held] * np.log((joint / np.outer(share, share))[held])).sum()
+        information += held_to(state, share, N)
         assert (told["loss"] + told["elbo"]) / -2 == pytest.approx(information, abs=1e-4)
 
     def test_without_held_out_images_of_the_training_images(self, images, monkeypatch):

@@ -445,6 +445,9 @@ class TestJoint:
         assert [(type(term), term.weight) for term in terms] == kinds
         assert all(term.generator is state.generator for term in terms)
         assert all(term.view is state.view for term in terms)
+        # Those of these two that are there know the mixture, one for its sizes.
+        mixtures = [term.prior for term in terms if not isinstance(term, Classification)]
+        assert all(prior is state.gmvae.model.prior for prior in mixtures)
 
     @pytest.mark.parametrize("held_out", [False, True])
     def test_what_is_trained_and_on_what(self, images, make, training, held_out):

@@ -66,12 +66,90 @@ def test_on_one_hot_rows_it_is_scikit_learns():
     assert value == pytest.approx(mutual_info_score(*both_ways), abs=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [None, [0.5, 0.3, 0.2]])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_its_gradient_is_finite_where_a_component_is_empty(dtype):
+def test_its_gradient_is_finite_where_a_component_is_empty(dtype, sizes):
     logits = torch.tensor([[200.0, 0.0, -200.0]] * 4, dtype=dtype).requires_grad_()
     q = logits.softmax(-1)
-    mutual_information(q, q).backward()
+    mutual_information(q, q, sizes and torch.tensor(sizes, dtype=dtype)).backward()
     assert logits.grad.isfinite().all()
+
+
+def entropy(shares):
+    return -sum(share * math.log(share) for share in shares)
+
+
+class TestSizesThatAreHeld:
+    def test_by_a_sum_written_out(self):
+        """Two images, the joint [[.355, .195], [.195, .255]], sizes of .8 and .2."""
+        q = torch.tensor([[0.9, 0.1], [0.2, 0.8]], dtype=torch.float64)
+        other = torch.tensor([[0.7, 0.3], [0.4, 0.6]], dtype=torch.float64)
+        # (.9 + .2 + .7 + .4) / 4 and the rest.
+        marginal = (0.55, 0.45)
+        diagonal, beside = (0.355, 0.255), 0.195
+        conditional = -(
+            sum(p * math.log(p / m) for p, m in zip(diagonal, marginal, strict=True))
+            + sum(beside * math.log(beside / m) for m in marginal)
+        )
+        # Two images, and two more of these sizes: m is (.55 + .8) / 2 in the divergence.
+        divergence = 0.8 * math.log(0.8 / 0.675) + 0.2 * math.log(0.2 / 0.325)
+        expected = entropy((0.8, 0.2)) - conditional - divergence
+        sizes = torch.tensor([0.8, 0.2], dtype=torch.float64)
+        assert mutual_information(q, other, sizes).item() == pytest.approx(expected, abs=1e-12)
+
+    @pytest.mark.parametrize("counts", [(5, 5, 5), (12, 2, 1), (90, 9, 1)])
+    def test_it_is_the_entropy_of_the_sizes_where_a_sure_batch_has_them(self, counts):
+        """Its largest value there; no other sizes of a batch reach it."""
+        n = sum(counts)
+        sizes = torch.tensor(counts).double() / n
+        sure = one_hot(np.repeat(range(3), counts))
+        best = mutual_information(sure, sure, sizes).item()
+        assert best == pytest.approx(entropy([c / n for c in counts]), abs=1e-9)
+        for other in ((n - 2, 1, 1), (1, n - 2, 1), (n - 4, 2, 2), (n, 0, 0)):
+            if other != counts:
+                batch = one_hot(np.repeat(range(3), other))
+                assert mutual_information(batch, batch, sizes).item() < best
+
+    def test_where_the_shares_are_the_sizes_it_is_the_information_itself(self):
+        q, other = torch.randn(2, 30, K, dtype=torch.float64).softmax(-1)
+        marginal = (q.mean(0) + other.mean(0)) / 2
+        torch.testing.assert_close(
+            mutual_information(q, other, marginal), mutual_information(q, other)
+        )
+
+    def test_a_small_component_that_is_dropped_costs(self):
+        """One of a hundred: without it H(y | y') stays 0, and the divergence is to be paid.
+
+        Of a hundred images and two more, .02 are counted of the component and 1.98 of the sizes.
+        """
+        sizes = torch.tensor([0.99, 0.01], dtype=torch.float64)
+        kept, dropped = (one_hot(np.repeat([0, 1], [100 - n, n]), 2) for n in (1, 0))
+        small = 0.02 / 102
+        divergence = 0.99 * math.log(0.99 / (1 - small)) + 0.01 * math.log(0.01 / small)
+        best = entropy((0.99, 0.01))
+        assert mutual_information(kept, kept, sizes).item() == pytest.approx(best, abs=1e-9)
+        without = mutual_information(dropped, dropped, sizes).item()
+        assert without == pytest.approx(best - divergence, abs=1e-9)
+        # More than the reverse divergence: that is no more than minus the logarithm of .99.
+        assert divergence > 2.5 * -math.log(0.99)
+
+    def test_of_uneven_sizes_the_information_itself_prefers_even_ones(self):
+        """That is what is mended: 9 : 1 held, 5 : 5 has the larger information."""
+        uneven, even = (one_hot(np.repeat([0, 1], counts), 2) for counts in ((90, 10), (50, 50)))
+        sizes = torch.tensor([0.9, 0.1], dtype=torch.float64)
+        assert mutual_information(even, even) > mutual_information(uneven, uneven)
+        assert mutual_information(even, even, sizes) < mutual_information(uneven, uneven, sizes)
+
+    def test_a_guide_s_are_held_to_the_weights_which_learn_nothing_from_it(self):
+        gmvae, x = tiny(), random_images(20)
+        guide, prior = gmvae.guide, gmvae.model.prior
+        term = MutualInformation(3.0, lambda x, generator: x.flip(-1), prior=prior)
+        value = term(guide, Batch(x))
+        q, of_view = guide.y_dist(x).probs, guide.y_dist(x.flip(-1)).probs
+        expected = 3 * mutual_information(q, of_view, prior.weights.detach())
+        torch.testing.assert_close(value, expected)
+        value.backward()
+        assert prior.logits.grad is None
 
 
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)

@@ -89,7 +89,9 @@ def scripted(monkeypatch):
                 torch.manual_seed(job.number)
                 tiny().save(job.folder)
                 row = {"phase": "joint", "epoch": job.number}
-                outcome = Outcome([row], (f"run {job.number}",), {"loss": loss, "elbo": elbo})
+                outcome = Outcome(
+                    [row], (f"run {job.number}",), {"loss": loss, "elbo": elbo}, (job.number, 0.5)
+                )
             outcomes.append(outcome)
         return outcomes
 
@@ -113,6 +115,20 @@ def test_the_run_of_the_smallest_loss_is_kept_whatever_its_bound(digits, scripte
     assert fitted.history == [{"phase": "joint", "epoch": best + 1}]
     assert fitted.warnings == (f"run {best + 1}",)
     assert fitted.figures == {"loss": 5.0, "elbo": -9.0}
+    assert fitted.prominences.tolist() == [best + 1, 0.5]
+
+
+@pytest.mark.usefixtures("quick")
+def test_runs_that_have_ended_keep_what_spoke_for_their_number(digits, tmp_path):
+    """Also where they are read back: the second call trains nothing."""
+    settings = dataclasses.replace(QUICK, n_components=None)
+    (first, _), (again, _) = (
+        fit_restarts(digits, settings, 2, n_jobs=1, checkpoint=tmp_path) for _ in range(2)
+    )
+    assert first.gmvae.config.n_components == 1 + (first.prominences >= 3).sum()
+    assert first.prominences[0] > 0
+    assert again.prominences.tolist() == first.prominences.tolist()
+    assert same_parameters(first.gmvae, again.gmvae)
 
 
 def test_a_run_that_diverged_is_told_and_never_kept(digits, scripted):

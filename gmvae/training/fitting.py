@@ -168,11 +168,11 @@ def fit(
     check_callback(callback)
     check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
     check_components([settings.n_components or 1], images, settings, observed, held_out)
-    record = training_record(images, settings, observed, start)
-    settings = _with_components_known(settings, observed, start)
     if start is not None:
         check_start(start, images, settings)
         check_alone(encoder=encoder, decoder=decoder, likelihood=likelihood)
+    record = training_record(images, settings, observed, start)
+    settings = _with_components_known(settings, observed, start)
     # A set of the user's takes the place of a part.
     share = settings.held_out if held_out is None else 0.0
     images, classes, part = hold_out(

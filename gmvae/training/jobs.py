@@ -71,6 +71,7 @@ class Outcome:
     history: list[dict[str, float | str]]
     warnings: tuple[str, ...]
     figures: Metrics
+    prominences: tuple[float, ...] = ()
 
 
 def jobs_at_a_time(n_jobs: int | None, device: torch.device) -> int:
@@ -180,7 +181,8 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
         outcome = None
     else:
         result.gmvae.save(job.folder)
-        outcome = Outcome(result.history, result.warnings, result.figures)
+        prominences = tuple(result.prominences.tolist())
+        outcome = Outcome(result.history, result.warnings, result.figures, prominences)
     if job.kept:
         # Last: where it is there, so is the model.
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -201,7 +203,12 @@ def _outcome(record: Path, run: str) -> Outcome | None:
     if ended["run"] != run:
         raise other_run(record.parent)
     values = ended["outcome"]
-    return values and Outcome(values["history"], tuple(values["warnings"]), values["figures"])
+    return values and Outcome(
+        values["history"],
+        tuple(values["warnings"]),
+        values["figures"],
+        tuple(values["prominences"]),
+    )
 
 
 @dataclass(frozen=True)

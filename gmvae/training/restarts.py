@@ -149,13 +149,12 @@ def fit_restarts(
         gmvae = GMVAE.load(job.folder, device=device)
     if gmvae.training_record and "stopped" in gmvae.training_record:
         record["stopped"] = gmvae.training_record["stopped"]
-    quantiles = (gmvae.training_record or {}).get(QUANTILES)
-    gmvae.training_record = {
-        **record,
-        QUANTILES: quantiles,
-        "restarts": [dataclasses.asdict(run) for run in restarts],
-    }
-    return Fit(gmvae, best.history, best.warnings, best.figures), restarts
+    of_the_best = gmvae.training_record or {}
+    record |= {name: of_the_best.get(name) for name in (QUANTILES, "prominences")}
+    record["restarts"] = [dataclasses.asdict(run) for run in restarts]
+    gmvae.training_record = record
+    prominences = np.array(best.prominences)
+    return Fit(gmvae, best.history, best.warnings, best.figures, prominences), restarts
 
 
 def _check_saved(start: GMVAE) -> None:
