@@ -101,7 +101,7 @@ def early_stop(last: "Progress | None", patience: int) -> Iterator[str]:
 
 def components_found(result: "Fit") -> Iterator[str]:
     """How many components there are, by which evidence, and how near the runners-up came."""
-    from gmvae.training.clustering import PROMINENT
+    from gmvae.training.density import PROMINENT
 
     k, prominences = result.gmvae.config.n_components, result.prominences
     yield f"Components: {k} found, as many as the density of the images has prominent peaks."

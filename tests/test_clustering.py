@@ -14,7 +14,7 @@ from gmvae.training import clustering
 from gmvae.training.clustering import find_cells, find_clusters
 from gmvae.training.communities import assortativity
 from gmvae.training.density import DensityTree
-from gmvae.training.neighbours import neighbour_graph
+from gmvae.training.neighbours import neighbour_graph, smoothed
 
 
 @pytest.fixture
@@ -131,9 +131,9 @@ def test_a_clustering_with_a_cluster_below_one_in_a_hundred_comes_last(rng, n_sm
     assert (clustering._best([random, small], data, 2) is small) is small_wins
 
 
-@pytest.mark.parametrize(("n", "n_clusterings"), [(15, 3), (16, 10)])
+@pytest.mark.parametrize(("n", "n_clusterings"), [(15, 5), (16, 12)])
 def test_sixteen_points_or_more_are_embedded_too(rng, monkeypatch, n, n_clusterings):
-    """Linkage, k-means and a mixture of the points; peaks and six methods on the embedding."""
+    """Three linkages, k-means and a mixture of the points; peaks and six on the embedding."""
     counted = []
     best = clustering._best
 
@@ -168,8 +168,9 @@ def test_the_methods_on_the_embedding_the_representation_and_the_pixels(rng):
         on_axes = centred @ axes.T
         return on_axes / on_axes.std()
 
+    ward, graph = AgglomerativeClustering(3, linkage="ward"), neighbour_graph(points)
     expected = [
-        AgglomerativeClustering(3, linkage="ward").fit_predict(points),
+        *(ward.fit_predict(smoothed(points, graph, passes)) for passes in (0, 10, 20)),
         tree.cut(3),
         *(method.fit_predict(embedding) for method in on_embedding),
         k_means.fit_predict(points),

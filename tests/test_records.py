@@ -38,16 +38,24 @@ def record_of(digits, **changes):
 
 
 @pytest.mark.usefixtures("quick")
+def asked(record):
+    """The record without what came of the run: what is left was asked for."""
+    came = {"log_joint_quantiles", "prominences"}
+    assert came <= record.keys()
+    assert record["log_joint_quantiles"] == sorted(record["log_joint_quantiles"])
+    return {name: value for name, value in record.items() if name not in came}
+
+
 class TestRecord:
     def test_a_fit_is_saved_with_its_settings_its_seed_and_the_name_of_its_data(
         self, digits, tmp_path
     ):
         observed = np.where(np.arange(80) < 7, digits.labels, -1)
         model = fit(digits, QUICK, observed=observed).gmvae
-        assert model.training_record == record_of(digits, labels_observed=7)
+        assert asked(model.training_record) == record_of(digits, labels_observed=7)
         model.save(tmp_path)
         written = json.loads((tmp_path / "config.json").read_text())
-        assert written["training"] == record_of(digits, labels_observed=7)
+        assert asked(written["training"]) == record_of(digits, labels_observed=7)
         loaded = GMVAE.load(tmp_path)
         assert loaded.training_record == model.training_record
         assert Settings(**loaded.training_record["settings"]) == QUICK
@@ -55,14 +63,14 @@ class TestRecord:
     def test_restarts_are_recorded_as_they_were_asked_for(self, digits):
         result, restarts = fit_restarts(digits, QUICK, 2, n_jobs=1)
         runs = [dataclasses.asdict(run) for run in restarts]
-        assert result.gmvae.training_record == record_of(digits, restarts=runs)
+        assert asked(result.gmvae.training_record) == record_of(digits, restarts=runs)
 
     def test_settings_of_numpy_and_words_for_classes_can_be_saved(self, digits, tmp_path):
         named = dataclasses.replace(digits, class_names={1: "one"})
         settings = dataclasses.replace(QUICK, seed=np.int64(5), lr=np.float64(2e-3))
         fit(named, settings).gmvae.save(tmp_path)
         record = GMVAE.load(tmp_path).training_record
-        assert record == record_of(digits, class_names={"1": "one"})
+        assert asked(record) == record_of(digits, class_names={"1": "one"})
 
 
 def test_a_record_that_is_given_takes_the_place_of_the_model_s(tmp_path):

@@ -16,7 +16,13 @@ from gmvae.metrics import effective_number
 from gmvae.support.errors import ArgumentError
 from gmvae.training.arrays import Array, Indices
 from gmvae.training.communities import assortativity
-from gmvae.training.density import LEAST_POINTS, LEAST_SHARE, DensityTree, embedded
+from gmvae.training.density import (
+    LEAST_POINTS,
+    LEAST_SHARE,
+    PROMINENT,
+    DensityTree,
+    embedded,
+)
 from gmvae.training.neighbours import extended, n_neighbours, neighbour_graph, smoothed
 
 # The time of linkage and of the embedding grows with the square: of 4,000 they were a sixth of a
@@ -28,10 +34,6 @@ N_CELLS = 30
 # Splits of this prominence part cells: far below what parts clusters, since a cell too many costs
 # little.
 _OF_CELLS = 0.7
-# Splits of this prominence part clusters, in standard deviations of the noise of a density. In
-# fourteen sets of one digit alone the largest split had 1.7 to 3.8, being the largest of some ten;
-# those between the classes of scikit-learn's digits have 3.3 and more, of MNIST's train part 4.7.
-PROMINENT = 3.7
 # What one more effective cluster counts beside assortativity among 4,000 images, more among fewer,
 # as the noise of what neighbours say: and the neighbours that the graph is of. On 35 uneven and
 # even subsets of digits and MNIST these picked a clustering .05 below the best at hand, on average.

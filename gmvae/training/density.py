@@ -23,6 +23,10 @@ _LEAST_NEIGHBORS = 5
 # A cluster holds one image in a hundred, and no fewer than its density is measured by: outliers
 # are no clusters.
 LEAST_SHARE = 0.01
+# Splits of this prominence part clusters, in standard deviations of the noise of a density. In
+# fourteen sets of one digit alone the largest split had 1.7 to 3.8, being the largest of some ten;
+# those between the classes of scikit-learn's digits have 3.3 and more, of MNIST's train part 4.7.
+PROMINENT = 3.7
 
 
 def embedded(points: Array, seed: int) -> Array:

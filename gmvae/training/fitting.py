@@ -34,6 +34,7 @@ from gmvae.training.loop import Callback, Metrics
 from gmvae.training.ordering import order_components
 from gmvae.training.outcome import (
     bound_warnings,
+    cluster_warnings,
     component_classes,
     figures,
     run_warnings,
@@ -299,6 +300,10 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae.zero_grad()
     gmvae.eval()
     last = figures(state, images)
-    warnings = *run_warnings(state, images), *bound_warnings(state, images, last)
+    warnings = (
+        *run_warnings(state, images),
+        *cluster_warnings(state, images),
+        *bound_warnings(state, images, last),
+    )
     prominences = np.zeros(0) if state.prominences is None else state.prominences
     return Fit(gmvae, state.history, warnings, last, prominences)

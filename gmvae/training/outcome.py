@@ -18,7 +18,7 @@ from gmvae.metrics import effective_number
 from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from gmvae.settings import Settings
 from gmvae.training.arrays import Indices
-from gmvae.training.clustering import PROMINENT
+from gmvae.training.density import PROMINENT
 from gmvae.training.loop import Metrics
 from gmvae.training.regularisers import mutual_information
 from gmvae.training.state import State
@@ -228,8 +228,6 @@ def run_warnings(state: State, images: Images) -> list[str]:
             f"collapse: only {told_apart:.1f} of {k} components are told apart (exp of the mutual "
             f"information of image and component). {remedy}"
         )
-    warnings += _valley_warnings(state)
-    warnings += _agreement_warnings(state, images)
     nameless = sorted({*state.classes.tolist()} - {*(state.gmvae.component_classes or ())})
     if nameless:
         words = [images.class_names.get(value, str(value)) for value in nameless]
@@ -239,6 +237,16 @@ def run_warnings(state: State, images: Images) -> list[str]:
             "components. Try as many as classes, or more."
         )
     return warnings
+
+
+def cluster_warnings(state: State, images: Images) -> list[str]:
+    """A line where the clusters are no kinds, or the two classifications part.
+
+    Args:
+        state: of the run.
+        images: the training images.
+    """
+    return [*_valley_warnings(state), *_agreement_warnings(state, images)]
 
 
 def _valley_warnings(state: State) -> list[str]:

@@ -9,6 +9,7 @@ from PIL import Image
 from travel import QUICK, Traveller, cut_into_patches
 
 from gmvae import GMVAE, load
+from gmvae.answers import answers
 
 N, CLASSES = 30, ("cat", "china", "coffee", "flower")
 
@@ -42,7 +43,7 @@ def test_from_folders_to_a_sorted_folder_and_a_parquet_file(tmp_path, monkeypatc
 
     said = user.types("classify --model run --into sorted -o answers.parquet")
     table = pq.read_table("answers.parquet")
-    assert table.column_names == ["File", "Predicted_Label", "Component", "Probability"]
+    assert table.column_names == ["File", "Predicted_Label", "Component", "Probability", "Outlier"]
     rows = table.to_pylist()
     files = [f"{name}/{i}.png" for name in CLASSES for i in range(1, N + 1)]
     assert [row["File"] for row in rows] == files  # 1, 2, 10
@@ -51,8 +52,11 @@ def test_from_folders_to_a_sorted_folder_and_a_parquet_file(tmp_path, monkeypatc
     components = model.classify(images).argmax(-1)
     assert [row["Component"] for row in rows] == components.tolist()
     assert [row["Predicted_Label"] for row in rows] == [CLASSES[k] for k in components.tolist()]
-    honest = model.responsibilities(images).gather(1, components[:, None])[:, 0]
-    np.testing.assert_allclose([row["Probability"] for row in rows], honest, atol=1e-5)
+    expected = answers(model, images, ["outlier"])
+    np.testing.assert_allclose(
+        [row["Probability"] for row in rows], expected.probability, atol=1e-5
+    )
+    np.testing.assert_allclose([row["Outlier"] for row in rows], expected.outlier, atol=1e-5)
     right = [row["Predicted_Label"] == row["File"].split("/")[0] for row in rows]
     assert np.mean(right) >= metrics["acc_named"] - 0.1
 
