@@ -13,6 +13,7 @@ from cli_toys import QUICK, one_line
 from gmvae_cli import app, summary
 from toys import tiny
 
+from gmvae.training.density import PROMINENT
 from gmvae.training.fitting import Fit
 from gmvae.training.loop import Loop
 
@@ -54,10 +55,10 @@ def test_of_an_array_the_number_is_found_and_the_runners_up_are_told(
     before, _, after = said.partition(": ")
     assert before == (
         "The split that makes one more cluster stands out of the noise by so many standard "
-        "deviations, 3 or more for a cluster"
+        f"deviations, {PROMINENT:g} or more for a cluster"
     )
     by_number = dict(part.split(" by ") for part in after.rstrip(".").split(", "))
-    prominent = [number for number, value in by_number.items() if float(value) >= 3]
+    prominent = [number for number, value in by_number.items() if float(value) >= PROMINENT]
     assert prominent == ["2", "3"]
     assert n_components("run") == 3
     # The run's own configuration runs the same again.
