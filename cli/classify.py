@@ -38,13 +38,9 @@ def classify(
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The table to write: .csv, .parquet, .npz or .json; left out, RUN-vae.csv beside "
-            "the run folder.",
-            show_default=False,
+        options.output_file(
+            "The table to write: .csv, .parquet, .npz or .json; left out, RUN-vae.csv beside "
+            "the run folder."
         ),
     ] = None,
     columns: Annotated[

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from gmvae.support.files import replacing
 
 from . import options
@@ -24,13 +22,9 @@ def encode(
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The file to write: .npz, .npy, .csv, .parquet or .json; left out, "
-            "RUN-latents.npz beside the run folder.",
-            show_default=False,
+        options.output_file(
+            "The file to write: .npz, .npy, .csv, .parquet or .json; left out, "
+            "RUN-latents.npz beside the run folder."
         ),
     ] = None,
     device: options.Device = "auto",

@@ -30,13 +30,9 @@ def interpolate(
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The picture to write: .png, .svg or .pdf; left out, RUN-interpolation.png beside "
-            "the run folder.",
-            show_default=False,
+        options.output_file(
+            "The picture to write: .png, .svg or .pdf; left out, RUN-interpolation.png beside "
+            "the run folder."
         ),
     ] = None,
     device: options.Device = "auto",

@@ -118,6 +118,11 @@ def output_folder(what: str) -> Any:
     )
 
 
+def output_file(what: str) -> Any:
+    """The option ``--output`` of a command that writes a file."""
+    return typer.Option("--output", "-o", metavar="FILE", help=what, show_default=False)
+
+
 def restarts(least: int, what: str) -> Any:
     """The option ``--restarts``."""
     return typer.Option(min=least, metavar="N", help=what, rich_help_panel=TRAINING)

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from . import options
 from .output import check_file, say, write_images
 from .run_folder import beside, images_for, open_run
@@ -21,13 +19,8 @@ def reconstruct(
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The .npz file to write; left out, RUN-vae_reconstructed.npz beside the run "
-            "folder.",
-            show_default=False,
+        options.output_file(
+            "The .npz file to write; left out, RUN-vae_reconstructed.npz beside the run folder."
         ),
     ] = None,
     device: options.Device = "auto",

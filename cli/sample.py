@@ -38,13 +38,9 @@ def sample(
     model: options.Model = options.DEFAULT_RUN,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="A picture (.png, .svg, .pdf) or arrays (.npz); left out, RUN-samples.png beside "
-            "the run folder.",
-            show_default=False,
+        options.output_file(
+            "A picture (.png, .svg, .pdf) or arrays (.npz); left out, RUN-samples.png beside "
+            "the run folder."
         ),
     ] = None,
     seed: options.Seed = 0,

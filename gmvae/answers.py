@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from gmvae.data import Images
 from gmvae.data.images import rows_at_once
-from gmvae.data.views import AUGMENTATIONS, Affine
+from gmvae.data.views import AUGMENTATIONS, Affine, kind_of_views
 from gmvae.gmvae import GMVAE
 
 Floats = NDArray[np.float32]
@@ -46,8 +46,9 @@ class Answers:
     outlier: Floats | None = None
 
 
-# Views of an image that are asked beside it. On a validation part of MNIST's train part, the mean
-# over eight finds wrong answers by an area under the curve of .96 where the image alone has .93.
+# Views of an image that are asked beside it. Of one ten-class model of MNIST, on its test part, the
+# mean over eight finds wrong answers by an area under the curve of .96 where the image alone has
+# .93. No other number was tried.
 N_VIEWS = 8
 
 
@@ -80,9 +81,9 @@ def _augment(gmvae: GMVAE) -> str:
     """The kind of views that the model was trained on; none where that is not known."""
     settings = (gmvae.training_record or {}).get("settings") or {}
     kind = settings.get("augment", "none")
-    # Images of one row or column have none, whatever was asked for.
-    one_row = min(gmvae.config.image_shape[1:]) == 1
-    return "none" if one_row or kind not in AUGMENTATIONS else str(kind)
+    if kind not in AUGMENTATIONS:
+        return "none"
+    return kind_of_views(str(kind), gmvae.config.image_shape)
 
 
 # What the training record calls the quantiles of log p(x, z) over training images.

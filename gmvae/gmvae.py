@@ -166,6 +166,17 @@ class GMVAE(nn.Module):
         names = tuple(self.names_by_hand.get(i, word) for i, word in enumerate(words))
         return None if set(names) == {None} else names
 
+    @property
+    def own_modules(self) -> dict[str, Any]:
+        """The networks and the likelihood that are the user's, by the names of the arguments."""
+        modules = {
+            "encoder": self.guide.encoder,
+            "decoder": self.model.decoder,
+            "assigner": self.guide.assigner,
+            "likelihood": self.model.likelihood,
+        }
+        return {name: modules[name] for name in self.config.custom}
+
     def elbo_module(self, elbo: ELBO | None = None) -> nn.Module:
         """Pyro's ELBO as a module: (x, y, size) to minus the bound, summed over ``size``.
 

@@ -82,3 +82,11 @@ def unchanged(x: Tensor, generator: Generator | None = None) -> Tensor:
 
 
 AUGMENTATIONS: dict[str, View] = {"affine": Affine(), "none": unchanged}
+
+
+def kind_of_views(augment: str, image_shape: tuple[int, ...]) -> str:
+    """The kind of views that was asked for, but none of images (C, H, W) of one row or column.
+
+    Those are rows of numbers, of which no rotation, shear or shift is the same thing.
+    """
+    return "none" if min(image_shape[1:]) == 1 else augment

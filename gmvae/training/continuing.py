@@ -8,7 +8,6 @@ N images, K components of the model, M of the run, D latent dimensions.
 
 import copy
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -86,12 +85,7 @@ def check_start(start: GMVAE, images: Images, settings: Settings) -> None:
 @torch.no_grad()
 def grown(start: GMVAE, n_components: int) -> GMVAE:
     """A copy of a model with components after its own, as an untrained model has them."""
-    custom = {
-        "encoder": start.guide.encoder,
-        "decoder": start.model.decoder,
-        "likelihood": start.model.likelihood,
-    }
-    modules: dict[str, Any] = {n: copy.deepcopy(custom[n]) for n in start.config.custom}
+    modules = copy.deepcopy(start.own_modules)
     gmvae = GMVAE(replace(start.config, n_components=n_components), **modules)
     gmvae.class_names, gmvae.names_by_hand = dict(start.class_names), dict(start.names_by_hand)
     before = start.state_dict()

@@ -1,7 +1,7 @@
 """What a run is between two phases."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from gmvae.config import Config
 from gmvae.data import Images
-from gmvae.data.views import AUGMENTATIONS, View
+from gmvae.data.views import AUGMENTATIONS, View, kind_of_views
 from gmvae.gmvae import GMVAE, build_assigner
 from gmvae.networks import Assigner
 from gmvae.settings import Settings
@@ -95,12 +95,9 @@ class State:
 
     @property
     def augment(self) -> Augmentation:
-        """The kind of views: that of the settings, but none of images of one row or column.
-
-        Those are rows of numbers, of which no rotation, shear or shift is the same thing.
-        """
-        _, height, width = self.gmvae.config.image_shape
-        return "none" if min(height, width) == 1 else self.settings.augment
+        """The kind of views: that of the settings, where such images have any."""
+        kind = kind_of_views(self.settings.augment, self.gmvae.config.image_shape)
+        return cast(Augmentation, kind)
 
     @property
     def view(self) -> View:
@@ -218,14 +215,8 @@ def with_components(state: State, n_components: int) -> State:
     What has been learned, the features of q(y | x), stays.
     """
     old = state.gmvae
-    own = {
-        "encoder": old.guide.encoder,
-        "decoder": old.model.decoder,
-        "likelihood": old.model.likelihood,
-    }
-    modules: dict[str, Any] = {name: own[name] for name in old.config.custom}
     config = replace(old.config, n_components=n_components, custom=())
-    gmvae = GMVAE(config, **modules).to(old.device)
+    gmvae = GMVAE(config, **old.own_modules).to(old.device)
     assigner = gmvae.guide.assigner or build_assigner(gmvae.config).to(gmvae.device)
     assigner.features = state.assigner.features
     return replace(

@@ -28,7 +28,7 @@ class Cells:
     kind was cut into is hard to tell apart and moves together, and what two kinds shared moves
     apart (Caron et al., *Deep clustering for unsupervised learning of visual features*, ECCV 2018).
     So the valleys between kinds become deep, whatever their sizes: of ten digits in sizes of 1 : 10
-    the density of the warm-up parts nine, and that of these features ten.
+    the density of the warm-up, cut into ten, lays two together, and that of these features none.
 
     Attributes:
         length: as that of the assignment, which learns the same way.
