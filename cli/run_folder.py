@@ -298,14 +298,15 @@ def draw(
     """
     from gmvae import plots
 
+    told = plots.Told(gmvae, images)
     drawn = [
-        plots.latent_space(gmvae, images),
+        plots.latent_space(gmvae, images, told=told),
         plots.reconstructions(gmvae, images),
-        plots.manifold(gmvae, images),
-        plots.mixture(gmvae, images),
-        plots.ambiguous(gmvae, images),
-        plots.clusters(gmvae, images),
-        None if images.labels is None else plots.class_table(gmvae, images),
+        plots.manifold(gmvae, images, told=told),
+        plots.mixture(gmvae, images, told=told),
+        plots.ambiguous(gmvae, images, told=told),
+        plots.clusters(gmvae, images, told=told),
+        None if images.labels is None else plots.class_table(gmvae, images, told=told),
         plots.curves(history) if history else None,
     ]
     return {name: of for name, of in zip(PICTURES, drawn, strict=True) if of is not None}

@@ -22,7 +22,9 @@ MOST_SHOWN = 60
 MOST_NUMBERS = 25
 
 
-def clusters(gmvae: GMVAE, images: Images, seed: int = 0) -> Figure:
+def clusters(
+    gmvae: GMVAE, images: Images, seed: int = 0, told: Told | None = None
+) -> Figure:
     """For each component the images nearest its mean, some at random, and the oddest.
 
     Near is what has a small Mahalanobis distance from the mean, in the latent; odd are those of
@@ -33,8 +35,9 @@ def clusters(gmvae: GMVAE, images: Images, seed: int = 0) -> Figure:
         gmvae: the model.
         images: to choose from.
         seed: of those at random.
+        told: what the model says of the images, where other pictures have asked it too.
     """
-    told = Told.of(gmvae, images)
+    told = told or Told(gmvae, images)
     sizes = np.bincount(told.components, minlength=gmvae.config.n_components)
     shown = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SHOWN])
     _, height, width = images.shape
@@ -82,15 +85,16 @@ def chosen(
     return nearest, random, oddest
 
 
-def class_table(gmvae: GMVAE, images: Images) -> Figure:
+def class_table(gmvae: GMVAE, images: Images, told: Told | None = None) -> Figure:
     """How many images of each class are in each component, as a share of the class.
 
     Args:
         gmvae: the model.
         images: with labels.
+        told: what the model says of them, where other pictures have asked it too.
     """
     assert images.labels is not None
-    components = Told.of(gmvae, images).components
+    components = (told or Told(gmvae, images)).components
     k = gmvae.config.n_components
     counts = np.stack(
         [np.bincount(components[images.labels == v], minlength=k) for v in images.classes]
