@@ -148,7 +148,7 @@ def prepare(request: Request) -> Experiment:
 
 def load_part(
     source: str,
-    part: Literal["train", "test"],
+    part: Literal["train", "test", "val"],
     classes: tuple[int | str, ...] | None,
     root: Path | None,
     reading: Reading = Reading(),
@@ -161,8 +161,12 @@ def load_part(
 
 
 def _load_val(source: str, root: Path | None, reading: Reading) -> "Images":
+    """The images of ``--val``: of a file with a part for validation, that part."""
+    from gmvae.data import has_val_part
+
     try:
-        return load_part(source, "train", None, root, reading)
+        part: Literal["train", "val"] = "val" if has_val_part(source) else "train"
+        return load_part(source, part, None, root, reading)
     except (ArgumentError, FileNotFoundError) as error:
         # The library knows one source, the command line two.
         raise type(error)(str(error).replace("`source`", "`--val`")) from error

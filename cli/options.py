@@ -108,7 +108,7 @@ Resume = Annotated[
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not lines or a table.")]
 
 
 def output_folder(what: str) -> Any:

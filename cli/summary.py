@@ -72,6 +72,22 @@ def skipped_words(images: "Images") -> str:
     return f" Skipped {n:,} file{'s' if n > 1 else ''}: {listed_names(files)}."
 
 
+def images_record(images: "Images", name: str, output: Path) -> dict[str, Any]:
+    """What a command read and where it wrote, ready for JSON.
+
+    Args:
+        images: that were read.
+        name: what they are, in words.
+        output: the file that was written.
+    """
+    return {
+        "output": str(output),
+        "images": name,
+        "n_images": len(images),
+        "skipped": list(images.skipped),
+    }
+
+
 def restart_lines(result: "Fit", restarts: tuple["Restart", ...]) -> Iterator[str]:
     """A line for each of several runs, the kept one marked; in nats on the held-out images."""
     density = "" if result.gmvae.model.likelihood.normalised else ", no normalised density"

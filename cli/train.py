@@ -29,7 +29,7 @@ Val = Annotated[
     typer.Option(
         metavar="DATA",
         help="A second set: with labels, the images whose labels are observed; without, "
-        "held out to tell when to stop.",
+        "held out to tell when to stop. Of an .npz with val_images, which may be DATA, these.",
         rich_help_panel=options.DATA,
     ),
 ]
@@ -116,6 +116,7 @@ def train(
     output: Output = options.DEFAULT_RUN,
     force: options.Force = False,
     checkpoint: Checkpoint = True,
+    json: options.AsJson = False,
     resume: options.Resume = None,
     config: Config = None,
     context: typer.Context,
@@ -165,5 +166,6 @@ def train(
         grey=grey,
         strict=strict,
         labels_from=labels_from,
+        json=json,
     )
     training.run(asked, None, checkpoint)

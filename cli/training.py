@@ -10,13 +10,15 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE, replacing
 
 from . import run_folder, summary, unfinished
+from .components import component_records, component_table
 from .device import named_device
 from .experiment import Experiment, Request, prepare
 from .options import AUTO
-from .output import answer, check_folder, say, write_json
+from .output import answer, as_json, check_folder, say, write_json
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
+    from gmvae.plots import Told
     from gmvae.training.fitting import Fit
     from gmvae.training.loop import Progress
     from gmvae.training.restarts import Restart
@@ -52,6 +54,8 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         folder: of the unfinished run that goes on; None for one that begins.
         checkpoint: whether one that begins is kept.
     """
+    from gmvae.plots import Told
+
     # What was typed comes before what lies there, and that before images are read.
     _check_settings(asked.settings)
     device = named_device(asked.device)
@@ -65,7 +69,8 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     if folder is None and checkpoint:
         folder = unfinished.begin(asked)
     # Nothing is said before all that was asked for is known to fit.
-    _say_all(summary.opening(experiment))
+    if not asked.json:
+        _say_all(summary.opening(experiment))
     began = time.monotonic()
     with unfinished.kept(folder, asked.output) as stop:
         result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop)
@@ -73,9 +78,15 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     training = _record(result.gmvae, request, asked.start, runs, seconds)
     with unfinished.told(folder, asked.output):
         metrics = _measure(result.gmvae, experiment, settings.seed)
-        _write(asked.output, result, experiment, training, metrics)
+        told = Told(result.gmvae, experiment.scored)
+        _write(asked.output, result, told, training, metrics)
+        records = _components(told)
     if folder is not None:
         unfinished.end(folder)
+    if asked.json:
+        record = {"output": str(asked.output), "warnings": list(result.warnings)}
+        answer(as_json({**record, "components": records, "metrics": metrics}))
+        return
     for warning in result.warnings:  # also where the rest is not wanted
         answer(warning)
     # Observed labels, or a model to start from, say their number too.
@@ -83,6 +94,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         _say_all(summary.components_found(result))
     _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
     _say_all(summary.early_stop(last, settings.patience))
+    _say_all(component_table(records))
     _say_all(summary.closing(metrics, experiment.scored_name, asked.output))
 
 
@@ -205,15 +217,21 @@ def _measure(gmvae: "GMVAE", experiment: Experiment, seed: int) -> dict[str, Any
     return {"scored_on": experiment.scored_name, "train_elbo": train_elbo, **figures}
 
 
+def _components(told: "Told") -> list[dict[str, Any]]:
+    """A record a component, of the scored images."""
+    probability = told.honest[range(len(told.components)), told.components]
+    return component_records(told.gmvae, told.images, told.components, probability)
+
+
 def _write(
     output: Path,
     result: "Fit",
-    experiment: Experiment,
+    told: "Told",
     training: Mapping[str, Any],
     metrics: Mapping[str, Any],
 ) -> None:
     """Write the run folder, whole or not at all."""
-    pictures = run_folder.draw(result.gmvae, experiment.scored, result.history)
+    pictures = run_folder.draw(told, result.history)
     with replacing(output) as draft:
         result.gmvae.save(draft, extra={"training": training})
         run_folder.write_history(draft / run_folder.HISTORY, result.history)

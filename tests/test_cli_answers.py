@@ -269,4 +269,6 @@ def test_ways_between_components_by_number_or_name(word: str, k: int, spies: Spi
     title = {0: "component 0 (cat)", 1: "component 1", 2: "component 2 (my dog)"}[k]
     assert spies.at("command.out") == f"From {title} to component 1: way.svg\n"
     assert spies.run(["interpolate", "bird", "1", "--model", "mine"]).at("command.code") == 2
-    assert "by number or by name (0: cat, component 1, 2: my dog)" in spies.at("command.err")
+    assert "number from 0 to 2 or a component's name (0: cat, component 1, 2: my dog)" in spies.at(
+        "command.err"
+    )

@@ -86,6 +86,17 @@ def test_val_without_labels_is_held_out(digits: Images, tmp_path: Path) -> None:
     assert (found.n_observed, len(found.train)) == (6, 40)
 
 
+def test_val_of_an_archive_with_such_a_part_is_that_part(digits: Images, tmp_path: Path) -> None:
+    assert digits.labels is not None
+    pixels, path = (digits.pixels[:, 0] * 255).astype(np.uint8), str(tmp_path / "parts.npz")
+    parts = {"train": slice(0, 40), "val": slice(40, 50), "test": slice(50, 60)}
+    images = {f"{part}_images": pixels[rows] for part, rows in parts.items()}
+    np.savez(path, val_labels=digits.labels[40:50, None], **images)
+    found = prepared(data=path, val=path)
+    assert (len(found.train), found.n_observed, len(found.scored)) == (50, 10, 10)
+    assert found.observed[40:].tolist() == digits.labels[40:50].tolist()
+
+
 def test_labels_of_val_name_an_unlabelled_set(digits: Images, tmp_path: Path) -> None:
     train = save(tmp_path / "train.npz", Images(digits.pixels))
     found = prepared(data=train, val=save(tmp_path / "val.npz", digits))

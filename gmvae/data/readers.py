@@ -55,7 +55,7 @@ def read(
 
     Args:
         path: one that `is_readable`.
-        part: "train" or "test", of an archive that has both.
+        part: "train", "test" or "val", of an archive that has it.
         shaping: what is done to each image.
         strict: whether a picture that cannot be read stops all.
 
@@ -98,7 +98,7 @@ def read_numpy(path: Path, part: str = "train") -> Images:
 
 
 def parts_of(path: Path) -> tuple[str, ...]:
-    """The parts, "train" and "test", that an ``.npz`` file holds; none of any other file.
+    """The parts, "train", "test" and "val", that an ``.npz`` file holds; none of any other file.
 
     Raises:
         ContentError: arrays of names that no reader knows.
@@ -110,7 +110,7 @@ def parts_of(path: Path) -> tuple[str, ...]:
             layout = _layout(path, archive)
     except DAMAGE:  # reading it says what is wrong
         return ()
-    return tuple(part for part in ("train", "test") if part in layout.pixels)
+    return tuple(part for part in ("train", "test", "val") if part in layout.pixels)
 
 
 def _members(path: Path, part: str) -> tuple[Array, Array | None]:

@@ -19,16 +19,9 @@ class Told:
 
     Pictures of the same images that are handed the same one share what it was told.
 
-    Args:
+    Attributes:
         gmvae: the model.
         images: N images.
-
-    Attributes:
-        latents: means of q(z | x), (N, D).
-        sharp: q(y | x), (N, K).
-        components: the most probable one by q(y | x), (N,).
-        honest: how probable each component is, (N, K): see `probability_of_components`. It takes
-            views of every image, as long as all the others several times.
     """
 
     def __init__(self, gmvae: GMVAE, images: Images) -> None:
@@ -36,19 +29,26 @@ class Told:
 
     @cached_property
     def latents(self) -> Array:
+        """Means of q(z | x), (N, D)."""
         return array(self.gmvae.encode(self.images))
 
     @cached_property
     def sharp(self) -> Array:
+        """q(y | x), (N, K)."""
         return array(self.gmvae.classify(self.images))
 
     @cached_property
     def components(self) -> NDArray[np.int64]:
+        """The most probable one by q(y | x), (N,)."""
         most_probable: NDArray[np.int64] = self.sharp.argmax(1)
         return most_probable
 
     @cached_property
     def honest(self) -> Array:
+        """How probable each component is, (N, K): see `probability_of_components`.
+
+        With its views of every image it takes as long as all the others several times.
+        """
         step = rows_at_once(self.images.shape, 1024)
         q_y, z = torch.as_tensor(self.sharp), torch.as_tensor(self.latents)
         blocks = []

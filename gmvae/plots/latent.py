@@ -134,9 +134,7 @@ def _overlap(gmvae: GMVAE) -> str:
     )
 
 
-def manifold(
-    gmvae: GMVAE, images: Images, side: int = 16, told: Told | None = None
-) -> Figure:
+def manifold(gmvae: GMVAE, images: Images, side: int = 16, told: Told | None = None) -> Figure:
     """What the model decodes on a grid of latents, over the range of the encoded images.
 
     The grid lies in the latent space itself, or above two dimensions in the plane of the two

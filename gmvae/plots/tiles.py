@@ -55,9 +55,7 @@ def reconstructions(gmvae: GMVAE, images: Images, n: int = 20) -> Figure:
     return figure
 
 
-def ambiguous(
-    gmvae: GMVAE, images: Images, n: int = 12, told: Told | None = None
-) -> Figure:
+def ambiguous(gmvae: GMVAE, images: Images, n: int = 12, told: Told | None = None) -> Figure:
     """The images that the model is least sure of, with their component and the likeliest other.
 
     By the honest probability, as `gmvae classify` writes it (see
