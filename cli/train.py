@@ -87,6 +87,16 @@ Checkpoint = Annotated[
         rich_help_panel=options.OUTPUT,
     ),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        metavar="tensorboard",
+        help="Write curves, while it trains, and the pictures for TensorBoard, to "
+        "RUN-tensorboard beside the run folder.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
+]
 A_COMPONENT_A_CLASS = {
     "default": None,
     "optional": True,
@@ -116,6 +126,7 @@ def train(
     output: Output = options.DEFAULT_RUN,
     force: options.Force = False,
     checkpoint: Checkpoint = True,
+    log: Log = None,
     json: options.AsJson = False,
     resume: options.Resume = None,
     config: Config = None,
@@ -166,6 +177,7 @@ def train(
         grey=grey,
         strict=strict,
         labels_from=labels_from,
+        log=log,
         json=json,
     )
     training.run(asked, None, checkpoint)

@@ -15,8 +15,11 @@ from .device import named_device
 from .experiment import Experiment, Request, prepare
 from .options import AUTO
 from .output import answer, as_json, check_folder, say, write_json
+from .tensorboard import Board, board, check_log
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from gmvae import GMVAE, Settings
     from gmvae.plots import Told
     from gmvae.training.fitting import Fit
@@ -60,6 +63,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     _check_settings(asked.settings)
     device = named_device(asked.device)
     check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+    check_log(asked.log)
     request = asked.request
     experiment = prepare(request)
     start = None
@@ -72,15 +76,18 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     if not asked.json:
         _say_all(summary.opening(experiment))
     began = time.monotonic()
-    with unfinished.kept(folder, asked.output) as stop:
-        result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop)
-    seconds = time.monotonic() - began
-    training = _record(result.gmvae, request, asked.start, runs, seconds)
-    with unfinished.told(folder, asked.output):
-        metrics = _measure(result.gmvae, experiment, settings.seed)
-        told = Told(result.gmvae, experiment.scored)
-        _write(asked.output, result, told, training, metrics)
-        records = _components(told)
+    with board(asked.log, asked.output) as log:
+        with unfinished.kept(folder, asked.output) as stop:
+            result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop, log)
+        seconds = time.monotonic() - began
+        training = _record(result.gmvae, request, asked.start, runs, seconds)
+        with unfinished.told(folder, asked.output):
+            metrics = _measure(result.gmvae, experiment, settings.seed)
+            told = Told(result.gmvae, experiment.scored)
+            pictures = _write(asked.output, result, told, training, metrics)
+            records = _components(told)
+        if log is not None:
+            log.draw(pictures)
     if folder is not None:
         unfinished.end(folder)
     if asked.json:
@@ -151,6 +158,7 @@ def _fit(
     device: str,
     folder: Path | None,
     stop: Callable[[], bool],
+    log: Board | None,
 ) -> tuple["Fit", tuple["Restart", ...], "Progress | None"]:
     """The kept run, what became of each, and the last epoch of the kept one, if any was told."""
     from gmvae.training.restarts import fit_restarts
@@ -163,6 +171,8 @@ def _fit(
         def callback(now: "Progress") -> None:
             last[now.restart] = now
             show(now)
+            if log is not None:
+                log(now)
 
         result, runs = fit_restarts(
             experiment.train,
@@ -229,8 +239,8 @@ def _write(
     told: "Told",
     training: Mapping[str, Any],
     metrics: Mapping[str, Any],
-) -> None:
-    """Write the run folder, whole or not at all."""
+) -> "Mapping[str, Figure]":
+    """Write the run folder, whole or not at all; its pictures by name."""
     pictures = run_folder.draw(told, result.history)
     with replacing(output) as draft:
         result.gmvae.save(draft, extra={"training": training})
@@ -238,3 +248,4 @@ def _write(
         write_json(draft / run_folder.METRICS, metrics)
         for name, picture in pictures.items():
             picture.savefig(draft / f"{name}.png")
+    return pictures

@@ -71,6 +71,7 @@ class AskedTraining(AskedRun):
     labels: int | None
     start: Path | None = None
     labels_from: Path | None = None
+    log: str | None = None
 
     @property
     def request(self) -> Request:

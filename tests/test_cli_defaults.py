@@ -34,6 +34,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "output": Path("gmvae-run"),
         "force": False,
         "checkpoint": True,
+        "log": None,
         "json": False,
         "resume": None,
         "config": None,

@@ -66,6 +66,7 @@ ROWS: list[Row] = [
     ("train", "device", "--device abacus", {"fit_restarts.device": "abacus"}),
     ("train", "data_root", "--data-root root", {"load.root": Path("root")}),
     ("train", "output", "--output mine", {"command.made": ["mine"]}),
+    ("train", "log", "--log tensorboard", {"command.made": ["gmvae-run", "gmvae-run-tensorboard"]}),
     ("train", "config", "--config run.toml", {"fit_restarts.settings.lr": 0.25}),
     *(
         ("select", name, f"data.npz {typed}", {f"compare_components.settings.{name}": value})

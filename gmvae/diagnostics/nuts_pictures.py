@@ -3,6 +3,8 @@
 C chains, S draws, D latent dimensions.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -33,7 +35,8 @@ def plot_posterior(image: Tensor, z: Array, mean: Array, sd: Array) -> Figure:
     n_chains, n_draws, d = z.shape
     side = d - 1
     figure = Figure(figsize=(2.6 + 2.6 * side, max(3.2, 2.5 * side)), dpi=DPI, layout="constrained")
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(2.2, 2.6 * side)))
+    halves: Any = figure.subfigures(1, 2, width_ratios=(2.2, 2.6 * side))
+    left, right = halves
     show(left.add_subplot(), mosaic(image[None], 1))
     rows = np.unique(np.linspace(0, n_draws - 1, _MOST_DRAWN).astype(int))
     cells = right.subplots(side, side, squeeze=False)
