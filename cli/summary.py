@@ -1,13 +1,14 @@
 """What ``train`` says of a run: a line before it, and what came of it."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmvae.support.names import listed as listed_names
 from gmvae.support.names import printable
 
+from .components import component_table
 from .experiment import Experiment
 from .options import DEFAULT_RUN
 from .run_folder import listed
@@ -37,7 +38,8 @@ def opening(experiment: Experiment) -> Iterator[str]:
         pairs = zip(titles, counts, strict=True)
         line += f" ({', '.join(f'{count} of {title}' for title, count in pairs)})"
     others = "All other labels" if n else "Labels"
-    yield f"{line}." + (f" {others} only score the result." if experiment.train.classes else "")
+    others_score = bool(experiment.train.classes or experiment.scored.classes)
+    yield f"{line}." + (f" {others} only score the result." if others_score else "")
 
 
 def read_lines(images: "Images") -> Iterator[str]:
@@ -136,9 +138,23 @@ def components_found(result: "Fit") -> Iterator[str]:
     )
 
 
-def closing(metrics: Mapping[str, Any], scored_name: str, output: Path) -> Iterator[str]:
-    """How well it went, where the files lie, what to type next."""
+def closing(
+    metrics: Mapping[str, Any],
+    components: Sequence[Mapping[str, Any]],
+    scored_name: str,
+    output: Path,
+) -> Iterator[str]:
+    """How well it went, where the files lie, what to type next.
+
+    Args:
+        metrics: of the run.
+        components: what each has of the scored images, see
+            :func:`gmvae_cli.components.component_records`.
+        scored_name: what these images are.
+        output: the run folder.
+    """
     yield f"Scored on {scored_name}: {metrics['n_images']:,} images."
+    yield from component_table(components)
     if metrics["acc_named"] is not None:
         yield f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}"
     if metrics["acc"] is not None:

@@ -10,7 +10,7 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE, replacing
 
 from . import run_folder, summary, unfinished
-from .components import component_records, component_table
+from .components import component_records
 from .device import named_device
 from .experiment import Experiment, Request, prepare
 from .options import AUTO
@@ -101,8 +101,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         _say_all(summary.components_found(result))
     _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
     _say_all(summary.early_stop(last, settings.patience))
-    _say_all(component_table(records))
-    _say_all(summary.closing(metrics, experiment.scored_name, asked.output))
+    _say_all(summary.closing(metrics, records, experiment.scored_name, asked.output))
 
 
 def _say_all(lines: Iterable[str]) -> None:

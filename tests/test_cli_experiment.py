@@ -313,5 +313,13 @@ def test_a_table_of_labels_is_observed_whole_or_in_part(digits: Images, tmp_path
     fewer = prepared(data=data, labels_from=tmp_path / "labels.csv", labels=3)
     assert np.bincount(fewer.observed[fewer.observed >= 0]).tolist() == [3, 3]
     assert (fewer.observed[8:] == -1).all()
+    # What may not be seen scores: of the eight rows in the table the two others.
+    assert len(fewer.scored) == 2
+    rest = np.flatnonzero(fewer.observed[:8] < 0)
+    assert fewer.scored.labels is not None
+    assert fewer.scored.labels.tolist() == (rest % 2).tolist()
+    np.testing.assert_array_equal(fewer.scored.pixels, result.train.pixels[rest])
+    assert fewer.scored_name == f"{data}, the images with other labels in {tmp_path}/labels.csv"
+    assert result.scored.labels is None
     with pytest.raises(ArgumentError, match="expected no --val beside it"):
         prepared(data=data, labels_from=tmp_path / "labels.csv", val=data)

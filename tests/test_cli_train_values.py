@@ -33,10 +33,10 @@ def record() -> Any:
 def test_the_lines_of_a_run(spies: Spies) -> None:
     lines = spies.run(["train", "data.npz", "--labels", "2"]).at("command.out").splitlines()
     metrics = json.loads(Path("gmvae-run/metrics.json").read_text())
-    table = lines[3:7]
+    table = lines[4:8]
     assert table[0].split() == ["component", "images", "share", "probability", "class", "purity"]
     assert [row.split("  ")[0] for row in table[1:]] == ["0: class 1", "1: class 4", "2: class 8"]
-    assert lines[:3] + lines[7:] == [
+    assert lines[:4] + lines[8:] == [
         "6 labels observed in training (2 of class 1, 2 of class 4, 2 of class 8). "
         "All other labels only score the result.",
         "a warning",
@@ -215,8 +215,11 @@ def test_the_closing_lines_of_a_density() -> None:
         "elbo": 2.0,
         "likelihood_normalised": True,
     }
-    assert list(summary.closing(metrics, "these", Path("gmvae-run"))) == [
+    component = {"component": 0, "name": "cat", "images": 1_234, "share": 1.0, "probability": 0.5}
+    assert list(summary.closing(metrics, [component], "these", Path("gmvae-run"))) == [
         "Scored on these: 1,234 images.",
+        "component  images   share  probability",
+        "0: cat      1,234  100.0%        0.500",
         "Accuracy with components matched to classes: 0.250",
         "ELBO: -1.2 on train, 2.0 on the scored images (nats an image; the higher, the better)",
         "Model, figures and pictures: gmvae-run",
