@@ -43,12 +43,12 @@ class Board:
     The figures of an epoch are called by phase and name, ``joint/elbo``; each of several runs has
     a folder of its own.
 
-    Args:
-        folder: to write to.
+    Attributes:
+        folder: that it writes to.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._writers: dict[int, Any] = {}
 
     def __call__(self, now: "Progress") -> None:
@@ -78,7 +78,7 @@ class Board:
         from torch.utils.tensorboard import SummaryWriter
 
         if restart not in self._writers:
-            folder = self._folder / f"restart-{restart}" if restart else self._folder
+            folder = self.folder / f"restart-{restart}" if restart else self.folder
             self._writers[restart] = SummaryWriter(str(folder))
         return self._writers[restart]
 

@@ -1,5 +1,6 @@
 """What ``gmvae train`` does: from what was asked for to the run folder."""
 
+import shlex
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import asdict
@@ -101,6 +102,8 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         _say_all(summary.components_found(result))
     _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
     _say_all(summary.early_stop(last, settings.patience))
+    if log is not None:
+        say(f"Curves for TensorBoard: tensorboard --logdir {shlex.quote(str(log.folder.parent))}")
     _say_all(summary.closing(metrics, records, experiment.scored_name, asked.output))
 
 

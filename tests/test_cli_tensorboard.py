@@ -42,6 +42,8 @@ def test_curves_and_pictures(tmp_path: Path) -> None:
 def test_runs_of_several_lie_apart(spies: Spies) -> None:
     shutil.rmtree("gmvae-run")
     spies.run(["train", "data.npz", "--restarts", "2", "--log", "tensorboard"])
+    said = "Curves for TensorBoard: tensorboard --logdir gmvae-run-tensorboard\n"
+    assert said in spies.at("command.out")
     (folder,) = Path("gmvae-run-tensorboard").iterdir()
     for number in (1, 2):
         scalars, _ = events(folder / f"restart-{number}")
