@@ -13,7 +13,7 @@ from .answer_files import SUFFIXES, Columns, check_suffix, image_column, write_t
 from .components import component_records
 from .output import check_file, check_folder, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import MOST_FOLDERS, images_record, read_lines
+from .summary import MOST_FOLDERS, counted, images_record, read_lines
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Images
@@ -98,6 +98,7 @@ def classify(
         from .sorting import folder_names, sort_into
 
         source = Path(str(run.training.get("data")) if data is None else data)
+        source = source.parent if source.is_file() else source
         sort_into(into, images, source, result.components, folder_names(run.gmvae), copy)
     record = images_record(images, name, output) | {
         "into": None if into is None else str(into),
@@ -105,7 +106,7 @@ def classify(
     }
     lines = [
         *read_lines(images),
-        f"Predicted labels of {len(images):,} images ({name}): {output}",
+        f"Predicted labels of {counted(len(images), 'image')} ({name}): {output}",
         _naming(run.gmvae),
         _sizes(run.gmvae, result),
         *([] if into is None else [f"Sorted into a folder a component: {into}"]),

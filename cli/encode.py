@@ -9,7 +9,7 @@ from . import options
 from .answer_files import SUFFIXES, check_suffix, image_column, write_table
 from .output import check_file, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import images_record, skipped_words
+from .summary import counted, images_record, skipped_words
 
 EXAMPLES = (
     "gmvae encode",
@@ -51,5 +51,5 @@ def encode(
             np.save(file, latents)
     else:
         write_table(output, dict([image_column(images), ("Z", latents)]))
-    line = f"Latents of {len(images):,} images ({name}): {output}{skipped_words(images)}"
+    line = f"Latents of {counted(len(images), 'image')} ({name}): {output}{skipped_words(images)}"
     outcome(json, images_record(images, name, output), [line])

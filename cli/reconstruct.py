@@ -6,7 +6,7 @@ from typing import Annotated
 from . import options
 from .output import check_file, outcome, write_images
 from .run_folder import beside, images_for, open_run
-from .summary import images_record, skipped_words
+from .summary import counted, images_record, skipped_words
 
 EXAMPLES = (
     "gmvae reconstruct",
@@ -39,5 +39,6 @@ def reconstruct(
     run = open_run(model, device)
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
     write_images(output, run.gmvae.reconstruct(images))
-    line = f"Reconstructions of {len(images):,} images ({name}): {output}{skipped_words(images)}"
+    read = f"{counted(len(images), 'image')} ({name})"
+    line = f"Reconstructions of {read}: {output}{skipped_words(images)}"
     outcome(json, images_record(images, name, output), [line])

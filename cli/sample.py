@@ -12,6 +12,7 @@ from . import options
 from .components import component_called
 from .output import PICTURE_SUFFIXES, check_file, outcome, write_images
 from .run_folder import beside, open_run
+from .summary import counted
 
 if TYPE_CHECKING:
     from gmvae import GMVAE
@@ -78,7 +79,7 @@ def sample(
         with replacing(output) as draft:
             figure.savefig(draft)
     record = {"output": str(output), "n_images": number, "component": k, "seed": seed}
-    line = f"{number:,} sample{'s' if number > 1 else ''} of {_source(k, gmvae)}: {output}"
+    line = f"{counted(number, 'sample')} of {_source(k, gmvae)}: {output}"
     outcome(json, record, [line])
 
 

@@ -53,7 +53,7 @@ def read_lines(images: "Images") -> Iterator[str]:
     channels, height, width = images.shape
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
     name = printable(images.name)
-    line = f"{name}: {len(images):,} pictures, {kind}, {width} x {height}"
+    line = f"{name}: {counted(len(images), 'picture')}, {kind}, {width} x {height}"
     if images.labels is not None:
         words = [
             f"{printable(images.class_names.get(value, str(value)))} "
@@ -71,7 +71,12 @@ def skipped_words(images: "Images") -> str:
     if not n:
         return ""
     files = [line.replace(": ", " (", 1) + ")" for line in images.skipped]
-    return f" Skipped {n:,} file{'s' if n > 1 else ''}: {listed_names(files)}."
+    return f" Skipped {counted(n, 'file')}: {listed_names(files)}."
+
+
+def counted(n: int, thing: str) -> str:
+    """``1 image``, or ``1,200 images``."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def images_record(images: "Images", name: str, output: Path) -> dict[str, Any]:
@@ -153,7 +158,7 @@ def closing(
         scored_name: what these images are.
         output: the run folder.
     """
-    yield f"Scored on {scored_name}: {metrics['n_images']:,} images."
+    yield f"Scored on {scored_name}: {counted(metrics['n_images'], 'image')}."
     yield from component_table(components)
     if metrics["acc_named"] is not None:
         yield f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}"

@@ -18,7 +18,7 @@ import numpy as np
 from gmvae.data import npy
 from gmvae.data.archives import Layout, layout_of
 from gmvae.data.arrays import from_arrays
-from gmvae.data.folders import read_folder
+from gmvae.data.folders import is_picture, read_folder, read_picture
 from gmvae.data.images import Array, Images
 from gmvae.data.shaping import Shaping
 from gmvae.support.errors import ContentError
@@ -44,6 +44,7 @@ def is_readable(path: Path) -> bool:
     return (
         os.path.isdir(path)  # False too for what no path can be
         or path.suffix.lower() in NUMPY_MAGIC
+        or is_picture(path)
         or re.search("idx|ubyte", path.name.lower()) is not None
     )
 
@@ -51,7 +52,7 @@ def is_readable(path: Path) -> bool:
 def read(
     path: Path, part: str = "train", shaping: Shaping | None = None, strict: bool = False
 ) -> Images:
-    """Read a folder of pictures, a file of NumPy's or an IDX file, by the name.
+    """Read a folder of pictures or one of them, a file of NumPy's or an IDX file, by the name.
 
     Args:
         path: one that `is_readable`.
@@ -66,6 +67,8 @@ def read(
     shaping = shaping or Shaping()
     if os.path.isdir(path):
         return read_folder(path, shaping, strict)
+    if is_picture(path):
+        return read_picture(path, shaping)
     if path.suffix.lower() in NUMPY_MAGIC:
         return shaping.of_all(read_numpy(path, part))
     return shaping.of_all(read_idx(path))

@@ -42,6 +42,7 @@ def load(
     IDX (``idx`` or ``ubyte`` in  pixels, and labels from ``...labels-idx1...`` beside
     the name), ``.gz`` or not     ``...images-idx3...``
     a folder                      pictures; the subfolders of it, if any, are classes
+    a picture                     itself, or each of its pages
     ============================  ===============================================================
 
     Shapes and ranges of the arrays in files: see `from_arrays`; pictures: see
@@ -92,7 +93,7 @@ def load(
     if there and is_readable(path):
         return read(path, part, shaping, strict)
     shown = printable(repr(str(source)), LONGEST_PATH)
-    kinds = "the path of an .npz, .npy or IDX file or of a folder of pictures"
+    kinds = "the path of an .npz, .npy or IDX file, of a picture or of a folder of them"
     if there and path.suffix.lower() in TABLES:
         raise ArgumentError(
             f"`source` expected {kinds}; got {shown}, a table. For rows of numbers there is "
