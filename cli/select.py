@@ -32,7 +32,7 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="digits, mnist, fashion-mnist or kmnist (the train part), or a path: .npz, .npy, "
-        "IDX or a folder of images. Labels are not looked at.",
+        "IDX, a picture (of pages) or a folder of them. Labels are not looked at.",
         show_default=False,
     ),
 ]

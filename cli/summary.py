@@ -9,7 +9,7 @@ from gmvae.support.names import listed as listed_names
 from gmvae.support.names import printable
 
 from .components import component_table
-from .experiment import Experiment
+from .experiment import Experiment, Request
 from .options import DEFAULT_RUN
 from .run_folder import listed
 
@@ -40,6 +40,18 @@ def opening(experiment: Experiment) -> Iterator[str]:
     others = "All other labels" if n else "Labels"
     others_score = bool(experiment.train.classes or experiment.scored.classes)
     yield f"{line}." + (f" {others} only score the result." if others_score else "")
+
+
+def left_out(request: Request) -> Iterator[str]:
+    """A line where DATA has images for validation that nobody asked for."""
+    from gmvae.data import has_val_part
+
+    if request.val is None and has_val_part(request.source):
+        source = printable(request.source)
+        yield (
+            f"{source} has a part for validation, too, which is left out; to take it: --val "
+            f"{shlex.quote(source)}"
+        )
 
 
 def read_lines(images: "Images") -> Iterator[str]:

@@ -19,8 +19,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="digits, mnist, fashion-mnist or kmnist, or a path: .npz (data, and labels where "
-        "there are some), .npy, IDX or a folder of images. Left out: the experiment of the "
-        "original on digits, with classes 1,4,8 and 5 labels a class.",
+        "there are some), .npy, IDX, a picture (of pages) or a folder of them. Left out: the "
+        "experiment of the original on digits, with classes 1,4,8 and 5 labels a class.",
         show_default=False,
     ),
 ]

@@ -76,6 +76,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     # Nothing is said before all that was asked for is known to fit.
     if not asked.json:
         _say_all(summary.opening(experiment))
+        _say_all(summary.left_out(request))
     began = time.monotonic()
     with board(asked.log, asked.output) as log:
         with unfinished.kept(folder, asked.output) as stop:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_toys import QUICK, one_line, prepared, save
-from gmvae_cli import app, experiment
+from gmvae_cli import app, experiment, summary
 
 from gmvae import Images, load
 from gmvae.support.errors import ArgumentError
@@ -94,6 +94,10 @@ def test_val_of_an_archive_with_such_a_part_is_that_part(digits: Images, tmp_pat
     np.savez(path, val_labels=digits.labels[40:50, None], **images)
     found = prepared(data=path, val=path)
     assert (len(found.train), found.n_observed, len(found.scored)) == (50, 10, 10)
+    (line,) = summary.left_out(experiment.Request(data=path))
+    assert line.endswith(f"which is left out; to take it: --val {path}")
+    assert not [*summary.left_out(experiment.Request(data=path, val=path))]
+    assert not [*summary.left_out(experiment.Request(data="digits"))]
     assert found.observed[40:].tolist() == digits.labels[40:50].tolist()
 
 
