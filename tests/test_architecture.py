@@ -129,6 +129,7 @@ INSIDE = {
         "evaluation": 1,
         "verdict": 1,
         "arviz_plots": 2,
+        "nuts_pictures": 2,
         "arviz_bridge": 3,
         "draws": 4,
         "nuts": 5,
