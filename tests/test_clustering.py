@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
@@ -12,7 +12,7 @@ from gmvae.support.errors import ArgumentError
 from gmvae.training import clustering
 from gmvae.training.clustering import find_cells, find_clusters
 from gmvae.training.density import DensityTree
-from gmvae.training.neighbours import neighbour_graph, smoothed
+from gmvae.training.neighbours import mutual_graph, neighbour_graph, smoothed
 
 
 @pytest.fixture
@@ -280,3 +280,28 @@ def test_too_few_images_to_have_a_density_are_one_cluster(rng, n):
 def test_more_components_than_images(rng):
     with pytest.raises(ArgumentError, match=r"`n_components` expected at most .*, 3; got 4"):
         find_clusters(rng.normal(size=(3, 2)), 4, rng)
+
+
+def test_spectral_clusters_of_both_graphs_are_nominated(rng):
+    """As scikit-learn has them of the two graphs in equal parts."""
+    data = rng.normal(size=(80, 3))
+    by_views = mutual_graph(rng.integers(80, size=(80, 4)))
+    (spectral,) = clustering._by_both_graphs(data, by_views, 3, seed=5)
+    features = neighbour_graph(data)
+    affinity = 80 * (by_views / by_views.sum() + features / features.sum()).toarray()
+    expected = SpectralClustering(3, affinity="precomputed", random_state=5).fit_predict(affinity)
+    assert adjusted_rand_score(expected, spectral) == 1
+    assert clustering._by_both_graphs(data, by_views, 41, seed=5) == []
+
+
+def test_views_join_what_features_part(rng):
+    """Four clouds; the views know two of them as one kind: with K = 3 these are one cluster."""
+    data, truth = blobs(rng, 160, 4)
+    kinds = np.where(truth == 3, 2, truth)
+    of_kind = [np.flatnonzero(kinds == kind) for kind in kinds]
+    near = np.stack([rng.choice(members, size=9, replace=False) for members in of_kind])
+    clusters = find_clusters(data, 3, rng, by_views=mutual_graph(near))
+    scores = [adjusted_rand_score(kinds, nominee) for nominee in clusters.nominees]
+    assert max(scores) == 1
+    assert clusters.merits.shape == (len(scores),)
+    np.testing.assert_array_equal(clusters.components, clusters.nominees[0])

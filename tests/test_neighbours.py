@@ -8,6 +8,7 @@ from toys import blobs
 from gmvae.training import neighbours
 from gmvae.training.neighbours import (
     extended,
+    mutual_graph,
     n_neighbours,
     nearest,
     neighbour_graph,
@@ -86,6 +87,21 @@ def test_neighbours_are_looked_for_among_a_part_of_many(rng, monkeypatch):
     expected = [[other for other in others if other in set(searched)][:3] for others in order]
     assert np.array_equal(np.sort(rows, axis=1), np.sort(expected, axis=1))
     assert (truth[rows] == truth[:, None]).all()
+
+
+def test_neighbours_of_views_are_those_of_where_the_views_lie(rng):
+    """By sorting all distances; a point is not its own view's neighbour, however near."""
+    points = rng.normal(size=(40, 3))
+    views = points + 0.5 * rng.normal(size=(40, 3))
+    distances = np.linalg.norm(views[:, None] - points[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    expected = np.sort(np.argsort(distances, axis=1)[:, :4], axis=1)
+    assert np.array_equal(np.sort(nearest(points, 4, rng, views), axis=1), expected)
+
+
+def test_the_mutual_graph_counts_how_often():
+    graph = mutual_graph(np.array([[1, 1], [0, 2], [0, 1]]))
+    assert graph.toarray().tolist() == [[0, 3, 1], [3, 0, 2], [1, 2, 0]]
 
 
 def test_the_rest_takes_the_majority_of_its_nearest(rng):

@@ -204,19 +204,27 @@ class TestStart:
         asked = {}
         prominences = np.array([8.0, 5.0, 1.0])
 
-        def find_clusters(points, n_components, rng, labels, of_pixels):
+        def find_clusters(points, n_components, rng, labels, of_pixels, by_views):
             asked.update(points=points, n_components=n_components, rng=rng, labels=labels)
-            asked.update(pixels=of_pixels)
-            return Clusters(KINDS, prominences)
+            asked.update(pixels=of_pixels, by_views=by_views)
+            return Clusters(KINDS, prominences, np.stack([KINDS, 2 - KINDS]), np.ones(2))
 
         monkeypatch.setattr(phases.finding, "find_clusters", find_clusters)
         pixels, learned = np.random.default_rng(1).random((2, N, 4))
         observed = np.where(np.arange(N) < K, 5 + KINDS, -1)
         state = dataclasses.replace(
-            make(observed, augment="affine"), pixels=pixels, representation=learned
+            make(observed, augment="affine"),
+            pixels=pixels,
+            representation=learned,
+            view_neighbours=np.roll(np.arange(N), 1)[:, None],
         )
         after = Start(0.25).run(state, images)
         assert after.clusters is KINDS
+        np.testing.assert_array_equal(after.nominees, [KINDS, 2 - KINDS])
+        np.testing.assert_array_equal(after.merits, [1, 1])
+        circle = asked["by_views"].toarray()
+        assert circle.sum() == 2 * N
+        assert circle[0, N - 1] == circle[N - 1, 0] == circle[5, 6] == 1
         assert after.prominences is prominences
         assert after.gmvae is state.gmvae
         np.testing.assert_array_equal(asked["points"], beside(learned, pixels, 0.25))
@@ -327,6 +335,26 @@ class TestAssignment:
     def test_names(self):
         names = [phase(number).name for number in (1, 2) for phase in (Assignment, Sharpening)]
         assert names == ["assignment", "sharpening", "assignment 2", "sharpening 2"]
+
+
+class TestViewsOnPixelAxes:
+    """Whom views of each image lie near."""
+
+    def test_three_of_each_view_and_none_of_itself(self, make, images):
+        state = PixelAxes(n_views=4).run(make(augment="affine"), images)
+        assert state.view_neighbours.shape == (N, 12)
+        assert not (state.view_neighbours == np.arange(N)[:, None]).any()
+
+    def test_views_that_change_little_lie_among_their_kind(self, make, images, monkeypatch):
+        little = {"affine": lambda x, generator: x + 1e-3}
+        monkeypatch.setattr("gmvae.training.state.AUGMENTATIONS", little)
+        state = PixelAxes(n_views=2).run(make(augment="affine"), images)
+        assert (KINDS[state.view_neighbours] == KINDS[:, None]).all()
+
+    @pytest.mark.parametrize(("augment", "n_views"), [("none", 4), ("affine", 0)])
+    def test_without_views_there_are_none(self, make, images, augment, n_views):
+        state = PixelAxes(n_views=n_views).run(make(augment=augment), images)
+        assert state.view_neighbours is None
 
 
 class TestSharpening:

@@ -22,7 +22,7 @@ from gmvae.training.recipe import recipe
 
 def test_the_standard_recipe():
     assert recipe() == [
-        PixelAxes(),
+        PixelAxes(n_views=10),
         WarmUp(),
         Start(),
         Trial(),
@@ -45,13 +45,14 @@ def test_the_lengths_of_the_standard_phases():
     assert (Sharpening().sharp, Sharpening().classification_weight) == (0.95, 1.0)
     assert Cells().length == Length(2, 100, 512, 1e-3)
     assert (Cells().smoothing, Cells().pixel_share, Start().pixel_share) == (0.1, 0.5, 0.5)
-    assert Trial() == Trial(Assignment.length, Sharpening.length, n_views=8)
+    assert Trial() == Trial(Assignment.length, Sharpening.length.scaled(0.5), n_views=8)
 
 
 @pytest.mark.parametrize("n_images", [2_000, 60_000])
 def test_of_two_thousand_images_or_more_cells_come_before_the_start(n_images):
-    """The start then looks at what was learned from them alone: the pixels are in the cells. Of fewer a
-    trial follows it.
+    """The start then looks at what was learned from them alone: the pixels are in the cells.
+
+    Of fewer a trial follows it.
     """
     few, many = recipe(n_images=1_999), recipe(n_images=n_images)
     assert few == recipe()

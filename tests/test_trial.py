@@ -42,20 +42,41 @@ def nominees(digits):
     return np.stack([across, kinds])
 
 
+def nominating(state, clusterings, **more):
+    """The state with these nominees, of equal merit; the first of them are its clusters."""
+    equal = {"clusters": clusterings[0], "merits": np.zeros(len(clusterings))}
+    return dataclasses.replace(state, nominees=clusterings, **(equal | more))
+
+
 def test_the_kinds_are_kept_and_not_an_even_cut(state, digits):
     cut, kinds = nominees(digits)
     for order in (slice(None), slice(None, None, -1)):
-        tried = dataclasses.replace(state, clusters=cut, nominees=np.stack([cut, kinds])[order])
-        after = TRIAL.run(tried, digits)
+        after = TRIAL.run(nominating(state, np.stack([cut, kinds])[order]), digits)
         assert adjusted_rand_score(kinds, after.clusters) == 1
         assert after.nominees is None
+        assert after.merits is None
+
+
+def test_merit_and_views_are_weighed_alike(state, digits):
+    """What neighbours say of the cut is raised above all that views can say: at most 1."""
+    cut, kinds = nominees(digits)
+    tried = nominating(state, np.stack([cut, kinds]), merits=np.array([1.01, 0.0]))
+    np.testing.assert_array_equal(TRIAL.run(tried, digits).clusters, cut)
+
+
+def test_without_views_there_is_nothing_to_try(state, digits):
+    settings = dataclasses.replace(state.settings, augment="none")
+    cut, kinds = nominees(digits)
+    tried = nominating(state, np.stack([cut, kinds]), settings=settings)
+    after = TRIAL.run(tried, digits)
+    assert after.clusters is tried.clusters
+    assert state.history == []
 
 
 def test_only_the_verdict_is_kept(state, digits):
     """The network is as it was, and the history has a row a nominee with what was measured."""
     before = copy.deepcopy(state.assigner.state_dict())
-    tried = dataclasses.replace(state, nominees=nominees(digits))
-    TRIAL.run(tried, digits)
+    TRIAL.run(nominating(state, nominees(digits)), digits)
     for name, value in state.assigner.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
     assert [row["phase"] for row in state.history] == ["trial", "trial"]
@@ -67,11 +88,10 @@ def test_only_the_verdict_is_kept(state, digits):
 @pytest.mark.parametrize("n", [None, 1])
 def test_where_there_is_no_choice_nothing_is_tried(state, digits, n):
     cut, _ = nominees(digits)
-    tried = dataclasses.replace(
-        state, clusters=cut, nominees=None if n is None else nominees(digits)[:n]
-    )
+    tried = nominating(state, nominees(digits)[:1])
+    tried = tried if n else dataclasses.replace(tried, clusters=cut, nominees=None, merits=None)
     after = TRIAL.run(tried, digits)
-    assert after.clusters is cut
+    np.testing.assert_array_equal(after.clusters, cut)
     assert after.nominees is None
     assert state.history == []
 

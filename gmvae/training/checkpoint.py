@@ -43,11 +43,13 @@ EVERY = 30.0
 KEPT = 2
 _ARRAYS = (
     "pixels",
+    "view_neighbours",
     "representation",
     "cells",
     "cell_links",
     "clusters",
     "nominees",
+    "merits",
     "prominences",
 )
 

@@ -4,10 +4,12 @@ In NumPy and scikit-learn, in float64. Shapes: N images, W dimensions of the rep
 components, M images of a sample, A principal axes of the pixels.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import AgglomerativeClustering, KMeans
+from scipy import sparse
+from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 
@@ -45,13 +47,15 @@ class Clusters:
         components: the component of every image, (N,).
         prominences: of the splits of the density tree, the largest first, in standard deviations;
             none where labels were spread or the images are too few.
-        nominees: the clusterings that are worth a trial, that of the components first, (N,) each;
-            none where there is nothing to choose.
+        nominees: the clusterings that are worth a trial, that of the components first, (J, N);
+            None where there is nothing to choose.
+        merits: of the nominees, as their judge has it, (J,).
     """
 
     components: Indices
     prominences: Array
-    nominees: tuple[Indices, ...] = ()
+    nominees: Indices | None = None
+    merits: Array | None = None
 
 
 def find_cells(
@@ -97,6 +101,7 @@ def find_clusters(
     rng: np.random.Generator,
     observed: Indices | None = None,
     pixels: Array | None = None,
+    by_views: sparse.csr_array | None = None,
 ) -> Clusters:
     """Cluster a representation, or spread observed components over it.
 
@@ -115,6 +120,7 @@ def find_clusters(
             spread along the graph of neighbours of 4,000 images.
         pixels: where the images lie on the axes of their pixels, (N, A): clusterings of these are
             tried too.
+        by_views: how often one of two is near a view of the other by its pixels, (N, N).
 
     Raises:
         ArgumentError: more components than images.
@@ -142,9 +148,14 @@ def find_clusters(
     if n_components == 1:
         return Clusters(np.zeros(n, dtype=np.int64), prominences)
     tried = _clusterings(sample, None if pixels is None else pixels[rows], tree, n_components, seed)
-    chosen = nominees(tried, sample, None if pixels is None else pixels[rows], n_components)
+    if by_views is None or tree is None:
+        chosen, merits = nominees(tried, sample, n_components)
+    else:
+        by_views = by_views[rows][:, rows]
+        of_both = _by_both_graphs(sample, by_views, n_components, seed)
+        chosen, merits = nominees([*tried, *of_both], sample, n_components, by_views, of_both)
     of_all = extended(np.stack(chosen, axis=1), representation, order).T
-    return Clusters(of_all[0], prominences, tuple(of_all))
+    return Clusters(of_all[0], prominences, of_all, merits)
 
 
 def moved_cells(clusters: Indices, cells: Indices, links: Array) -> Indices:
@@ -210,6 +221,28 @@ def _clusterings(
             clusterings.append(k_means.fit_predict(space))
             clusterings.append(_mixture(space, n_components, seed))
     return clusterings
+
+
+def _by_both_graphs(
+    points: Array, by_views: sparse.csr_array, n_components: int, seed: int
+) -> list[Indices]:
+    """Spectral clusters of who is whose neighbour by features and by views, in equal parts.
+
+    Features know what a network can tell apart, and views' pixels what is one thing moved: on
+    their own the first cut two kinds of 1 (.71 of 1, 4, 8 among the digits), both together have
+    .98; ten digits .93 to .95, where the other methods have .87 to .94 by luck (seven seeds).
+    """
+    if 2 * n_components > len(points):
+        # It needs as many eigenvectors, of more images than that.
+        return []
+    by_features = neighbour_graph(points)
+    affinity = by_views / by_views.sum() + by_features / by_features.sum()
+    spectral = SpectralClustering(n_components, affinity="precomputed", random_state=seed)
+    with warnings.catch_warnings():
+        # Where no edge joins two clusters, all the better.
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        # Of mean weight 1 a pair of neighbours, whatever their number.
+        return [spectral.fit_predict(len(points) * affinity.toarray())]
 
 
 def _mixture(points: Array, n_components: int, seed: int) -> Indices:

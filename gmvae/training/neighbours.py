@@ -24,6 +24,14 @@ def neighbour_graph(points: Array, most: int = N_NEIGHBORS) -> sparse.csr_array:
     return graph.maximum(graph.T)
 
 
+def mutual_graph(neighbours: Indices) -> sparse.csr_array:
+    """How often each is among the neighbours (N, k) of the other, either way: (N, N)."""
+    n, k = neighbours.shape
+    ones = (np.ones(n * k), (np.repeat(np.arange(n), k), neighbours.ravel()))
+    graph = sparse.csr_array(ones, shape=(n, n))
+    return graph + graph.T
+
+
 def smoothed(points: Array, graph: sparse.csr_array, passes: int) -> Array:
     """Each point replaced by the mean of itself and its neighbours, so many times, (N, W).
 
@@ -41,20 +49,24 @@ def smoothed(points: Array, graph: sparse.csr_array, passes: int) -> Array:
 N_SEARCHED = 60_000
 
 
-def nearest(points: Array, most: int, rng: np.random.Generator) -> Indices:
+def nearest(
+    points: Array, most: int, rng: np.random.Generator, views: Array | None = None
+) -> Indices:
     """The nearest neighbours of each point among up to 60,000 of them, in no order, (N, k).
 
     Args:
         points: (N, W), at least two.
         most: k, fewer where there are fewer points.
         rng: chooses those points.
+        views: where a view of each point lies, (N, W), of which the neighbours are; those of the
+            points themselves by default. A point is nobody's neighbour of its own.
     """
     searched = rng.permutation(len(points))[:N_SEARCHED]
     search = neighbors.NearestNeighbors(
         n_neighbors=n_neighbours(len(points), most) + 1, algorithm="brute"
     )
     search.fit(points[searched])
-    rows = searched[search.kneighbors(points, return_distance=False)]
+    rows = searched[search.kneighbors(points if views is None else views, return_distance=False)]
     # A point is its own nearest neighbour, and not what is asked for; where others are the same,
     # or it was not searched, the farthest goes.
     dropped = rows == np.arange(len(points))[:, None]

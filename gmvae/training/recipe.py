@@ -33,6 +33,8 @@ _AGAIN = 2.0
 # Images, for which cells are learned first: of fewer a cell has some ten, which a network learns by
 # heart (340 digits of five sizes: the start falls from .99 to .82).
 _LEAST_OF_CELLS = 2_000
+# Views of each of fewer images, whose neighbours are looked for: three of each, thirty in all.
+N_VIEWS = 10
 # Epochs of the sharpening whose answers are only a teacher's.
 _NOT_LAST = 5
 
@@ -86,12 +88,14 @@ def recipe(
         lr=settings.lr,
         patience=settings.patience,
     )
-    finding: list[Phase] = [Start(), Trial(lasting(Assignment.length), lasting(Sharpening.length))]
+    pixels, warm_up = PixelAxes(), WarmUp(lasting(WarmUp.length, settings.warmup_epochs))
     if n_images >= _LEAST_OF_CELLS:
-        finding = [Cells(lasting(Cells.length)), Start(pixel_share=0)]
+        finding: list[Phase] = [pixels, warm_up, Cells(lasting(Cells.length)), Start(pixel_share=0)]
+    else:
+        pixels = replace(pixels, n_views=N_VIEWS)
+        trial = Trial(lasting(Trial.assignment), lasting(Trial.sharpening))
+        finding = [pixels, warm_up, Start(), trial]
     return [
-        PixelAxes(),
-        WarmUp(lasting(WarmUp.length, settings.warmup_epochs)),
         *finding,
         *rounds,
         Placing(lasting(Placing.length)),

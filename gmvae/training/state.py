@@ -57,11 +57,14 @@ class State:
             fewer; None for a run from the beginning.
         history: one row of figures an epoch.
         pixels: where the images lie along the principal axes of their pixels, (N, A).
+        view_neighbours: the images that views of each lie nearest to by their pixels, (N, k); None
+            where they were not looked for.
         representation: where they lie in what a network has learned, (N, W).
         cells: the cell that each belongs to, of many, (N,); None where none were learned.
         cell_links: how often an image of one cell has a view in another, (M, M).
         clusters: the component that each is held to belong to, (N,).
         nominees: the clusterings that are worth a trial, (J, N); None where there is no choice.
+        merits: of the nominees, by who is whose neighbour, (J,).
         prominences: of the splits between clusters, the largest first, (S,), in standard
             deviations; None before the clusters are found.
     """
@@ -78,11 +81,13 @@ class State:
     names: tuple[int | None, ...] | None = None
     history: list[Row] = field(default_factory=list)
     pixels: Array | None = None
+    view_neighbours: Indices | None = None
     representation: Array | None = None
     cells: Indices | None = None
     cell_links: Array | None = None
     clusters: Indices | None = None
     nominees: Indices | None = None
+    merits: Array | None = None
     prominences: Array | None = None
 
     @property

@@ -3,13 +3,13 @@
 import warnings
 from dataclasses import dataclass, replace
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from gmvae.data import Images
 from gmvae.training.arrays import Array
 from gmvae.training.clustering import find_clusters, moved_cells
 from gmvae.training.loop import Progress
+from gmvae.training.neighbours import mutual_graph
 from gmvae.training.representation import PIXEL_SHARE, beside
 from gmvae.training.state import State, with_components
 
@@ -34,7 +34,7 @@ class Start:
     name: str = "start"
 
     def run(self, state: State, images: Images) -> State:
-        """Fills ``state.clusters`` and ``nominees``; sets the number where it is found."""
+        """Fills the clusters and the nominees; sets the number of components where it is found."""
         labels = state.observed_components
         with warnings.catch_warnings():
             # A clustering that has not converged is one of several, and is judged as they are.
@@ -45,6 +45,7 @@ class Start:
                 state.rng,
                 None if labels is None else labels.cpu().numpy(),
                 state.pixels,
+                None if state.view_neighbours is None else mutual_graph(state.view_neighbours),
             )
         components = clusters.components
         if labels is None and state.cells is not None and state.cell_links is not None:
@@ -52,9 +53,12 @@ class Start:
         state.report(Progress(self.name, 1, 1))
         if state.settings.n_components is None:
             state = with_components(state, int(components.max()) + 1)
-        nominees = np.stack(clusters.nominees) if clusters.nominees else None
         return replace(
-            state, clusters=components, nominees=nominees, prominences=clusters.prominences
+            state,
+            clusters=components,
+            nominees=clusters.nominees,
+            merits=clusters.merits,
+            prominences=clusters.prominences,
         )
 
 

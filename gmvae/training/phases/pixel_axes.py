@@ -8,9 +8,13 @@ from torch import Tensor, nn
 
 from gmvae.data import Images
 from gmvae.data.images import rows_at_once
+from gmvae.training.neighbours import nearest
 from gmvae.training.phases.phase import answers
 from gmvae.training.representation import principal_axes
 from gmvae.training.state import State
+
+# Of each view: three of ten views are as good as one of thirty.
+N_OF_VIEW = 3
 
 
 @dataclass(frozen=True)
@@ -22,22 +26,25 @@ class PixelAxes:
     with :math:`\bar x_i` the image, averaged down to ``side`` pixels, and m and A the mean and
     the leading axes of a random part of the images.
 
-    It comes first for two uses: without views the warm-up learns from neighbours on these axes,
-    and the start lays them beside what was learned, since views hide what they change.
+    It comes first for three uses: without views the warm-up learns from neighbours on these axes,
+    the start lays them beside what was learned, since views hide what they change, and views of an
+    image have neighbours there: a slanted 1, sheared, lies among the upright ones.
 
     Attributes:
         side: the most pixels along a side: the axes cost the cube of their number, and finer
             detail is noise to a distance.
+        n_views: of each image, whose neighbours are looked for; 0 for none.
         n_images: the most that the axes are computed of: 50 axes of a few thousand images are
             those of all.
     """
 
+    n_views: int = 0
     side: int = 32
     n_images: int = 4_000
     name: str = "pixels"
 
     def run(self, state: State, images: Images) -> State:
-        """Fills ``state.pixels``."""
+        """Fills ``state.pixels``, and ``view_neighbours`` where there are views."""
         coarse = nn.AdaptiveAvgPool2d(
             (min(images.shape[1], self.side), min(images.shape[2], self.side))
         )
@@ -55,4 +62,14 @@ class PixelAxes:
             on_axes: Tensor = (coarse(x).flatten(1) - mean) @ axes.mT
             return on_axes
 
-        return replace(state, pixels=answers(place, images, torch.device("cpu")))
+        def place_of_view(x: Tensor) -> Tensor:
+            return place(state.view(x, state.generator))
+
+        cpu = torch.device("cpu")
+        pixels = answers(place, images, cpu)
+        neighbours = [
+            nearest(pixels, N_OF_VIEW, state.rng, answers(place_of_view, images, cpu))
+            for _ in range(self.n_views if state.learns_from_views else 0)
+        ]
+        of_views = np.concatenate(neighbours, axis=1) if neighbours else None
+        return replace(state, pixels=pixels, view_neighbours=of_views)
