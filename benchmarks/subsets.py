@@ -1,5 +1,6 @@
 """Subsets of a named set with classes of chosen sizes, and runs of ours and of rivals on them."""
 
+import importlib.util
 import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -121,7 +122,11 @@ def honesty(model: GMVAE, images: Images, q_y: np.ndarray) -> Figures:
 
 
 def rivals_on_subset(name: str, sizes: SizesOf) -> Callable[[int, Path], Figures]:
-    """k-means on the pixels, and PCA(20) before k-means and before a Gaussian mixture."""
+    """k-means on the pixels, PCA(20) before it and before a mixture; UMAP and a mixture, and EVoC.
+
+    The last two where they are installed (``pip install '.[benchmark]'``). What EVoC calls noise is
+    counted as wrong; its layer is the one that it takes for the best, and finds K itself.
+    """
 
     def run(seed: int, folder: Path) -> Figures:
         images = subset_of(name, sizes, seed)
@@ -136,9 +141,29 @@ def rivals_on_subset(name: str, sizes: SizesOf) -> Callable[[int, Path], Figures
             "pca_k_means": scores(images.labels, k_means.fit_predict(axes))["acc"],
             "pca_mixture": scores(images.labels, mixture.fit_predict(axes))["acc"],
         }
+        figures |= learned_rivals(images.labels, pixels, k, seed)
         return {"acc": max(figures.values()), **figures}
 
     return run
+
+
+def learned_rivals(labels: np.ndarray, pixels: np.ndarray, k: int, seed: int) -> Figures:
+    """Accuracy of UMAP (10-D) before a Gaussian mixture, and of EVoC; of those installed."""
+    figures: Figures = {}
+    if importlib.util.find_spec("umap"):
+        from umap import UMAP
+
+        points = UMAP(n_components=10, random_state=seed).fit_transform(pixels)
+        mixture = GaussianMixture(k, n_init=3, random_state=seed)
+        figures["umap_mixture"] = scores(labels, mixture.fit_predict(points))["acc"]
+    if importlib.util.find_spec("evoc"):
+        from evoc import EVoC
+
+        clusters = EVoC(random_state=seed).fit_predict(pixels.astype(np.float32))
+        # Noise is a cluster of nobody: the matching gives it no class.
+        right = named_right(labels, np.where(clusters < 0, clusters.max() + 1, clusters))
+        figures["evoc"] = float((right & (clusters >= 0)).mean())
+    return figures
 
 
 def scores(labels: np.ndarray, clusters: np.ndarray) -> Figures:
