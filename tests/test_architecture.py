@@ -38,6 +38,7 @@ INSIDE = {
         "html": 1,
         "choices": 1,
         "names": 1,
+        "version": 1,
         "reading": 2,
         "checks": 2,
         "weights": 3,
