@@ -6,6 +6,7 @@ import typer
 
 from . import (
     classify,
+    compare,
     diagnose,
     encode,
     errors,
@@ -41,6 +42,7 @@ for command, examples in (
     (encode.encode, encode.EXAMPLES),
     (reconstruct.reconstruct, reconstruct.EXAMPLES),
     (evaluate.evaluate, evaluate.EXAMPLES),
+    (compare.compare, compare.EXAMPLES),
     (diagnose.diagnose, diagnose.EXAMPLES),
     (sample.sample, sample.EXAMPLES),
     (interpolate.interpolate, interpolate.EXAMPLES),

@@ -12,7 +12,8 @@ from gmvae.support.files import replacing
 
 from . import options
 from .output import answer, as_json, check_folder, say, write_json
-from .run_folder import images_for, open_run
+from .run_folder import Run, images_for, open_run
+from .verdicts import OF_MODEL, VERDICT
 
 if TYPE_CHECKING:
     from gmvae.diagnostics import Diagnosis
@@ -23,7 +24,7 @@ EXAMPLES = (
     "gmvae diagnose --mixture 10",
     "gmvae diagnose mnist --model mnist-run --draws 1000 --strict",
 )
-VERDICT, DRAWS, NUTS_DRAWS = "verdict.json", "draws.nc", "nuts.nc"
+DRAWS, NUTS_DRAWS = "draws.nc", "nuts.nc"
 PICTURES = ("khat", "predictive", "ranks_simulated", "reliability", "forest", "rank", "pair")
 FILES = frozenset((VERDICT, DRAWS, NUTS_DRAWS, *(f"{name}.png" for name in PICTURES)))
 # What a fail means for the use of the model, by topic.
@@ -119,7 +120,7 @@ def diagnose(
         component_classes=run.gmvae.component_classes,
         callback=lambda step: print(f"{step} ...", file=sys.stderr, flush=True),
     )
-    verdict = _verdict(diagnosis, name, len(images))
+    verdict = _verdict(diagnosis, run, name, len(images))
     _write(output, diagnosis, verdict)
     if json:
         answer(as_json(verdict))
@@ -130,7 +131,7 @@ def diagnose(
         raise typer.Exit(FAILED)
 
 
-def _verdict(diagnosis: "Diagnosis", name: str, n_images: int) -> dict[str, Any]:
+def _verdict(diagnosis: "Diagnosis", run: Run, name: str, n_images: int) -> dict[str, Any]:
     """The table, ready for JSON, and the worst of it."""
     statuses = {check.status for check in diagnosis.checks}
     worst = next(status for status in ("fail", "look", "pass", "note") if status in statuses)
@@ -138,6 +139,7 @@ def _verdict(diagnosis: "Diagnosis", name: str, n_images: int) -> dict[str, Any]
         "images": name,
         "n_images": n_images,
         "verdict": worst,
+        OF_MODEL: run.config.get(OF_MODEL),
         "checks": [check.as_dict() for check in diagnosis.checks],
     }
 

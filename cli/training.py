@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from .device import named_device
 from .experiment import Experiment, Request, prepare
 from .options import AUTO
 from .output import answer, as_json, check_folder, say, write_json
+from .reporting import report
 from .tensorboard import Board, board, check_log
 
 if TYPE_CHECKING:
@@ -82,12 +83,12 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         with unfinished.kept(folder, asked.output) as stop:
             result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop, log)
         seconds = time.monotonic() - began
-        training = _record(result.gmvae, request, asked.start, runs, seconds)
+        training = _record(result, request, asked.start, runs, seconds)
         with unfinished.told(folder, asked.output):
             metrics = _measure(result.gmvae, experiment, settings.seed)
             told = Told(result.gmvae, experiment.scored)
-            pictures = _write(asked.output, result, told, training, metrics)
             records = _components(told)
+            pictures = _write(asked.output, result, told, training, metrics, records)
         if log is not None:
             log.draw(pictures)
     if folder is not None:
@@ -195,7 +196,7 @@ def _fit(
 
 
 def _record(
-    gmvae: "GMVAE",
+    result: "Fit",
     request: Request,
     start: Path | None,
     runs: tuple["Restart", ...],
@@ -204,7 +205,7 @@ def _record(
     """What the run was trained on and how, for its configuration: with which options again."""
     request = request.completed()
     return {
-        **(gmvae.training_record or {}),
+        **(result.gmvae.training_record or {}),
         "data": run_folder.lasting(request.source),
         "val": None if request.val is None else run_folder.lasting(request.val),
         "classes": request.classes,
@@ -213,6 +214,7 @@ def _record(
         "resize": request.reading.resize,
         "grey": request.reading.grey,
         "from": None if start is None else str(start.absolute()),
+        "warnings": list(result.warnings),
         "seconds": round(seconds, 1),
         "restarts": [asdict(run) for run in runs],
     }
@@ -242,13 +244,28 @@ def _write(
     told: "Told",
     training: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
 ) -> "Mapping[str, Figure]":
     """Write the run folder, whole or not at all; its pictures by name."""
+    from gmvae.report import png
+
     pictures = run_folder.draw(told, result.history)
+    # A picture is made once, for its file and for the page.
+    files = {name: png(picture) for name, picture in pictures.items()}
+    page = report(
+        output,
+        told,
+        training=training,
+        metrics=metrics,
+        scored_on=metrics["scored_on"],
+        records=records,
+        pictures=files,
+    )
     with replacing(output) as draft:
         result.gmvae.save(draft, extra={"training": training})
         run_folder.write_history(draft / run_folder.HISTORY, result.history)
         write_json(draft / run_folder.METRICS, metrics)
-        for name, picture in pictures.items():
-            picture.savefig(draft / f"{name}.png")
+        for name, content in files.items():
+            (draft / f"{name}.png").write_bytes(content)
+        (draft / run_folder.REPORT).write_text(page, encoding="utf-8")
     return pictures

@@ -16,6 +16,7 @@ COMMANDS = (
     "encode",
     "reconstruct",
     "evaluate",
+    "compare",
     "diagnose",
     "sample",
     "interpolate",

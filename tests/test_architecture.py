@@ -25,6 +25,7 @@ FLOORS = {
     "plots": 6,
     "training": 7,
     "diagnostics": 7,
+    "report": 8,
     "bars": 8,
     "rows": 8,
     "sklearn": 9,
@@ -81,6 +82,13 @@ INSIDE = {
         "tiles": 3,
         "latent": 3,
         "clusters": 3,
+    },
+    "report": {
+        "pictures": 1,
+        "answer": 1,
+        "cards": 2,
+        "contents": 3,
+        "page": 4,
     },
     "training": {
         "arrays": 1,
