@@ -61,7 +61,8 @@ def training_rows(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "trained on", describe(training["data"], classes and tuple(classes))
         if training.get("class_names"):
             yield "classes", listed(training["class_names"])
-        yield "labels observed", str(training["labels_observed"])
+        if "labels_observed" in training:
+            yield "labels observed", str(training["labels_observed"])
     before = training.get("start")
     if isinstance(before, dict) and isinstance(before.get("data"), str):
         classes = before.get("classes")

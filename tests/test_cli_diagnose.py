@@ -142,17 +142,19 @@ def test_the_verdict_is_the_worst_of_the_checks(spies):
         Check("guide", name, figure, limits) for name, figure in (("a", 0.5), ("b", 0.01), ("c", 0))
     )
     note = Check("guide", "d", 1.0)
+    run = SimpleNamespace(config={"weights_sha256": "ab"})
     for checks, verdict in (
         ((note, passed, look, fail), "fail"),
         ((look, passed, note), "look"),
         ((note, passed), "pass"),
         ((note,), "note"),
     ):
-        record = diagnose._verdict(SimpleNamespace(checks=checks), "some", 12)
+        record = diagnose._verdict(SimpleNamespace(checks=checks), run, "some", 12)
         assert record == {
             "images": "some",
             "n_images": 12,
             "verdict": verdict,
+            "weights_sha256": "ab",
             "checks": [check.as_dict() for check in checks],
         }
 

@@ -132,7 +132,8 @@ def test_the_tables_of_evaluate(spies: Spies, monkeypatch: pytest.MonkeyPatch) -
         "gmvae_cli.evaluate.table",
         lambda title, rows, headings=(): tables.append((title, list(rows), headings)),
     )
-    assert lines_of(spies, "evaluate", "other") == []
+    (line,) = lines_of(spies, "evaluate", "other")
+    assert line.endswith(" gmvae-run-report.html")
     (title, rows, _), (overlap_title, overlap_rows, headings) = tables
     assert title == "other: 24 images"
     assert len(rows) == 17

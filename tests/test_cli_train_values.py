@@ -72,7 +72,11 @@ def test_without_labels_there_is_no_accuracy(spies: Spies) -> None:
     lines = spies.run(["train", "bare.npz", "-o", "mine"]).at("command.out").splitlines()
     assert lines[0] == "No labels observed in training."
     assert not [line for line in lines if line.startswith("Accuracy")]
-    assert lines[-2:] == ["Model, figures and pictures: mine", "Next: gmvae classify --model mine"]
+    assert lines[-3:] == [
+        "Model, figures and pictures: mine",
+        "All of it on a page, for a browser: mine/report.html",
+        "Next: gmvae classify --model mine",
+    ]
 
 
 @pytest.mark.parametrize(("options", "seed"), [([], 0), (["--seed", "3"], 3)])

@@ -14,8 +14,8 @@ HOMES = {
     "State": "gmvae.training.state",
     "recipe": "gmvae.training.recipe",
 }
-# Arguments and sites, which the page explains itself, and the command.
-EXPLAINED = {"x", "y", "z", "components", "gmvae_cli"}
+# Arguments and sites, which the page explains itself, the command and a file.
+EXPLAINED = {"x", "y", "z", "components", "gmvae_cli", "report.html"}
 
 
 @pytest.mark.parametrize("path", PAGE.paths)

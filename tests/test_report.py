@@ -95,7 +95,7 @@ def test_what_decided_the_number_by_the_record_of_a_training(asked, observed, or
     settings = {"n_components": asked}
     kept = {"classes": [1, 8], "labels_observed": observed, "n_images": 7, "settings": settings}
     assert Training.of(kept, ["w"]) == Training(origin, 7, observed, ("w",))
-    assert Training.of({}) == Training("asked", 0, 0, ())
+    assert Training.of({}) == Training(None, 0, 0, ())
 
 
 def told_of(images, components=None):

@@ -42,11 +42,13 @@ class Training:
         """From the record of a training, as :attr:`gmvae.GMVAE.training_record` has it."""
         classes = record.get("classes") or ()
         observed = int(record.get("labels_observed") or 0)
-        asked = (record.get("settings") or {}).get("n_components", len(classes))
-        if asked is None:
+        settings = record.get("settings") or {}
+        asked = settings.get("n_components")
+        origin = None
+        if asked is not None:
+            origin = "classes" if asked == len(classes) else "asked"
+        elif "n_components" in settings:
             origin = "classes" if observed else "density"
-        else:
-            origin = "classes" if classes and asked == len(classes) else "asked"
         return cls(origin, int(record.get("n_images") or 0), observed, tuple(warnings))
 
 
