@@ -11,6 +11,7 @@ from . import (
     encode,
     errors,
     evaluate,
+    export,
     info,
     interpolate,
     name,
@@ -48,6 +49,7 @@ for command, examples in (
     (interpolate.interpolate, interpolate.EXAMPLES),
     (info.info, info.EXAMPLES),
     (name.name, name.EXAMPLES),
+    (export.export, export.EXAMPLES),
     (select.select, select.EXAMPLES),
 ):
     # After \b the lines stay as they are.

@@ -164,7 +164,7 @@ def spies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Spies:
     """Two runs of untrained models in the current folder, and a spy on all that takes long."""
-    from gmvae import answers, diagnostics, plots
+    from gmvae import answers, diagnostics, plots, portable
     from gmvae.diagnostics import evaluation
     from gmvae.support import checks
     from gmvae.training import restarts, selection
@@ -189,6 +189,10 @@ def spies(
     for query in ("classify", "encode", "reconstruct", "sample", "log_prob"):
         found.watch(GMVAE, query)
     found.watch(verdicts, "read", lambda _: None)
+    found.watch(portable, "check_onnx", lambda _: None)
+    found.watch(portable, "onnx_difference", lambda _: 0.0)
+    for write in ("export_onnx", "export_torch"):
+        found.watch(portable, write, lambda a: a["path"].touch())
     found.watch(diagnose, "_write", lambda a: write_diagnosis(a["output"]))
     for picture in ("candidates", "samples", "interpolation"):
         found.watch(plots, picture, lambda _: SimpleNamespace(savefig=Path.touch))

@@ -22,6 +22,7 @@ COMMANDS = (
     "interpolate",
     "info",
     "name",
+    "export",
     "select",
 )
 

@@ -25,6 +25,7 @@ FLOORS = {
     "plots": 6,
     "training": 7,
     "diagnostics": 7,
+    "portable": 6,
     "report": 8,
     "bars": 8,
     "rows": 8,
@@ -83,6 +84,7 @@ INSIDE = {
         "latent": 3,
         "clusters": 3,
     },
+    "portable": {"functions": 1, "programs": 2},
     "report": {
         "pictures": 1,
         "answer": 1,
@@ -150,6 +152,7 @@ INSIDE = {
         "guide_rows": 7,
         "model_rows": 7,
         "calibration_rows": 7,
+        "portable": 6,
         "report": 8,
         "pictures": 9,
     },

@@ -140,6 +140,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "json": False,
     },
     "info": {"model": Path("gmvae-run"), "json": False},
+    "export": {
+        "model": Path("gmvae-run"),
+        "onnx": False,
+        "pt2": False,
+        "output": None,
+        "force": False,
+        "json": False,
+    },
     "compare": {
         "runs": None,
         "output": Path("gmvae-compare.html"),
@@ -172,6 +180,7 @@ def test_the_order_of_the_commands() -> None:
         "interpolate",
         "info",
         "name",
+        "export",
         "select",
     ]
 

@@ -137,6 +137,10 @@ ROWS: list[Row] = [
     ),
     ("evaluate", "report", "--report mine.html", {"command.made": ["mine.html"]}),
     ("evaluate", "diagnosis", "--diagnosis made", {"read.folder": Path("made")}),
+    ("export", "model", "--model other-run", {"load_run.folder": Path("other-run")}),
+    ("export", "onnx", "--onnx", {"export_onnx.part.name": "decoder"}),
+    ("export", "pt2", "--onnx --pt2", {"export_torch.part.name": "decoder"}),
+    ("export", "output", "-o mine", {"command.made": ["mine"]}),
     ("compare", "output", "-o mine.html", {"command.made": ["mine.html"]}),
     ("compare", "json", "--json", {"command.first": "{"}),
     ("evaluate", "seed", "--seed 12", {"evaluate.generator.initial_seed": 12}),
@@ -177,6 +181,7 @@ ROWS: list[Row] = [
             ("sample", ""),
             ("interpolate", "0 1"),
             ("name", "gmvae-run 0=cat"),
+            ("export", "--pt2"),
         )
     ),
     ("sample", "output", "--output mine.npz", {"command.made": ["mine.npz"]}),
@@ -187,6 +192,7 @@ ROWS: list[Row] = [
 # Each command alone: as little as it takes to run it.
 ALONE = {
     "compare": "gmvae-run other-run",
+    "export": "--pt2",
     "train": "data.npz",
     "select": "data.npz",
     "interpolate": "0 1",
