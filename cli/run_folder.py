@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gmvae.support.card import CARD_FILE
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, beside_its_folder
 from gmvae.support.names import listed as listed_names
@@ -29,7 +30,15 @@ PICTURES = (
 )
 # What each PNG file begins with; a page of a run takes a megabyte with all of its pictures.
 PNG, LARGEST_PICTURE = b"\x89PNG\r\n\x1a\n", 4 * 2**20
-FILES = (CONFIG_FILE, WEIGHTS_FILE, HISTORY, METRICS, REPORT, *(f"{name}.png" for name in PICTURES))
+FILES = (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    CARD_FILE,
+    HISTORY,
+    METRICS,
+    REPORT,
+    *(f"{name}.png" for name in PICTURES),
+)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gmvae.support.card import CARD_FILE
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE, replacing
 
@@ -14,6 +15,7 @@ from . import run_folder, summary, unfinished
 from .components import component_records
 from .device import named_device
 from .experiment import Experiment, Request, prepare
+from .figures import figure_rows
 from .options import AUTO
 from .output import answer, as_json, check_folder, say, write_json
 from .reporting import report
@@ -252,6 +254,8 @@ def _write(
     pictures = run_folder.draw(told, result.history)
     # A picture is made once, for its file and for the page.
     files = {name: png(picture) for name, picture in pictures.items()}
+    result.gmvae.training_record = dict(training)
+    card = result.gmvae.model_card(figure_rows(metrics), metrics["scored_on"])
     page = report(
         output,
         told,
@@ -262,10 +266,11 @@ def _write(
         pictures=files,
     )
     with replacing(output) as draft:
-        result.gmvae.save(draft, extra={"training": training})
+        result.gmvae.save(draft)
         run_folder.write_history(draft / run_folder.HISTORY, result.history)
         write_json(draft / run_folder.METRICS, metrics)
         for name, content in files.items():
             (draft / f"{name}.png").write_bytes(content)
         (draft / run_folder.REPORT).write_text(page, encoding="utf-8")
+        (draft / CARD_FILE).write_text(card, encoding="utf-8")
     return pictures

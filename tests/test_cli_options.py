@@ -139,7 +139,6 @@ ROWS: list[Row] = [
     ("evaluate", "diagnosis", "--diagnosis made", {"read.folder": Path("made")}),
     ("export", "model", "--model other-run", {"load_run.folder": Path("other-run")}),
     ("export", "onnx", "--onnx", {"export_onnx.part.name": "decoder"}),
-    ("export", "pt2", "--onnx --pt2", {"export_torch.part.name": "decoder"}),
     ("export", "output", "-o mine", {"command.made": ["mine"]}),
     ("compare", "output", "-o mine.html", {"command.made": ["mine.html"]}),
     ("compare", "json", "--json", {"command.first": "{"}),
@@ -201,8 +200,8 @@ ALONE = {
 # Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
 # `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`; `--copy` and the
 # arguments of `name` and `interpolate` in `test_cli_answers.py`, those of `compare` in its own
-# file.
-ELSEWHERE = ("force", "resume", "copy", "run", "runs", "names", "first", "last")
+# file; `--pt2`, without which `export` does nothing here, in `test_portable.py`.
+ELSEWHERE = ("pt2", "force", "resume", "copy", "run", "runs", "names", "first", "last")
 
 
 def parameters() -> set[tuple[str, str]]:

@@ -29,6 +29,7 @@ def test_train_writes_a_whole_run_folder(trained_run: Path) -> None:
         "curves.png",
         "ambiguous.png",
         "report.html",
+        "README.md",
     }
     assert [path.name for path in trained_run.parent.iterdir()] == ["run"]
     training = json.loads((trained_run / "config.json").read_text())["training"]

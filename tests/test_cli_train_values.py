@@ -132,6 +132,7 @@ def test_the_files_of_a_run(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> No
         "metrics.json",
         "latent.png",
         "report.html",
+        "README.md",
     }
     # What is in the file is on the page.
     assert (folder / "latent.png").read_bytes() == b"png"
