@@ -13,11 +13,10 @@ from gmvae.support.files import replacing
 from . import options
 from .output import answer, as_json, check_folder, say, write_json
 from .run_folder import Run, images_for, open_run
-from .verdicts import OF_MODEL, VERDICT
+from .verdicts import OF_MODEL, VERDICT, consequences
 
 if TYPE_CHECKING:
     from gmvae.diagnostics import Diagnosis
-    from gmvae.diagnostics.verdict import Topic
 
 EXAMPLES = (
     "gmvae diagnose",
@@ -27,18 +26,6 @@ EXAMPLES = (
 DRAWS, NUTS_DRAWS = "draws.nc", "nuts.nc"
 PICTURES = ("khat", "predictive", "ranks_simulated", "reliability", "forest", "rank", "pair")
 FILES = frozenset((VERDICT, DRAWS, NUTS_DRAWS, *(f"{name}.png" for name in PICTURES)))
-# What a fail means for the use of the model, by topic.
-CONSEQUENCES: "dict[Topic, str]" = {
-    "guide": "The guide fails: do not take the spread of q(z | x) for error bars, nor log p(x) of "
-    "a single image for exact. Predicted labels and reconstructions do not rest on either. For "
-    "error bars, take NUTS (nuts.nc; --nuts-images): its draws, or, of an image of several modes, "
-    "the weighted mean and sd in its sample_stats.",
-    "model": "The model fails: its samples or its mixture are not the images'. Look at "
-    "predictive.png; try another number of components, more latent dimensions or another "
-    "likelihood.",
-    "probabilities": "The probabilities fail: a Probability is not the chance that the label is "
-    "right; reliability.png shows that chance.",
-}
 # The exit code of --strict where a check fails; 1 and 2 are those of errors.
 FAILED = 3
 
@@ -205,7 +192,4 @@ def _key(diagnosis: "Diagnosis") -> Iterator[str]:
             "chain stays in one of them, so R-hat and the sample size say nothing of such images; "
             "the k-hat of the weighted chains does."
         )
-    failed = {check.topic for check in diagnosis.checks if check.status == "fail"}
-    for topic, consequence in CONSEQUENCES.items():
-        if topic in failed:
-            yield consequence
+    yield from consequences((check.topic, check.status) for check in diagnosis.checks)

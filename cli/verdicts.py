@@ -1,6 +1,6 @@
 """The verdict of a diagnosis, as ``gmvae diagnose`` writes it and a page shows it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,32 @@ VERDICT = "verdict.json"
 # The hash of the weights, as the model's configuration names it too.
 OF_MODEL = "weights_sha256"
 STATUSES = ("pass", "look", "fail", "note")
+# What a fail means for the use of the model, by topic.
+CONSEQUENCES = {
+    "guide": "The guide fails: do not take the spread of q(z | x) for error bars, nor log p(x) of "
+    "a single image for exact. Predicted labels and reconstructions do not rest on either. For "
+    "error bars, take NUTS (nuts.nc; --nuts-images): its draws, or, of an image of several modes, "
+    "the weighted mean and sd in its sample_stats.",
+    "model": "The model fails: its samples or its mixture are not the images'. Look at "
+    "predictive.png; try another number of components, more latent dimensions or another "
+    "likelihood.",
+    "probabilities": "The probabilities fail: a Probability is not the chance that the label is "
+    "right; reliability.png shows that chance.",
+}
+
+
+def consequences(checks: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A line a topic of which a check fails.
+
+    Args:
+        checks: the topic of each, and its status.
+    """
+    failed = {topic for topic, status in checks if status == "fail"}
+    yield from (line for topic, line in CONSEQUENCES.items() if topic in failed)
 
 
 def read(folder: Path, run: Run) -> Mapping[str, Any]:
-    """What ``gmvae diagnose`` wrote of this run's model to ``folder``.
+    """What ``gmvae diagnose`` wrote of this run's model to ``folder``, and what follows from it.
 
     Raises:
         ArgumentError: it is of another model.
@@ -38,7 +60,8 @@ def read(folder: Path, run: Run) -> Mapping[str, Any]:
             f"`--diagnosis` expected a diagnosis of the model in {run.folder}; got {folder}, which "
             "is of another one. Diagnose this one: gmvae diagnose"
         )
-    return verdict
+    lines = consequences((check["topic"], check["status"]) for check in verdict["checks"])
+    return {**verdict, "consequences": list(lines)}
 
 
 def _as_written(verdict: Mapping[str, Any]) -> bool:
@@ -57,6 +80,7 @@ def _is_check(check: Mapping[str, Any]) -> bool:
     limits = check.get("threshold")
     return (
         isinstance(check.get("check"), str)
+        and isinstance(check.get("topic"), str)
         and isinstance(check.get("detail"), str)
         and check.get("status") in STATUSES
         and isinstance(check.get("figure"), int | float | None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from cli_spies import spies, untrained
-from gmvae_cli import app, diagnose
+from gmvae_cli import app, diagnose, verdicts
 from toys import SHAPE, tiny
 
 from gmvae.diagnostics import arviz_bridge
@@ -163,7 +163,7 @@ def test_what_diagnose_says(spies):
     lines = shown_by(spies)
     assert lines[0] == "other: 24 images"
     assert lines[-1] == "Verdict: fail. Table, draws and pictures: gmvae-diagnosis"
-    assert lines[-2] == diagnose.CONSEQUENCES["model"]
+    assert lines[-2] == verdicts.CONSEQUENCES["model"]
     assert lines[-3] == "pass: good; look: in between; fail: bad; note: no threshold."
     assert spies.at("_write.verdict")["n_images"] == 24
     assert json.loads("\n".join(shown_by(spies, "--json", "--force"))) == {

@@ -272,11 +272,13 @@ class TestPage:
         limits = {"threshold": {"good": 0.05, "bad": 0.2}}
         note = {"check": "log p(x)", "figure": None, "status": "note", "detail": ""}
         verdict = {"verdict": "fail", "images": "some", "n_images": 1_234}
+        verdict["consequences"] = ["Do not <i>."]
         verdict["checks"] = [check | limits, note | {"threshold": None}]
         page = check_whole(report.render(page_of(told, diagnosis=verdict)))
         assert ["fail", "k-hat <b>", "0.1235", "0.05, fails beyond 0.2", "of 6"] in page.rows
         assert ["note", "log p(x)", "", "", ""] in page.rows
         assert "on some, 1,234 images" in page.text
+        assert "Do not <i>." in page.text
 
     def test_nothing_is_left_of_a_card_without_images(self, told):
         empty = Card("component 7", record(7, 0, 0.0, None), ())

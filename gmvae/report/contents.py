@@ -28,8 +28,9 @@ class Report:
         pictures: by name: ``latent``, ``mixture``, ``manifold``, ``reconstructions``,
             ``ambiguous``, ``curves``; those that there are.
         figures: what was measured.
-        diagnosis: the checks, as :meth:`gmvae.diagnostics.Check.as_dict` has them, and the verdict;
-            None where no diagnosis was made.
+        diagnosis: ``checks``, as :meth:`gmvae.diagnostics.Check.as_dict` has them, the ``verdict``,
+            ``images`` and ``n_images`` it is of, and ``consequences``, lines; None where none was
+            made.
         settings: of the training.
         versions: what it was made with.
         again: what to type to run the same again.
