@@ -6,10 +6,12 @@ import typer
 
 from . import (
     classify,
+    compare,
     diagnose,
     encode,
     errors,
     evaluate,
+    export,
     info,
     interpolate,
     name,
@@ -41,11 +43,13 @@ for command, examples in (
     (encode.encode, encode.EXAMPLES),
     (reconstruct.reconstruct, reconstruct.EXAMPLES),
     (evaluate.evaluate, evaluate.EXAMPLES),
+    (compare.compare, compare.EXAMPLES),
     (diagnose.diagnose, diagnose.EXAMPLES),
     (sample.sample, sample.EXAMPLES),
     (interpolate.interpolate, interpolate.EXAMPLES),
     (info.info, info.EXAMPLES),
     (name.name, name.EXAMPLES),
+    (export.export, export.EXAMPLES),
     (select.select, select.EXAMPLES),
 ):
     # After \b the lines stay as they are.

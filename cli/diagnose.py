@@ -12,32 +12,20 @@ from gmvae.support.files import replacing
 
 from . import options
 from .output import answer, as_json, check_folder, say, write_json
-from .run_folder import images_for, open_run
+from .run_folder import Run, images_for, open_run
+from .verdicts import OF_MODEL, VERDICT, consequences
 
 if TYPE_CHECKING:
     from gmvae.diagnostics import Diagnosis
-    from gmvae.diagnostics.verdict import Topic
 
 EXAMPLES = (
     "gmvae diagnose",
     "gmvae diagnose --mixture 10",
     "gmvae diagnose mnist --model mnist-run --draws 1000 --strict",
 )
-VERDICT, DRAWS, NUTS_DRAWS = "verdict.json", "draws.nc", "nuts.nc"
+DRAWS, NUTS_DRAWS = "draws.nc", "nuts.nc"
 PICTURES = ("khat", "predictive", "ranks_simulated", "reliability", "forest", "rank", "pair")
 FILES = frozenset((VERDICT, DRAWS, NUTS_DRAWS, *(f"{name}.png" for name in PICTURES)))
-# What a fail means for the use of the model, by topic.
-CONSEQUENCES: "dict[Topic, str]" = {
-    "guide": "The guide fails: do not take the spread of q(z | x) for error bars, nor log p(x) of "
-    "a single image for exact. Predicted labels and reconstructions do not rest on either. For "
-    "error bars, take NUTS (nuts.nc; --nuts-images): its draws, or, of an image of several modes, "
-    "the weighted mean and sd in its sample_stats.",
-    "model": "The model fails: its samples or its mixture are not the images'. Look at "
-    "predictive.png; try another number of components, more latent dimensions or another "
-    "likelihood.",
-    "probabilities": "The probabilities fail: a Probability is not the chance that the label is "
-    "right; reliability.png shows that chance.",
-}
 # The exit code of --strict where a check fails; 1 and 2 are those of errors.
 FAILED = 3
 
@@ -119,7 +107,7 @@ def diagnose(
         component_classes=run.gmvae.component_classes,
         callback=lambda step: print(f"{step} ...", file=sys.stderr, flush=True),
     )
-    verdict = _verdict(diagnosis, name, len(images))
+    verdict = _verdict(diagnosis, run, name, len(images))
     _write(output, diagnosis, verdict)
     if json:
         answer(as_json(verdict))
@@ -130,7 +118,7 @@ def diagnose(
         raise typer.Exit(FAILED)
 
 
-def _verdict(diagnosis: "Diagnosis", name: str, n_images: int) -> dict[str, Any]:
+def _verdict(diagnosis: "Diagnosis", run: Run, name: str, n_images: int) -> dict[str, Any]:
     """The table, ready for JSON, and the worst of it."""
     statuses = {check.status for check in diagnosis.checks}
     worst = next(status for status in ("fail", "look", "pass", "note") if status in statuses)
@@ -138,6 +126,7 @@ def _verdict(diagnosis: "Diagnosis", name: str, n_images: int) -> dict[str, Any]
         "images": name,
         "n_images": n_images,
         "verdict": worst,
+        OF_MODEL: run.config.get(OF_MODEL),
         "checks": [check.as_dict() for check in diagnosis.checks],
     }
 
@@ -203,7 +192,4 @@ def _key(diagnosis: "Diagnosis") -> Iterator[str]:
             "chain stays in one of them, so R-hat and the sample size say nothing of such images; "
             "the k-hat of the weighted chains does."
         )
-    failed = {check.topic for check in diagnosis.checks if check.status == "fail"}
-    for topic, consequence in CONSEQUENCES.items():
-        if topic in failed:
-            yield consequence
+    yield from consequences((check.topic, check.status) for check in diagnosis.checks)

@@ -54,6 +54,7 @@ TYPED = {
     "device": "--device",
     "component": "--component",
     "start": "--from",
+    "onnx": "--onnx",
 }
 # An error of content opens with the name of a file, which may be any word, or with this.
 TYPED_CONTENT = {"x": "DATA"}

@@ -1,38 +1,62 @@
 """``gmvae evaluate``."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options
-from .output import answer, as_json, check_file, table, write_json
-from .run_folder import images_for, open_run
+from . import options, reporting, run_folder, verdicts
+from .components import component_records
+from .figures import figure_rows
+from .output import answer, as_json, check_file, say, table, write_json, write_text
+from .run_folder import Run, beside, images_for, open_run, stored_picture
 
 if TYPE_CHECKING:
-    from gmvae.diagnostics.evaluation import Evaluation
+    from gmvae import Images
     from gmvae.gmvae import Names
 
 EXAMPLES = (
     "gmvae evaluate",
     "gmvae evaluate test.npz --json",
+    "gmvae evaluate --diagnosis gmvae-diagnosis --report mine.html",
 )
+Samples = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Draws of z an image, for the log-likelihood.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the JSON to a file, .json, as well."
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The page on the model and DATA, .html; left out, RUN-report.html beside the run "
+        "folder, over an older page of gmvae, and none with --json.",
+        show_default=False,
+    ),
+]
+Diagnosis = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Put what `gmvae diagnose` wrote of this model to DIR on the page.",
+        show_default=False,
+    ),
+]
 
 
 def evaluate(
     data: options.DataArgument = None,
     model: options.Model = options.DEFAULT_RUN,
-    samples: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Draws of z an image, for the log-likelihood.")
-    ] = 50,
+    samples: Samples = 50,
     json: options.AsJson = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the JSON to a file, .json, as well."
-        ),
-    ] = None,
+    output: Output = None,
+    report: Report = None,
+    diagnosis: Diagnosis = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
@@ -49,7 +73,9 @@ def evaluate(
     """
     if output is not None:
         check_file(output, force, [".json"])
+    page = _page(report, model, json, force)
     run = open_run(model, device)
+    verdict = None if diagnosis is None else verdicts.read(diagnosis, run)
     images, name = images_for(run, data, data_root, strict=strict)
     import torch
 
@@ -60,10 +86,52 @@ def evaluate(
     if json:
         answer(as_json(figures))
     else:
-        table(f"{name}: {len(images):,} images", _rows(figures))
+        table(f"{name}: {len(images):,} images", figure_rows(figures))
         _print_overlap(figures["overlap"], run.gmvae.component_names)
     if output is not None:
         write_json(output, figures)
+    if page is not None:
+        write_text(page, _report(run, images, name, figures, verdict))
+        if not json:
+            say(f"All of it on a page, for a browser: {page}")
+
+
+def _page(report: Path | None, model: Path, json: bool, force: bool) -> Path | None:
+    """Where the page goes; None for none."""
+    if report is None and json:
+        return None
+    path = beside(model, "report.html") if report is None else report
+    # One that was made without being named is made again, but nothing else is lost for it.
+    check_file(path, force or (report is None and reporting.is_report(path)), [".html"])
+    return path
+
+
+def _report(
+    run: Run,
+    images: "Images",
+    name: str,
+    figures: Mapping[str, Any],
+    verdict: Mapping[str, Any] | None,
+) -> str:
+    """The page on a model and these images; the curves are those of the training."""
+    from gmvae.plots import Told
+    from gmvae.report import png
+
+    told = Told(run.gmvae, images)
+    probability = told.honest[range(len(images)), told.components]
+    drawn = run_folder.draw(told, names=reporting.PICTURES)
+    pictures = {name: png(figure) for name, figure in drawn.items()}
+    curves = stored_picture(run.folder, "curves")
+    return reporting.report(
+        run.folder,
+        told,
+        training=run.training,
+        metrics=figures,
+        scored_on=name,
+        records=component_records(run.gmvae, images, told.components, probability),
+        pictures=pictures if curves is None else {**pictures, "curves": curves},
+        diagnosis=verdict,
+    )
 
 
 def _print_overlap(overlap: list[list[float]], names: "Names | None") -> None:
@@ -77,29 +145,3 @@ def _print_overlap(overlap: list[list[float]], names: "Names | None") -> None:
     )
     title = "Overlap of the Gaussians (Bhattacharyya coefficients)"
     table(title, rows, ("component", *numbers))
-
-
-def _rows(figures: "Evaluation") -> Iterator[tuple[str, str]]:
-    """The figures as a person reads them; those that need labels only where there are some."""
-    for name, value in (
-        ("accuracy of predicted labels", figures["acc_named"]),
-        ("accuracy, components matched to classes", figures["acc"]),
-        ("the same by p(y | z)", figures["acc_latent"]),
-        ("normalised mutual information", figures["nmi"]),
-        ("adjusted Rand index", figures["ari"]),
-        ("F1, macro", figures["f1_macro"]),
-        ("F1, micro", figures["f1_micro"]),
-        ("F1, mean of the two", figures["f1_mean"]),
-        ("structural similarity (SSIM)", figures["ssim"]),
-        ("1 - mean squared error", figures["one_minus_mse"]),
-    ):
-        if value is not None:
-            yield name, f"{value:.4f}"
-    unit = "nats an image" + ("" if figures["likelihood_normalised"] else ", no normalised density")
-    yield f"ELBO ({unit})", f"{figures['elbo']:.2f}"
-    yield "   reconstruction", f"{figures['reconstruction']:.2f}"
-    yield "   KL of z", f"{figures['kl_z']:.2f}"
-    yield "   KL of y", f"{figures['kl_y']:.2f}"
-    yield f"log-likelihood ({unit})", f"{figures['log_likelihood']:.2f}"
-    yield "components in use", f"{figures['effective_components']:.2f}"
-    yield "smallest weight", f"{figures['smallest_weight']:.4f}"

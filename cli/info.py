@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gmvae.settings import Settings
 from gmvae.support.declarations import by_group
@@ -12,6 +12,9 @@ from .experiment import describe
 from .options import option_name
 from .output import answer, as_json, table
 from .run_folder import Run, listed, open_run
+
+if TYPE_CHECKING:
+    from gmvae import GMVAE
 
 EXAMPLES = (
     "gmvae info",
@@ -35,24 +38,31 @@ def info(
 
 
 def _rows(run: Run) -> Iterator[tuple[str, str]]:
-    config = asdict(run.gmvae.config)
+    yield from model_rows(run.gmvae)
+    yield from training_rows(run.training)
+
+
+def model_rows(gmvae: "GMVAE") -> Iterator[tuple[str, str]]:
+    """What a model is built from."""
+    config = asdict(gmvae.config)
     yield "image (C, H, W)", " x ".join(map(str, config["image_shape"]))
     yield "latent dimensions", str(config["latent_dim"])
     yield "components", f"{config['n_components']}, {config['covariance']} covariance"
     yield "network", config["network"]
     yield "likelihood", config["likelihood"]
     yield "assignment", config["assignment"]
-    yield "parameters", f"{sum(p.numel() for p in run.gmvae.parameters()):,}"
-    yield from _training(run)
+    yield "parameters", f"{sum(p.numel() for p in gmvae.parameters()):,}"
 
 
-def _training(run: Run) -> Iterator[tuple[str, str]]:
-    training: Any = run.training
+def training_rows(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What it was trained on, by the section of a run's configuration."""
     if "data" in training:
-        yield "trained on", describe(training["data"], run.classes)
+        classes = training.get("classes")
+        yield "trained on", describe(training["data"], classes and tuple(classes))
         if training.get("class_names"):
             yield "classes", listed(training["class_names"])
-        yield "labels observed", str(training["labels_observed"])
+        if "labels_observed" in training:
+            yield "labels observed", str(training["labels_observed"])
     before = training.get("start")
     if isinstance(before, dict) and isinstance(before.get("data"), str):
         classes = before.get("classes")

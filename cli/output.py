@@ -121,8 +121,13 @@ def _finite(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to ``path`` as JSON, whole or not at all."""
+    write_text(path, as_json(value) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` in UTF-8, whole or not at all."""
     with replacing(path) as draft:
-        draft.write_text(as_json(value) + "\n", encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
 
 
 def write_images(path: Path, images: "Tensor", **arrays: Any) -> None:

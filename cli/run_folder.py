@@ -3,11 +3,12 @@
 import csv
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gmvae.support.card import CARD_FILE
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, beside_its_folder
 from gmvae.support.names import listed as listed_names
@@ -22,12 +23,22 @@ if TYPE_CHECKING:
     from gmvae import GMVAE, Images
     from gmvae.plots import Told
 
-HISTORY, METRICS = "history.csv", "metrics.json"
+HISTORY, METRICS, REPORT = "history.csv", "metrics.json", "report.html"
 PICTURES = (
     *("latent", "reconstructions", "manifold", "mixture", "ambiguous"),
     *("clusters", "classes", "curves"),
 )
-FILES = (CONFIG_FILE, WEIGHTS_FILE, HISTORY, METRICS, *(f"{name}.png" for name in PICTURES))
+# What each PNG file begins with; a page of a run takes a megabyte with all of its pictures.
+PNG, LARGEST_PICTURE = b"\x89PNG\r\n\x1a\n", 4 * 2**20
+FILES = (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    CARD_FILE,
+    HISTORY,
+    METRICS,
+    REPORT,
+    *(f"{name}.png" for name in PICTURES),
+)
 
 
 @dataclass(frozen=True)
@@ -290,7 +301,20 @@ def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(history)
 
 
-def draw(told: "Told", history: Sequence[Mapping[str, Any]] = ()) -> dict[str, "Figure"]:
+def stored_picture(folder: Path, name: str) -> bytes | None:
+    """A picture of a run folder; None where there is none, or what is no picture of a run."""
+    path = folder / f"{name}.png"
+    if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
+        return None
+    content = path.read_bytes()
+    return content if content.startswith(PNG) else None
+
+
+def draw(
+    told: "Told",
+    history: Sequence[Mapping[str, Any]] = (),
+    names: Sequence[str] = PICTURES,
+) -> dict[str, "Figure"]:
     """The pictures of a run, by their file's name.
 
     That of the classes needs labels, and that of the training its history.
@@ -298,18 +322,21 @@ def draw(told: "Told", history: Sequence[Mapping[str, Any]] = ()) -> dict[str, "
     Args:
         told: what the model says of the images that are drawn.
         history: of the training, a row of figures an epoch.
+        names: of those to draw.
     """
     from gmvae import plots
 
     gmvae, images = told.gmvae, told.images
-    drawn = [
-        plots.latent_space(gmvae, images, told=told),
-        plots.reconstructions(gmvae, images),
-        plots.manifold(gmvae, images, told=told),
-        plots.mixture(gmvae, images, told=told),
-        plots.ambiguous(gmvae, images, told=told),
-        plots.clusters(gmvae, images, told=told),
-        None if images.labels is None else plots.class_table(gmvae, images, told=told),
-        plots.curves(history) if history else None,
-    ]
-    return {name: of for name, of in zip(PICTURES, drawn, strict=True) if of is not None}
+    ways: dict[str, Callable[[], Figure]] = {
+        "latent": lambda: plots.latent_space(gmvae, images, told=told),
+        "reconstructions": lambda: plots.reconstructions(gmvae, images),
+        "manifold": lambda: plots.manifold(gmvae, images, told=told),
+        "mixture": lambda: plots.mixture(gmvae, images, told=told),
+        "ambiguous": lambda: plots.ambiguous(gmvae, images, told=told),
+        "clusters": lambda: plots.clusters(gmvae, images, told=told),
+        "classes": lambda: plots.class_table(gmvae, images, told=told),
+        "curves": lambda: plots.curves(history),
+    }
+    absent = {"classes"} if images.labels is None else set()
+    absent |= set() if history else {"curves"}
+    return {name: ways[name]() for name in names if name not in absent}

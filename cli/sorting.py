@@ -72,12 +72,7 @@ def _free(place: Path, name: str) -> Path:
 
 
 def _write_png(path: Path, images: "Images", row: int) -> None:
-    """One image as a picture: grey, or in colour where it has three channels or four."""
-    import numpy as np
-    from PIL import Image
+    """One image as a picture."""
+    from gmvae.report.pictures import as_picture
 
-    pixels = np.moveaxis(images.tensor(slice(row, row + 1))[0].numpy(), 0, 2)
-    if pixels.shape[2] not in (1, 3, 4):
-        pixels = pixels.mean(axis=2, keepdims=True)
-    shown = np.rint(pixels * 255).astype(np.uint8)
-    Image.fromarray(shown[:, :, 0] if shown.shape[2] == 1 else shown).save(path)
+    as_picture(images.tensor(slice(row, row + 1))[0]).save(path)

@@ -11,7 +11,7 @@ from gmvae.support.names import printable
 from .components import component_table
 from .experiment import Experiment, Request
 from .options import DEFAULT_RUN
-from .run_folder import listed
+from .run_folder import REPORT, listed
 
 # Of a line that a person reads.
 MOST_FOLDERS = 12
@@ -180,5 +180,6 @@ def closing(
     bounds = f"{metrics['train_elbo']:.1f} on train, {metrics['elbo']:.1f} on the scored images"
     yield f"ELBO: {bounds} ({unit}; the higher, the better)"
     yield f"Model, figures and pictures: {output}"
+    yield f"All of it on a page, for a browser: {output / REPORT}"
     model = "" if output == DEFAULT_RUN else f" --model {shlex.quote(str(output))}"
     yield f"Next: gmvae classify{model}"

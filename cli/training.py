@@ -2,11 +2,12 @@
 
 import shlex
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gmvae.support.card import CARD_FILE
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE, replacing
 
@@ -14,8 +15,10 @@ from . import run_folder, summary, unfinished
 from .components import component_records
 from .device import named_device
 from .experiment import Experiment, Request, prepare
+from .figures import figure_rows
 from .options import AUTO
 from .output import answer, as_json, check_folder, say, write_json
+from .reporting import report
 from .tensorboard import Board, board, check_log
 
 if TYPE_CHECKING:
@@ -82,12 +85,12 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         with unfinished.kept(folder, asked.output) as stop:
             result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop, log)
         seconds = time.monotonic() - began
-        training = _record(result.gmvae, request, asked.start, runs, seconds)
+        training = _record(result, request, asked.start, runs, seconds)
         with unfinished.told(folder, asked.output):
             metrics = _measure(result.gmvae, experiment, settings.seed)
             told = Told(result.gmvae, experiment.scored)
-            pictures = _write(asked.output, result, told, training, metrics)
             records = _components(told)
+            pictures = _write(asked.output, result, told, training, metrics, records)
         if log is not None:
             log.draw(pictures)
     if folder is not None:
@@ -195,7 +198,7 @@ def _fit(
 
 
 def _record(
-    gmvae: "GMVAE",
+    result: "Fit",
     request: Request,
     start: Path | None,
     runs: tuple["Restart", ...],
@@ -204,7 +207,7 @@ def _record(
     """What the run was trained on and how, for its configuration: with which options again."""
     request = request.completed()
     return {
-        **(gmvae.training_record or {}),
+        **(result.gmvae.training_record or {}),
         "data": run_folder.lasting(request.source),
         "val": None if request.val is None else run_folder.lasting(request.val),
         "classes": request.classes,
@@ -213,6 +216,7 @@ def _record(
         "resize": request.reading.resize,
         "grey": request.reading.grey,
         "from": None if start is None else str(start.absolute()),
+        "warnings": list(result.warnings),
         "seconds": round(seconds, 1),
         "restarts": [asdict(run) for run in runs],
     }
@@ -242,13 +246,31 @@ def _write(
     told: "Told",
     training: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
 ) -> "Mapping[str, Figure]":
     """Write the run folder, whole or not at all; its pictures by name."""
+    from gmvae.report import png
+
     pictures = run_folder.draw(told, result.history)
+    # A picture is made once, for its file and for the page.
+    files = {name: png(picture) for name, picture in pictures.items()}
+    result.gmvae.training_record = dict(training)
+    card = result.gmvae.model_card(figure_rows(metrics), metrics["scored_on"])
+    page = report(
+        output,
+        told,
+        training=training,
+        metrics=metrics,
+        scored_on=metrics["scored_on"],
+        records=records,
+        pictures=files,
+    )
     with replacing(output) as draft:
-        result.gmvae.save(draft, extra={"training": training})
+        result.gmvae.save(draft)
         run_folder.write_history(draft / run_folder.HISTORY, result.history)
         write_json(draft / run_folder.METRICS, metrics)
-        for name, picture in pictures.items():
-            picture.savefig(draft / f"{name}.png")
+        for name, content in files.items():
+            (draft / f"{name}.png").write_bytes(content)
+        (draft / run_folder.REPORT).write_text(page, encoding="utf-8")
+        (draft / CARD_FILE).write_text(card, encoding="utf-8")
     return pictures

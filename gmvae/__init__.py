@@ -7,6 +7,7 @@ The names below are imported when first used: torch and Pyro take seconds to imp
 from typing import TYPE_CHECKING
 
 from gmvae.support.lazy import lazy_names
+from gmvae.support.version import VERSION
 
 if TYPE_CHECKING:
     from gmvae import data, diagnostics, metrics, networks, plots, probability, training
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from gmvae.training.restarts import fit_restarts
     from gmvae.training.selection import compare_components
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "GMVAE",

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from gmvae.data import Images
 from gmvae.data.images import rows_at_once
-from gmvae.data.views import AUGMENTATIONS, Affine, kind_of_views
+from gmvae.data.views import AUGMENTATIONS, Affine, View, kind_of_views
 from gmvae.gmvae import GMVAE
 
 Floats = NDArray[np.float32]
@@ -69,7 +69,7 @@ def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -
         q_y: q(y | x) of them, (B, K).
         z: means of q(z | x), (B, D).
     """
-    views = AUGMENTATIONS[_augment(gmvae)]
+    views = views_of(gmvae)
     of_views = [q_y.cpu()]
     if isinstance(views, Affine):
         of_views += [gmvae.classify(view).cpu() for view in views.fixed(x, N_VIEWS)]
@@ -77,13 +77,13 @@ def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -
     return (torch.stack(of_views).mean(0) + of_mixture) / 2
 
 
-def _augment(gmvae: GMVAE) -> str:
-    """The kind of views that the model was trained on; none where that is not known."""
+def views_of(gmvae: GMVAE) -> View:
+    """The views that the model was trained on; the images themselves where that is not known."""
     settings = (gmvae.training_record or {}).get("settings") or {}
     kind = settings.get("augment", "none")
     if kind not in AUGMENTATIONS:
-        return "none"
-    return kind_of_views(str(kind), gmvae.config.image_shape)
+        kind = "none"
+    return AUGMENTATIONS[kind_of_views(str(kind), gmvae.config.image_shape)]
 
 
 # What the training record calls the quantiles of log p(x, z) over training images.

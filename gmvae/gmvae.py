@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -43,9 +45,11 @@ from gmvae.probability.model import Model
 from gmvae.probability.objectives import check_module, check_svi, default_objective, samples_y
 from gmvae.probability.prior import MixturePrior
 from gmvae.support import checks
+from gmvae.support.card import CARD_FILE, card_text
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, replacing
 from gmvae.support.html import html_table
+from gmvae.support.hub import download, upload
 from gmvae.support.weights import digest, read_weights, weights_file
 
 # What components are called: a class's word, or its number; None for one without a name.
@@ -463,6 +467,88 @@ class GMVAE(nn.Module):
         gmvae.load_state_dict(tensors)
         gmvae.training_record = written.training
         return gmvae.to(device).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, **arguments: Any
+    ) -> "GMVAE":
+        """Read a model from a folder, or from the Hugging Face Hub. Nothing is unpickled.
+
+        Args:
+            name: a folder that `save` wrote, or ``owner/name`` of a repository of the Hub, of which
+                ``config.json`` and ``model.safetensors`` alone are read (``gmvae[hub]``).
+            revision: of the repository: a branch, a tag or a commit.
+            arguments: as `load` takes them: modules of your own, and the device.
+
+        Raises:
+            ArgumentError: huggingface_hub is missing, or what `load` raises.
+            ContentError: as `load`.
+            FileNotFoundError: there is no such folder, and no such repository.
+        """
+        checks.instance("name", name, (str, os.PathLike), "a path or a word")
+        folder = Path(name)
+        # One slash at most, between two plain words: the name of a repository.
+        if not folder.exists() and re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", str(name)):
+            folder = download(str(name), (CONFIG_FILE, WEIGHTS_FILE), revision)
+        return cls.load(folder, **arguments)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool | None = None,
+        message: str = "A model of gmvae",
+        card: str | None = None,
+    ) -> str:
+        """Save the model to the Hugging Face Hub (``gmvae[hub]``): its two files and a card.
+
+        What the training record says goes along: where the data lay, too.
+
+        Args:
+            repo: ``owner/name``.
+            private: whether others cannot see a new repository; None for what its owner has set.
+            message: of the commit.
+            card: in Markdown, in place of the one that `model_card` makes.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ArgumentError: huggingface_hub is missing.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder)
+            text = self.model_card() if card is None else card
+            (Path(folder) / CARD_FILE).write_text(text, encoding="utf-8")
+            return upload(Path(folder), repo, private, message)
+
+    def model_card(self, figures: Iterable[tuple[str, str]] = (), scored_on: str = "") -> str:
+        """The card of the model, ``README.md`` of its folder, in Markdown.
+
+        Args:
+            figures: what was measured: names and values in words.
+            scored_on: of which images.
+        """
+        record, c = self.training_record or {}, self.config
+        facts = [
+            ("image (C, H, W)", " x ".join(map(str, c.image_shape))),
+            ("components", f"{c.n_components}, {c.covariance} covariance"),
+            ("latent dimensions", str(c.latent_dim)),
+            ("networks", f"{c.network}, {c.likelihood} likelihood, {c.assignment} assignment"),
+        ]
+        known = {"n_images": "images in training", "labels_observed": "labels observed"}
+        facts += [(words, f"{record[key]:,}") for key, words in known.items() if key in record]
+        facts += [("version", f"gmvae {record['version']}")] if "version" in record else []
+        names, weights = self.component_names, self.model.prior.weights.tolist()
+        data = Path(str(record.get("data", "images"))).name
+        return card_text(
+            f"Clusters of {data}",
+            facts,
+            [(component_name(names, k), f"{weight:.3f}") for k, weight in enumerate(weights)],
+            figures=figures,
+            scored_on=scored_on,
+            warnings=record.get("warnings") or (),
+        )
 
     def _decode(self, z: Tensor) -> Tensor:
         return self.model.likelihood.mean(self.model.decoder(z))

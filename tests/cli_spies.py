@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gmvae_cli import app, diagnose
+from gmvae_cli import app, diagnose, run_folder, verdicts
+from gmvae_cli.figures import FIGURES
 from toys import SHAPE, tiny
 
 import gmvae
@@ -51,6 +52,13 @@ def save_run(folder: Path, model: GMVAE, **training: Any) -> None:
     """A run folder as ``train`` writes it, but for its figures."""
     record = {"data": "data.npz", "classes": None, "labels_observed": 3, "settings": {"seed": 0}}
     model.save(folder, extra={"training": record | training})
+
+
+def save_figures(folder: Path, **changes: Any) -> None:
+    """The figures of a run, each of another value."""
+    values: dict[str, Any] = {figure.key: i / 100 for i, figure in enumerate(FIGURES)}
+    values |= {"likelihood_normalised": False, "scored_on": "these", "n_images": 24}
+    (folder / run_folder.METRICS).write_text(json.dumps(values | changes))
 
 
 def failing_diagnosis() -> SimpleNamespace:
@@ -156,14 +164,15 @@ def spies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Spies:
     """Two runs of untrained models in the current folder, and a spy on all that takes long."""
-    from gmvae import answers, diagnostics, plots
+    from gmvae import answers, diagnostics, plots, portable
     from gmvae.diagnostics import evaluation
     from gmvae.support import checks
     from gmvae.training import restarts, selection
 
     monkeypatch.chdir(tmp_path)
-    save_run(Path("gmvae-run"), untrained())
-    save_run(Path("other-run"), untrained())
+    for folder in (Path("gmvae-run"), Path("other-run")):
+        save_run(folder, untrained())
+        save_figures(folder)
     for name in SOURCES:
         Path(name).touch()
     found = Spies(monkeypatch, capsys)
@@ -179,10 +188,15 @@ def spies(
     found.watch(answers, "answers", None)
     for query in ("classify", "encode", "reconstruct", "sample", "log_prob"):
         found.watch(GMVAE, query)
+    found.watch(verdicts, "read", lambda _: None)
+    found.watch(portable, "check_onnx", lambda _: None)
+    found.watch(portable, "onnx_difference", lambda _: 0.0)
+    for write in ("export_onnx", "export_torch"):
+        found.watch(portable, write, lambda a: a["path"].touch())
     found.watch(diagnose, "_write", lambda a: write_diagnosis(a["output"]))
     for picture in ("candidates", "samples", "interpolation"):
         found.watch(plots, picture, lambda _: SimpleNamespace(savefig=Path.touch))
-    monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_: {})
+    monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_, **__: {})
     return found
 
 

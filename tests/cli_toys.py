@@ -16,11 +16,13 @@ COMMANDS = (
     "encode",
     "reconstruct",
     "evaluate",
+    "compare",
     "diagnose",
     "sample",
     "interpolate",
     "info",
     "name",
+    "export",
     "select",
 )
 

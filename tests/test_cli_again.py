@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take two seconds a run, and are tested elsewhere."""
-    monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_: {})
+    monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_, **__: {})
 
 
 SHORT = ("--effort", "quick", "--epochs", "2", "--warmup-epochs", "2")

@@ -105,6 +105,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "samples": 50,
         "json": False,
         "output": None,
+        "report": None,
+        "diagnosis": None,
         "seed": 0,
         "device": "auto",
         "data_root": None,
@@ -138,6 +140,20 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "json": False,
     },
     "info": {"model": Path("gmvae-run"), "json": False},
+    "export": {
+        "model": Path("gmvae-run"),
+        "onnx": False,
+        "pt2": False,
+        "output": None,
+        "force": False,
+        "json": False,
+    },
+    "compare": {
+        "runs": None,
+        "output": Path("gmvae-compare.html"),
+        "json": False,
+        "force": False,
+    },
 }
 
 
@@ -158,11 +174,13 @@ def test_the_order_of_the_commands() -> None:
         "encode",
         "reconstruct",
         "evaluate",
+        "compare",
         "diagnose",
         "sample",
         "interpolate",
         "info",
         "name",
+        "export",
         "select",
     ]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from cli_spies import spies, untrained
-from gmvae_cli import app, diagnose
+from gmvae_cli import app, diagnose, verdicts
 from toys import SHAPE, tiny
 
 from gmvae.diagnostics import arviz_bridge
@@ -142,17 +142,19 @@ def test_the_verdict_is_the_worst_of_the_checks(spies):
         Check("guide", name, figure, limits) for name, figure in (("a", 0.5), ("b", 0.01), ("c", 0))
     )
     note = Check("guide", "d", 1.0)
+    run = SimpleNamespace(config={"weights_sha256": "ab"})
     for checks, verdict in (
         ((note, passed, look, fail), "fail"),
         ((look, passed, note), "look"),
         ((note, passed), "pass"),
         ((note,), "note"),
     ):
-        record = diagnose._verdict(SimpleNamespace(checks=checks), "some", 12)
+        record = diagnose._verdict(SimpleNamespace(checks=checks), run, "some", 12)
         assert record == {
             "images": "some",
             "n_images": 12,
             "verdict": verdict,
+            "weights_sha256": "ab",
             "checks": [check.as_dict() for check in checks],
         }
 
@@ -161,7 +163,7 @@ def test_what_diagnose_says(spies):
     lines = shown_by(spies)
     assert lines[0] == "other: 24 images"
     assert lines[-1] == "Verdict: fail. Table, draws and pictures: gmvae-diagnosis"
-    assert lines[-2] == diagnose.CONSEQUENCES["model"]
+    assert lines[-2] == verdicts.CONSEQUENCES["model"]
     assert lines[-3] == "pass: good; look: in between; fail: bad; note: no threshold."
     assert spies.at("_write.verdict")["n_images"] == 24
     assert json.loads("\n".join(shown_by(spies, "--json", "--force"))) == {

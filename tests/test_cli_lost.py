@@ -20,7 +20,7 @@ GO_ON = "what was saved before is kept. Go on: gmvae train --resume run"
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_: {})
+    monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_, **__: {})
 
 
 @pytest.fixture(scope="module")

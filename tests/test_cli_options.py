@@ -129,7 +129,19 @@ ROWS: list[Row] = [
     ("reconstruct", "output", "-o mine.npz", {"command.made": ["mine.npz"]}),
     ("evaluate", "samples", "--samples 3", {"evaluate.n_samples": 3, "log_prob.n_samples": 3}),
     ("evaluate", "json", "--json", {"command.first": "{"}),
-    ("evaluate", "output", "--output mine.json", {"command.made": ["mine.json"]}),
+    (
+        "evaluate",
+        "output",
+        "--output mine.json",
+        {"command.made": ["gmvae-run-report.html", "mine.json"]},
+    ),
+    ("evaluate", "report", "--report mine.html", {"command.made": ["mine.html"]}),
+    ("evaluate", "diagnosis", "--diagnosis made", {"read.folder": Path("made")}),
+    ("export", "model", "--model other-run", {"load_run.folder": Path("other-run")}),
+    ("export", "onnx", "--onnx", {"export_onnx.part.name": "decoder"}),
+    ("export", "output", "-o mine", {"command.made": ["mine"]}),
+    ("compare", "output", "-o mine.html", {"command.made": ["mine.html"]}),
+    ("compare", "json", "--json", {"command.first": "{"}),
     ("evaluate", "seed", "--seed 12", {"evaluate.generator.initial_seed": 12}),
     ("diagnose", "draws", "--draws 30", {"diagnose.options.n_draws": 30}),
     (
@@ -168,6 +180,7 @@ ROWS: list[Row] = [
             ("sample", ""),
             ("interpolate", "0 1"),
             ("name", "gmvae-run 0=cat"),
+            ("export", "--pt2"),
         )
     ),
     ("sample", "output", "--output mine.npz", {"command.made": ["mine.npz"]}),
@@ -177,6 +190,8 @@ ROWS: list[Row] = [
 ]
 # Each command alone: as little as it takes to run it.
 ALONE = {
+    "compare": "gmvae-run other-run",
+    "export": "--pt2",
     "train": "data.npz",
     "select": "data.npz",
     "interpolate": "0 1",
@@ -184,8 +199,9 @@ ALONE = {
 }
 # Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
 # `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`; `--copy` and the
-# arguments of `name` and `interpolate` in `test_cli_answers.py`.
-ELSEWHERE = ("force", "resume", "copy", "run", "names", "first", "last")
+# arguments of `name` and `interpolate` in `test_cli_answers.py`, those of `compare` in its own
+# file; `--pt2`, without which `export` does nothing here, in `test_portable.py`.
+ELSEWHERE = ("pt2", "force", "resume", "copy", "run", "runs", "names", "first", "last")
 
 
 def parameters() -> set[tuple[str, str]]:

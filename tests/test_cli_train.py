@@ -28,6 +28,8 @@ def test_train_writes_a_whole_run_folder(trained_run: Path) -> None:
         "clusters.png",
         "curves.png",
         "ambiguous.png",
+        "report.html",
+        "README.md",
     }
     assert [path.name for path in trained_run.parent.iterdir()] == ["run"]
     training = json.loads((trained_run / "config.json").read_text())["training"]

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+from base64 import b64encode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ def test_the_lines_of_a_run(spies: Spies) -> None:
         f"ELBO: {metrics['train_elbo']:.1f} on train, {metrics['elbo']:.1f} on the scored images "
         "(no normalised density; the higher, the better)",
         "Model, figures and pictures: gmvae-run",
+        "All of it on a page, for a browser: gmvae-run/report.html",
         "Next: gmvae classify",
     ]
 
@@ -69,7 +72,11 @@ def test_without_labels_there_is_no_accuracy(spies: Spies) -> None:
     lines = spies.run(["train", "bare.npz", "-o", "mine"]).at("command.out").splitlines()
     assert lines[0] == "No labels observed in training."
     assert not [line for line in lines if line.startswith("Accuracy")]
-    assert lines[-2:] == ["Model, figures and pictures: mine", "Next: gmvae classify --model mine"]
+    assert lines[-3:] == [
+        "Model, figures and pictures: mine",
+        "All of it on a page, for a browser: mine/report.html",
+        "Next: gmvae classify --model mine",
+    ]
 
 
 @pytest.mark.parametrize(("options", "seed"), [([], 0), (["--seed", "3"], 3)])
@@ -108,8 +115,8 @@ def test_the_files_of_a_run(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> No
     drawn: list[Any] = []
 
     class Figure:
-        def savefig(self, path: Path) -> None:
-            path.write_text("picture")
+        def savefig(self, file: BytesIO, format: str) -> None:
+            file.write(format.encode())
 
     def draw(told: Any, history: Any) -> dict[str, Figure]:
         drawn.append(told.images)
@@ -124,7 +131,13 @@ def test_the_files_of_a_run(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> No
         "history.csv",
         "metrics.json",
         "latent.png",
+        "report.html",
+        "README.md",
     }
+    # What is in the file is on the page.
+    assert (folder / "latent.png").read_bytes() == b"png"
+    address = f"data:image/png;base64,{b64encode(b'png').decode()}"
+    assert address in (folder / "report.html").read_text()
     with (folder / "history.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == [{"phase": "joint", "epoch": "1", "loss": "5.0"}]
     assert len(drawn[0]) == 18  # the scored images
@@ -152,6 +165,7 @@ def test_what_is_recorded_of_the_training(spies: Spies) -> None:
         "labels": 1,
         "from": None,
         "restarts": [{"seed": 1, "objective": -LOSS, "elbo": -7.0}],
+        "warnings": ["a warning"],
     }
 
 
@@ -223,5 +237,6 @@ def test_the_closing_lines_of_a_density() -> None:
         "Accuracy with components matched to classes: 0.250",
         "ELBO: -1.2 on train, 2.0 on the scored images (nats an image; the higher, the better)",
         "Model, figures and pictures: gmvae-run",
+        "All of it on a page, for a browser: gmvae-run/report.html",
         "Next: gmvae classify",
     ]

@@ -9,6 +9,7 @@ import torch
 from matplotlib import pyplot, rcParams
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from toys import SHAPE, tiny
 
 from gmvae import GMVAE, Images, load, plots
 from gmvae.config import Config
@@ -344,3 +345,30 @@ def test_candidates_show_every_run_and_both_measures():
     assert [list(dot.get_ydata()) for dot in dots] == [[-5.0, -4.0], [-3.0, -3.5]]
     means = below.containers[0].lines[0]
     assert list(means.get_ydata()) == [-4.5, -3.25]
+
+
+def test_a_dollar_in_a_name_begins_no_formula(tmp_path):
+    """Nor does what a terminal obeys come into a picture, which would warn of a missing letter."""
+    names = {0: r"$\frac$", 1: "a\x1b[31m", 2: "_u$x_$"}
+    gmvae = tiny().eval()
+    gmvae.names_by_hand = names
+    images = Images(
+        np.random.default_rng(0).random((12, *SHAPE), dtype=np.float32),
+        np.arange(12) % 3,
+        "noise",
+        names,
+    )
+    for draw in (
+        plots.latent_space,
+        plots.mixture,
+        plots.manifold,
+        plots.ambiguous,
+        plots.clusters,
+        plots.class_table,
+        plots.reconstructions,
+    ):
+        draw(gmvae, images).savefig(tmp_path / "picture.png")
+    drawn = plots.samples(torch.rand(3, *SHAPE), torch.zeros(3, dtype=int), gmvae.component_names)
+    drawn.savefig(tmp_path / "picture.png")
+    ends = torch.zeros(2), torch.ones(2)
+    plots.interpolation(gmvae, *ends, 3, (names[0], names[2])).savefig(tmp_path / "picture.png")

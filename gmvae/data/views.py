@@ -48,7 +48,7 @@ class Affine:
             x: the images.
             n: how many views.
         """
-        matrices = self.matrices(n, Generator().manual_seed(0)).to(x)
+        matrices = self.fixed_matrices(n).to(x)
         return [
             F.grid_sample(
                 x,
@@ -57,6 +57,10 @@ class Affine:
             )
             for matrix in matrices
         ]
+
+    def fixed_matrices(self, n: int) -> Tensor:
+        """The maps (n, 2, 3) of these views."""
+        return self.matrices(n, Generator().manual_seed(0))
 
     def matrices(self, n: int, generator: Generator | None = None) -> Tensor:
         """Random maps (n, 2, 3) from places in the view to places in the image, in [-1, 1]."""

@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gmvae.data import Images
-from gmvae.gmvae import GMVAE, component_name
+from gmvae.gmvae import GMVAE
 from gmvae.metrics import largest_class
 from gmvae.plots.groups import Told, class_word
 from gmvae.plots.mosaic import filled, mosaic, show
-from gmvae.plots.style import DPI, Array, array
+from gmvae.plots.style import DPI, Array, array, long_name
 
 # Images a component: those nearest its mean, some at random, and the oddest.
 NEAREST, RANDOM, ODDEST = 8, 4, 4
@@ -52,7 +52,7 @@ def clusters(gmvae: GMVAE, images: Images, seed: int = 0, told: Told | None = No
         picture, middles = _strip(images, groups)
         show(axes, picture)
         axes.set_anchor("W")
-        name = component_name(gmvae.component_names, k)
+        name = long_name(gmvae.component_names, k)
         axes.set_yticks([picture.shape[0] / 2], [f"{name}\n{_size(images, told.components, k)}"])
         axes.tick_params(length=0, labelsize=8)
         if i == 0:
@@ -108,7 +108,7 @@ def class_table(gmvae: GMVAE, images: Images, told: Told | None = None) -> Figur
     figure.suptitle("Classes and components", x=0.01, ha="left", weight="bold")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    names = [component_name(gmvae.component_names, i) for i in range(k)]
+    names = [long_name(gmvae.component_names, i) for i in range(k)]
     axes.set_xticks(range(k), names, rotation=90, size=8)
     axes.set_yticks(
         range(len(counts)), [class_word(images, value) for value in images.classes], size=8
@@ -116,7 +116,7 @@ def class_table(gmvae: GMVAE, images: Images, told: Told | None = None) -> Figur
     axes.set_xlabel("component (most probable)")
     axes.set_ylabel("class")
     axes.tick_params(length=0)
-    axes.set_title("images; the darker, the larger the share of the class", loc="left", size=9)
+    axes.set_title("the darker, the more of the class", loc="left", size=9)
     if max(counts.shape) <= MOST_NUMBERS:
         for (row, column), count in np.ndenumerate(counts):
             if count:

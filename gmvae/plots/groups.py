@@ -11,7 +11,7 @@ from gmvae.data import Images
 from gmvae.data.images import rows_at_once
 from gmvae.gmvae import GMVAE
 from gmvae.metrics import matching
-from gmvae.plots.style import Array, array, even_share
+from gmvae.plots.style import Array, array, even_share, plain
 
 
 class Told:
@@ -98,4 +98,4 @@ def component_of_class(
 
 def class_word(images: Images, value: int) -> str:
     """``cat``, or ``8`` for a class without a word."""
-    return images.class_names.get(value, str(value))
+    return plain(images.class_names.get(value, str(value)))

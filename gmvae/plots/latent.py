@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator
 
 from gmvae.data import Images
-from gmvae.gmvae import GMVAE, component_name
+from gmvae.gmvae import GMVAE
 from gmvae.plots.groups import Told, class_word, component_of_class
 from gmvae.plots.mosaic import mosaic, show
 from gmvae.plots.plane import (
@@ -22,7 +22,7 @@ from gmvae.plots.plane import (
     size,
     write_apart,
 )
-from gmvae.plots.style import array, short_name, style, thinned
+from gmvae.plots.style import array, long_name, short_name, style, thinned
 
 # Of what is decoded where no image lies: how much of it is seen.
 FAINT = 0.25
@@ -108,7 +108,7 @@ def mixture(gmvae: GMVAE, images: Images, told: Told | None = None) -> Figure:
         axes,
         "component",
         [
-            f"{component_name(gmvae.component_names, k)}, weight {weights[k]:.2f}"
+            f"{long_name(gmvae.component_names, k)}, weight {weights[k]:.2f}"
             for k in range(n_components)
         ],
         opacity_handles(n_components),
@@ -127,7 +127,7 @@ def _overlap(gmvae: GMVAE) -> str:
     if len(overlap) < 2:
         return ""
     one, other = np.unravel_index(overlap.argmax(), overlap.shape)
-    names = (component_name(gmvae.component_names, int(k)) for k in (other, one))
+    names = (long_name(gmvae.component_names, int(k)) for k in (other, one))
     return (
         f"\nlargest overlap (Bhattacharyya coefficient): {overlap.max():.2f}, of "
         f"{' and '.join(names)}"

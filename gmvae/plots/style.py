@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gmvae.data import Images
-from gmvae.gmvae import Names, class_title
+from gmvae.gmvae import Names, class_title, component_name
+from gmvae.support.names import printable
 
 Array = NDArray[Any]
 
@@ -67,10 +68,25 @@ def array(values: Tensor) -> Array:
     return numbers
 
 
+def plain(word: str) -> str:
+    r"""A word of others as matplotlib shows it letter by letter: a dollar begins no formula.
+
+    Example:
+        >>> print(plain("a$b$"))
+        a\$b\$
+    """
+    return printable(word).replace("$", r"\$")
+
+
 def short_name(names: Names | None, k: int) -> str:
     """``class 8``, ``cat``, or the bare number of a component without a name."""
     name = None if names is None else names[k]
-    return str(k) if name is None else class_title(name)
+    return str(k) if name is None else plain(class_title(name))
+
+
+def long_name(names: Names | None, k: int) -> str:
+    """``2: class 8``, ``2: cat``, or ``component 2`` without a name."""
+    return plain(component_name(names, k))
 
 
 def percent(p: float) -> str:

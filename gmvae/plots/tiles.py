@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gmvae.data import Images
-from gmvae.gmvae import GMVAE, Names, component_name, component_title
+from gmvae.gmvae import GMVAE, Names, component_title
 from gmvae.plots.groups import Told, class_word, component_of_class
 from gmvae.plots.mosaic import filled, mosaic, show
-from gmvae.plots.style import DPI, percent, spread
+from gmvae.plots.style import DPI, long_name, percent, plain, spread
 
 # Of a picture of many images.
 COLUMNS = 10
@@ -133,13 +133,15 @@ def samples(images: Tensor, components: Tensor, component_names: Names | None = 
         layout="constrained",
     )
     alone = len(drawn) == 1
-    whose = component_title(component_names, drawn[0]) if alone else "the mixture, by component"
+    whose = (
+        plain(component_title(component_names, drawn[0])) if alone else "the mixture, by component"
+    )
     figure.suptitle(f"{len(images):,} samples of {whose}", x=0.01, ha="left", weight="bold")
     cells = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes, k, group in zip(cells[:, 0], drawn, groups, strict=True):
         picture = mosaic(filled(group, columns), columns)
         show(axes, picture)
-        axes.set_yticks([picture.shape[0] / 2], [component_name(component_names, k)])
+        axes.set_yticks([picture.shape[0] / 2], [long_name(component_names, k)])
         axes.tick_params(length=0)
     return figure
 
@@ -156,7 +158,7 @@ def _wrong(gmvae: GMVAE, images: Images, told: Told) -> NDArray[np.bool_]:
 
 def _titled(images: Images, value: int) -> str:
     """``class 8``, or a class's word."""
-    return images.class_names.get(value, f"class {value}")
+    return plain(images.class_names.get(value, f"class {value}"))
 
 
 def _candidates(probabilities: Tensor, component: int, names: Names | None) -> str:
@@ -164,9 +166,7 @@ def _candidates(probabilities: Tensor, component: int, names: Names | None) -> s
     others = probabilities.clone()
     others[component] = -1
     shown = [component, *([int(others.argmax())] if len(others) > 1 else [])]
-    return "\n".join(
-        f"{component_name(names, k)} ({percent(float(probabilities[k]))})" for k in shown
-    )
+    return "\n".join(f"{long_name(names, k)} ({percent(float(probabilities[k]))})" for k in shown)
 
 
 def interpolation(
@@ -185,7 +185,9 @@ def interpolation(
     decoded = gmvae.decode(start + shares * (end - start))
     _, _, height, width = decoded.shape
     figure = Figure(figsize=(9.2, 0.9 + 9.0 / n * height / width), dpi=DPI, layout="constrained")
-    figure.suptitle(f"From {names[0]} to {names[1]}", x=0.01, ha="left", weight="bold")
+    figure.suptitle(
+        f"From {plain(names[0])} to {plain(names[1])}", x=0.01, ha="left", weight="bold"
+    )
     axes = figure.add_subplot()
     show(axes, mosaic(decoded, n))
     middles = [j * (width + 1) + width / 2 - 0.5 for j in range(n)]

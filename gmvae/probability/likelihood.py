@@ -93,19 +93,13 @@ class _Continuous(dist.ContinuousBernoulli):  # type: ignore[misc]
         if self._validate_args:
             self._validate_sample(value)
         logits, x = torch.broadcast_tensors(self.logits, value)
-        a, small = _divisor(logits)
-        series = math.log(2) + logits.square() / 12 - 7 * logits.pow(4) / 1440
-        log_c = torch.where(small, series, (a / torch.tanh(a / 2)).log())
+        log_c = continuous_log_normaliser(logits)
         return log_c - binary_cross_entropy_with_logits(logits, x, reduction="none")
 
     @property
     def mean(self) -> Tensor:
         """E(x), in (0, 1)."""
-        logits = self.logits
-        a, small = _divisor(logits)
-        above = -1 / torch.expm1(-a) - 1 / a
-        series = 0.5 + logits / 12 - logits.pow(3) / 720
-        return torch.where(small, series, torch.where(logits < 0, 1 - above, above))
+        return continuous_mean(self.logits)
 
     def icdf(self, value: Tensor) -> Tensor:
         """The quantile at ``value`` in [0, 1], by which samples are drawn."""
@@ -115,6 +109,21 @@ class _Continuous(dist.ContinuousBernoulli):  # type: ignore[misc]
         beyond = torch.where(logits < 0, u, 1 - u)
         x = (1 + torch.log1p(beyond * torch.expm1(-a)) / a).clamp(0, 1)
         return torch.where(logits < 0, 1 - x, x)
+
+
+def continuous_log_normaliser(logits: Tensor) -> Tensor:
+    """Log C of a continuous Bernoulli, a pixel each."""
+    a, small = _divisor(logits)
+    series = math.log(2) + logits.square() / 12 - 7 * logits.pow(4) / 1440
+    return torch.where(small, series, (a / torch.tanh(a / 2)).log())
+
+
+def continuous_mean(logits: Tensor) -> Tensor:
+    """E(x) of a continuous Bernoulli, in (0, 1), a pixel each."""
+    a, small = _divisor(logits)
+    above = -1 / torch.expm1(-a) - 1 / a
+    series = 0.5 + logits / 12 - logits.pow(3) / 720
+    return torch.where(small, series, torch.where(logits < 0, 1 - above, above))
 
 
 def _divisor(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from gmvae.gmvae import GMVAE
 from gmvae.metrics import effective_number
 from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from gmvae.settings import Settings
+from gmvae.support.version import VERSION
 from gmvae.training.arrays import Indices
 from gmvae.training.density import PROMINENT
 from gmvae.training.loop import Metrics
@@ -108,7 +108,7 @@ def training_record(
     """
     before = {} if start is None else start.training_record or {}
     record: dict[str, Any] = {
-        "version": version("gmvae"),
+        "version": VERSION,
         "data": images.name,
         "classes": list(images.classes) or None,
         "class_names": {

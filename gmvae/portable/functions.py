@@ -1,0 +1,198 @@
+"""A model as two functions of tensors, which other programs can run: no Pyro, no draws.
+
+:class:`Classification` answers as :func:`gmvae.answers.answers` does, from pixels, and
+:class:`Decoding` as :meth:`gmvae.GMVAE.decode` does. Both are plain torch of any number of
+images B, so that ``torch.export`` and ONNX take them; what the model computes by distributions is
+written out.
+"""
+
+import copy
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gmvae.answers import N_VIEWS, QUANTILES, views_of
+from gmvae.data.views import Affine
+from gmvae.gmvae import GMVAE
+from gmvae.probability.likelihood import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Gaussian,
+    Likelihood,
+    continuous_log_normaliser,
+    continuous_mean,
+)
+from gmvae.support.errors import ArgumentError
+
+
+class Classified(NamedTuple):
+    """What a model says of B images, as :class:`gmvae.answers.Answers` calls it.
+
+    Attributes:
+        components: the most probable component by q(y | x), (B,).
+        probability: how probable that is, (B,), 0 to 1.
+        outlier: how little an image is like those of the training, (B,), 0 to 1; -1 where the model
+            does not know how well it explains these.
+        probabilities: q(y | x), (B, K).
+        responsibilities: p(y | z) at the mean of q(z | x), (B, K).
+        latents: means of q(z | x), (B, D).
+        scales: standard deviations of q(z | x), (B, D).
+    """
+
+    components: Tensor
+    probability: Tensor
+    outlier: Tensor
+    probabilities: Tensor
+    responsibilities: Tensor
+    latents: Tensor
+    scales: Tensor
+
+
+class Classification(nn.Module):
+    r"""From images (B, C, H, W) in [0, 1] to what the model says of them.
+
+    With :math:`\Sigma_k = L_k L_k^\top` of the mixture,
+
+    .. math:: \ln p(z \mid k) = -\tfrac12 \|L_k^{-1} (z - \mu_k)\|^2 - \ln |L_k|
+              - \tfrac D2 \ln 2\pi
+
+    Args:
+        gmvae: a trained model, of which this is a copy.
+
+    Raises:
+        ArgumentError: a likelihood of the user's own, whose density cannot be written out.
+    """
+
+    means: Tensor
+    whitening: Tensor
+    constant: Tensor
+    grids: Tensor
+    from_quantile: Tensor
+    between: Tensor
+
+    def __init__(self, gmvae: GMVAE) -> None:
+        super().__init__()
+        shipped(gmvae.model.likelihood)
+        gmvae = copy.deepcopy(gmvae).eval().requires_grad_(False)
+        prior = gmvae.model.prior
+        self.encoder, self.assigner = gmvae.guide.encoder, gmvae.guide.assigner
+        self.decoder, self.likelihood = gmvae.model.decoder, gmvae.model.likelihood
+        scale_tril = torch.linalg.cholesky(prior.full_covariances.detach().double())
+        means = prior.means.detach()
+        log_scale = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = prior.weights.detach().double().log() - log_scale
+        constant = constant - prior.latent_dim / 2 * math.log(2 * math.pi)
+        self.register_buffer("means", means)
+        self.register_buffer("whitening", torch.linalg.inv(scale_tril).to(means).contiguous())
+        self.register_buffer("constant", constant.to(means))
+        self.register_buffer("grids", _grids(gmvae, means))
+        quantiles = (gmvae.training_record or {}).get(QUANTILES)
+        self.knows_outliers = quantiles is not None
+        values = torch.as_tensor(quantiles or [0.0, 1.0], dtype=torch.float64)
+        self.register_buffer("from_quantile", values[:-1].to(means))
+        # Where two are the same, a step.
+        self.register_buffer("between", values.diff().clamp(min=1e-6).to(means))
+
+    def forward(self, x: Tensor) -> Classified:
+        """What the model says of images (B, C, H, W)."""
+        z, scales = self.encoder(x)
+        joint = self.log_joint(z)
+        of_mixture = joint.softmax(-1)
+        q_y = self.q_y(x)
+        total = q_y
+        for grid in self.grids:
+            view = F.grid_sample(x, grid.expand(x.shape[0], -1, -1, -1), align_corners=False)
+            total = total + self.q_y(view)
+        honest = (total / (1 + self.grids.shape[0]) + of_mixture) / 2
+        components = q_y.argmax(-1)
+        probability = honest.gather(1, components.unsqueeze(1)).squeeze(1)
+        outlier = self.outlier(x, z, joint)
+        return Classified(components, probability, outlier, q_y, of_mixture, z, scales)
+
+    def q_y(self, x: Tensor) -> Tensor:
+        """q(y | x), (B, K)."""
+        if self.assigner is None:
+            return self.log_joint(self.encoder(x)[0]).softmax(-1)
+        logits: Tensor = self.assigner(x)
+        return logits.softmax(-1)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """Log p(y) + log p(z | y), (B, K)."""
+        shift = z.unsqueeze(1) - self.means
+        white = (self.whitening @ shift.unsqueeze(-1)).squeeze(-1)
+        return self.constant - white.square().sum(-1) / 2
+
+    def outlier(self, x: Tensor, z: Tensor, joint: Tensor) -> Tensor:
+        """The share of training images that are explained better, (B,), between quantiles."""
+        if not self.knows_outliers:
+            return torch.full_like(joint[:, 0], -1.0)
+        # By hand, as above: the sum of exponentials of such an image as was never seen is 0.
+        largest = joint.amax(-1, keepdim=True)
+        of_z = largest.squeeze(-1) + (joint - largest).exp().sum(-1).log()
+        log_prob = log_prob_of(self.likelihood, self.decoder(z), x) + of_z
+        passed = ((log_prob.unsqueeze(-1) - self.from_quantile) / self.between).clamp(0, 1)
+        return 1 - passed.mean(-1)
+
+
+class Decoding(nn.Module):
+    """From latents (B, D) to images (B, C, H, W) in [0, 1]: E(x | z).
+
+    Args:
+        gmvae: a trained model, of which this is a copy.
+
+    Raises:
+        ArgumentError: a likelihood of the user's own, whose mean cannot be written out.
+    """
+
+    def __init__(self, gmvae: GMVAE) -> None:
+        super().__init__()
+        shipped(gmvae.model.likelihood)
+        gmvae = copy.deepcopy(gmvae).eval().requires_grad_(False)
+        self.decoder, self.likelihood = gmvae.model.decoder, gmvae.model.likelihood
+
+    def forward(self, z: Tensor) -> Tensor:
+        """E(x | z) of latents (B, D)."""
+        output: Tensor = self.decoder(z)
+        if isinstance(self.likelihood, ContinuousBernoulli):
+            return continuous_mean(output)
+        return output.sigmoid()
+
+
+def _grids(gmvae: GMVAE, like: Tensor) -> Tensor:
+    """Where each pixel of a view comes from, (V, H, W, 2); V is 0 without views."""
+    _, height, width = shape = gmvae.config.image_shape
+    views = views_of(gmvae)
+    if not isinstance(views, Affine):
+        return like.new_zeros(0, height, width, 2)
+    return F.affine_grid(views.fixed_matrices(N_VIEWS).to(like), [N_VIEWS, *shape], False)
+
+
+def shipped(likelihood: Likelihood) -> None:
+    """Refuse a likelihood whose density is not written out here.
+
+    Raises:
+        ArgumentError: it is one of the user's own.
+    """
+    if type(likelihood) not in (Bernoulli, ContinuousBernoulli, Gaussian):
+        raise ArgumentError(
+            f"`gmvae` expected a likelihood that gmvae ships; got {type(likelihood).__name__}. "
+            "Export the networks themselves: model.guide, model.model.decoder."
+        )
+
+
+def log_prob_of(likelihood: Likelihood, output: Tensor, x: Tensor) -> Tensor:
+    """Log p(x | z) of B images by the decoder's output, (B,): one of the shipped likelihoods."""
+    if isinstance(likelihood, (Bernoulli, ContinuousBernoulli)):
+        # By hand: ONNX has a log of a sigmoid, which is minus infinity where a pixel is sure.
+        pixels = x * output - output.clamp(min=0) - torch.log1p(torch.exp(-output.abs()))
+        if isinstance(likelihood, ContinuousBernoulli):
+            pixels = pixels + continuous_log_normaliser(output)
+    else:
+        assert isinstance(likelihood, Gaussian)
+        log_scale = likelihood.log_scale
+        standardised = (x - output.sigmoid()) / log_scale.exp()
+        pixels = -standardised.square() / 2 - log_scale - math.log(2 * math.pi) / 2
+    return pixels.flatten(1).sum(-1)

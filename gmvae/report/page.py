@@ -1,0 +1,38 @@
+"""From contents to HTML."""
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gmvae.report.contents import Comparison, Report
+from gmvae.support.names import printable
+from gmvae.support.version import VERSION
+
+
+def render(contents: Report | Comparison) -> str:
+    """The page, whole: it holds no script and loads nothing.
+
+    Every word is shown as text: markup in it is escaped, and what cannot be shown (escapes of
+    terminals, marks that turn the direction of writing) is written out.
+    """
+    template = _environment().get_template(contents.template)
+    return template.render(page=contents, version=VERSION)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("gmvae.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _shown(value: Any) -> Any:
+    """A word as a page may hold it; what is HTML already, of the templates themselves, as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
