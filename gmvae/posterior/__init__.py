@@ -1,0 +1,1 @@
+"""A posterior that is certified for every image. Names are imported when first used."""
