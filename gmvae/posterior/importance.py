@@ -139,9 +139,9 @@ class Weights:
         self.log_evidence = log_weights.logsumexp(0).cpu().numpy() - math.log(n_draws)
         self.log_evidence_mcse = (1 / self.ess - 1 / n_draws).clip(0) ** 0.5
 
-    def good(self, least_ess: float) -> Array:
-        """Whether k-hat and sample size are, (n,)."""
-        good: Array = (self.khat <= self._limit) & (self.ess >= least_ess)
+    def good(self, least_ess: float, most_khat: float = math.inf) -> Array:
+        """Whether k-hat, below its threshold in any case, and sample size are, (n,)."""
+        good: Array = (self.khat <= min(self._limit, most_khat)) & (self.ess >= least_ess)
         return good
 
     def torch(self, like: Tensor) -> Tensor:

@@ -25,19 +25,19 @@ _LONGEST = 1.0
 _EVEN = 0.2
 
 
-def starts(target: Target, shared: Points, mean: Tensor, n_starts: int) -> Tensor:
+def starts(log_joint: Tensor, shared: Points, mean: Tensor, n_starts: int) -> Tensor:
     """Where to climb from: the guide's mean, then the likeliest draws of the mixture, (M, n, D).
 
     The draws of a half of the mixture's spread around one that is chosen are not chosen, so that
     the starts are not all on one mode.
 
     Args:
-        target: of n images.
-        shared: P draws of the mixture.
+        log_joint: log p(x, z) of n images at draws of the mixture, (P, n).
+        shared: these P draws.
         mean: of the guide, (n, D).
         n_starts: M, at least 1.
     """
-    value = target.log_joint_at(shared).T
+    value = log_joint.T
     scale = spread(shared)
     white = shared.z / scale
     near = torch.cdist(white, white) < 0.5
