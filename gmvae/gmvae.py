@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,12 @@ from gmvae.networks import (
     default_modes,
     in_eval_mode,
 )
+from gmvae.posterior.block import Block
+from gmvae.posterior.effort import Effort
+from gmvae.posterior.pareto import FEWEST_DRAWS
+from gmvae.posterior.result import Pace, Posterior
+from gmvae.posterior.routes import Plan
+from gmvae.posterior.work import batch_size, blocks_of
 from gmvae.probability.dry_run import check_shapes
 from gmvae.probability.evidence import Parts, elbo_parts, log_evidence
 from gmvae.probability.guide import SAMPLED_RIGHTLY, Guide
@@ -352,6 +358,68 @@ class GMVAE(nn.Module):
             return torch.stack(found, dim=-1)
 
         return Parts(*self._in_chunks(x, parts).unbind(-1))
+
+    def posterior(
+        self,
+        x: Tensor | Images,
+        n_draws: int = 500,
+        *,
+        effort: Effort | None = None,
+        weights: bool = False,
+        generator: Generator | None = None,
+        callback: Callable[[Pace], None] | None = None,
+    ) -> Posterior:
+        """Draws from p(z, y | x) of every image, and how good they are.
+
+        See :mod:`gmvae.posterior` for the ways by which an image gets them. Of images so many that
+        their draws do not fit into memory there is :meth:`posterior_blocks`.
+
+        Args:
+            x: the images.
+            n_draws: kept of each, at least 25.
+            effort: the most that is done for an image; the defaults for None.
+            weights: whether draws of the proposals and their weights are kept, too.
+            generator: the source of chance, on the model's device.
+            callback: told after each batch how far the work has come.
+
+        Raises:
+            ArgumentError: a number out of its range, or no such generator.
+        """
+        return Posterior.joined(
+            self.posterior_blocks(
+                x,
+                n_draws,
+                effort=effort,
+                weights=weights,
+                generator=generator,
+                callback=callback,
+            )
+        )
+
+    def posterior_blocks(
+        self,
+        x: Tensor | Images,
+        n_draws: int = 500,
+        *,
+        effort: Effort | None = None,
+        weights: bool = False,
+        generator: Generator | None = None,
+        callback: Callable[[Pace], None] | None = None,
+    ) -> Iterator[Block]:
+        """The same a batch of images at a time, memory flat in their number."""
+        effort = Effort() if effort is None else effort
+        checks.instance("effort", effort, Effort, "a gmvae.posterior.Effort, or None")
+        plan = Plan(checks.whole("n_draws", n_draws, least=FEWEST_DRAWS), effort, weights)
+        checks.generator(generator, self.device)
+        like = self.model.prior.means
+        batches = self._chunks(x, batch_size(self.config.image_shape))
+
+        def checked(batch: Tensor) -> Tensor:
+            self._check_support(batch)
+            return batch.to(like)
+
+        batches = map(checked, batches)
+        return blocks_of(self.model, self.guide, batches, len(x), plan, generator, callback)
 
     def save(self, folder: str | Path, extra: dict[str, Any] | None = None) -> None:
         """Write ``config.json`` and ``model.safetensors``, each whole or not at all.

@@ -157,8 +157,11 @@ def kept_draws(
     return kept
 
 
-def expected_pixels(target: Target, z: Array) -> dict[str, Array]:
-    """The mean of E(x' | z) over some of the draws (n, S, D), and its standard error, (n, P)."""
+def expected_pixels(target: Target, z: Array, ess: Array) -> dict[str, Array]:
+    """The mean of E(x' | z) over some of the draws (n, S, D), and its standard error, (n, P).
+
+    The draws kept are themselves worth an effective sample size (n,) alone.
+    """
     rows = np.linspace(0, z.shape[1] - 1, min(PIXEL_DRAWS, z.shape[1])).astype(int)
     like = target.x
     total = squares = torch.zeros((), dtype=torch.float64, device=like.device)
@@ -167,8 +170,9 @@ def expected_pixels(target: Target, z: Array) -> dict[str, Array]:
         x = model.likelihood.mean(model.decoder(part)).flatten(2).double()
         total, squares = total + x.sum(0), squares + x.square().sum(0)
     mean = total / len(rows)
-    variance = (squares / len(rows) - mean.square()).clamp(min=0) / max(len(rows) - 1, 1)
-    return {"pixels": mean.cpu().numpy(), "pixels_mcse": variance.sqrt().cpu().numpy()}
+    variance = (squares / len(rows) - mean.square()).clamp(min=0)
+    share = torch.as_tensor(1 / len(rows) + 1 / ess).to(variance).unsqueeze(-1)
+    return {"pixels": mean.cpu().numpy(), "pixels_mcse": (variance * share).sqrt().cpu().numpy()}
 
 
 def numpy_generator(generator: Generator | None, device: torch.device) -> np.random.Generator:

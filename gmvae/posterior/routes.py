@@ -25,6 +25,7 @@ from gmvae.posterior.effort import LEAST_DRAWS, Effort
 from gmvae.posterior.hamiltonian import Chains, bridge, sample_chains
 from gmvae.posterior.importance import OfGuide, OfPrior, Sample, Weights
 from gmvae.posterior.pareto import Array
+from gmvae.posterior.resampling import systematic
 from gmvae.posterior.student import StudentMixture
 from gmvae.posterior.target import Points, Target
 from gmvae.probability.guide import Guide
@@ -135,7 +136,7 @@ class Batch:
         if len(left):
             weights = Weights(sample.log_weights)
             self._put(np.ones(len(left), bool), left, sample, weights, "unresolved")
-        self.block.put(slice(None), **expected_pixels(self.target, self.block.z))
+        self.block.put(slice(None), **expected_pixels(self.target, self.block.z, self.block.ess))
         return self.block
 
     def _rows(self, rows: Array) -> Tensor:
@@ -221,8 +222,7 @@ class Batch:
         for attempt in (1, 2):
             n_draws = attempt * self.plan.effort.hmc_draws
             weights = Weights(sample.log_weights)
-            w = weights.torch(sample.z)
-            start = self._started(sample, w)
+            start = self._started(sample, weights)
             drawn = sample_chains(
                 sample.target,
                 start,
@@ -239,11 +239,11 @@ class Batch:
                 break
         return left, sample
 
-    def _started(self, sample: Sample, weights: Tensor) -> Tensor:
+    def _started(self, sample: Sample, weights: Weights) -> Tensor:
         """Where the chains begin, (C, m, D): weighted draws."""
-        rows = systematic_starts(weights, self.rng)
-        image = torch.arange(len(sample.target), device=rows.device)
-        return sample.z[rows, image]
+        rows = systematic(np.exp(weights.smoothed), N_CHAINS, self.rng)
+        image = torch.arange(len(sample.target), device=sample.z.device)
+        return sample.z[self._rows(rows.T), image]
 
     def _put_chains(
         self,
@@ -290,14 +290,6 @@ class Batch:
             route=ROUTES.index("hmc"),
         )
         return good
-
-
-def systematic_starts(weights: Tensor, rng: np.random.Generator) -> Tensor:
-    """Numbers of draws for the chains to begin at, (C, m)."""
-    from gmvae.posterior.resampling import systematic
-
-    rows = systematic(weights.T.cpu().numpy(), N_CHAINS, rng)
-    return torch.as_tensor(rows.T, device=weights.device)
 
 
 def _within(mixture: StudentMixture) -> Tensor:

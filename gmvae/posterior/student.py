@@ -16,6 +16,10 @@ FREEDOM = 5
 _EM_STEPS = 4
 # What a new component has of the proposals before it is fitted.
 _NEW = 0.2
+# Draws that are fitted to, the heaviest: of more the others hardly weigh.
+_MOST_FITTED = 600
+# Numbers that are worked on at a time: some 30 MB.
+_MOST_NUMBERS = 2**22
 # The least variance, as a share of that before: a component must not shrink onto one draw.
 _LEAST = 1e-3
 
@@ -52,7 +56,8 @@ class StudentMixture(NamedTuple):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density at draws (S, n, D), (S, n)."""
-        return self.log_joint(z)[0].logsumexp(-1)
+        at_once = max(1, _MOST_NUMBERS // self.loc.numel())
+        return torch.cat([self.log_joint(part)[0].logsumexp(-1) for part in z.split(at_once)])
 
     def log_joint(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Log weight and density of each component at draws (S, n, D), and squared distances.
@@ -90,6 +95,9 @@ class StudentMixture(NamedTuple):
             weights: (S, n), of sum 1 over S.
         """
         mixture = self
+        if len(z) > _MOST_FITTED:
+            weights, rows = weights.topk(_MOST_FITTED, dim=0)
+            z = z.gather(0, rows.unsqueeze(-1).expand(-1, -1, z.shape[-1]))
         for _ in range(_EM_STEPS):
             mixture = mixture._step(z, weights)
         return mixture

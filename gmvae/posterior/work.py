@@ -1,0 +1,58 @@
+"""The posteriors of many images, a batch at a time."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from gmvae.data.images import rows_at_once
+from gmvae.networks import default_modes, in_eval_mode
+from gmvae.posterior.block import ROUTES, Block
+from gmvae.posterior.result import Pace, counted
+from gmvae.posterior.routes import Batch, Plan
+from gmvae.posterior.target import points
+from gmvae.probability.guide import Guide
+from gmvae.probability.model import Model
+
+# Images at a time: their draws are some 100 MB while they are worked on.
+_IMAGES = 128
+
+
+def batch_size(image_shape: tuple[int, ...]) -> int:
+    """How many images (C, H, W) are worked on at a time."""
+    return rows_at_once(image_shape, _IMAGES)
+
+
+def blocks_of(
+    model: Model,
+    guide: Guide,
+    batches: Iterable[Tensor],
+    n_images: int,
+    plan: Plan,
+    generator: Generator | None = None,
+    callback: Callable[[Pace], None] | None = None,
+) -> Iterator[Block]:
+    """The posteriors of batches of images, in turn: memory is that of one batch.
+
+    Args:
+        model: the generative model.
+        guide: its guide.
+        batches: images (n, C, H, W), on the model's device and in its precision.
+        n_images: of all batches.
+        plan: what to work out.
+        generator: the source of chance, on the model's device; torch's own by default.
+        callback: told after each batch how far the work has come.
+    """
+    began, done, shared = time.monotonic(), 0, None
+    routes = dict.fromkeys(ROUTES, 0)
+    for x in batches:
+        with default_modes(), torch.no_grad(), in_eval_mode(model, guide):
+            if shared is None:
+                shared = points(model, tuple(x.shape[1:]), generator)
+            block = Batch(model, guide, x, shared, plan, generator).answer()
+        done += len(x)
+        routes = {name: routes[name] + n for name, n in counted([block]).items()}
+        if callback is not None:
+            callback(Pace(done, n_images, time.monotonic() - began, routes))
+        yield block
