@@ -4,6 +4,18 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from gmvae.posterior.pareto import khat_threshold
+
+__all__ = [
+    "BAD_KHATS",
+    "CONVENTION",
+    "LENIENT",
+    "QUESTIONS",
+    "Check",
+    "Threshold",
+    "khat_threshold",
+]
+
 Status = Literal["pass", "look", "fail", "note"]
 Topic = Literal["guide", "model", "probabilities"]
 
@@ -95,12 +107,3 @@ class Check:
             "spared": LENIENT if self.spared else None,
             "detail": self.detail,
         }
-
-
-def khat_threshold(n_draws: int) -> float:
-    """Above this k-hat, ``n_draws`` draws do not make a reliable estimate; at most 0.7.
-
-    References:
-        Vehtari, Simpson, Gelman, Yao and Gabry, *Pareto smoothed importance sampling*, 2024.
-    """
-    return min(1 - 1 / math.log10(n_draws), 0.7)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from gmvae.posterior.pareto import Array
 from gmvae.posterior.resampling import systematic, thinned
@@ -28,6 +28,7 @@ class Block:
         mean: of z, (n, D); like all means, of all the weighted draws, not of those kept alone.
         sd: of z, (n, D).
         mean_mcse: Monte Carlo standard error of the mean, (n, D).
+        sd_mcse: that of the sd, (n, D).
         p_y: p(y | x), (n, K).
         p_y_mcse: its standard error, (n, K).
         log_evidence: log p(x), (n,) nats.
@@ -50,6 +51,7 @@ class Block:
     mean: Array
     sd: Array
     mean_mcse: Array
+    sd_mcse: Array
     p_y: Array
     p_y_mcse: Array
     log_evidence: Array
@@ -74,7 +76,8 @@ class Block:
         number: dict[str, tuple[int, ...]] = dict.fromkeys(
             ("log_evidence", "log_evidence_mcse", "guide_khat", "khat", "ess", "rhat"), (n,)
         )
-        shapes = number | {"mean": (n, d), "sd": (n, d), "mean_mcse": (n, d)}
+        shapes = number | {"mean": (n, d), "sd": (n, d)}
+        shapes |= {"mean_mcse": (n, d), "sd_mcse": (n, d)}
         shapes |= {"p_y": (n, k), "p_y_mcse": (n, k)}
         arrays: dict[str, Array] = {name: np.full(s, np.nan) for name, s in shapes.items()}
         for name in ("pixels", "pixels_mcse"):
@@ -87,7 +90,7 @@ class Block:
             arrays["log_weight"] = np.full((n, s), -np.inf)
         return cls(**arrays)
 
-    def put(self, rows: Array, **values: Array | float) -> None:
+    def put(self, rows: Array | slice, **values: Array | float) -> None:
         """Write values of some of the images, by their numbers."""
         for name, value in values.items():
             getattr(self, name)[rows] = value
@@ -110,9 +113,9 @@ class Sizes:
 
 
 def moments(target: Target, z: Tensor, weights: Tensor) -> dict[str, Array]:
-    """Means of z and of p(y | z) under weighted draws, and their Monte Carlo standard errors.
+    r"""Means of z and of p(y | z) under weighted draws, and their Monte Carlo standard errors.
 
-    The error of a mean f is the root of :math:`\\sum_s w_s^2 (f_s - \\bar f)^2`, as of
+    The error of a mean f is the root of :math:`\sum_s w_s^2 (f_s - \bar f)^2`, as of
     self-normalised importance sampling (Owen, *Monte Carlo theory, methods and examples*, 9.2).
 
     Args:
@@ -122,20 +125,21 @@ def moments(target: Target, z: Tensor, weights: Tensor) -> dict[str, Array]:
     """
     prior = target.model.prior
     y = prior.responsibilities(z.to(prior.means.dtype)).double()
-    mean, mean_mcse, sd = _mean(z, weights)
-    p_y, p_y_mcse, _ = _mean(y, weights)
-    names = "mean", "mean_mcse", "sd", "p_y", "p_y_mcse"
-    values = mean, mean_mcse, sd, p_y, p_y_mcse
+    mean, mean_mcse = _mean(z, weights)
+    variance, variance_mcse = _mean((z - mean).square(), weights)
+    sd = variance.sqrt()
+    sd_mcse = variance_mcse / (2 * sd).clamp(min=1e-300)
+    p_y, p_y_mcse = _mean(y, weights)
+    names = "mean", "mean_mcse", "sd", "sd_mcse", "p_y", "p_y_mcse"
+    values = mean, mean_mcse, sd, sd_mcse, p_y, p_y_mcse
     return {name: value.cpu().numpy() for name, value in zip(names, values, strict=True)}
 
 
-def _mean(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, its standard error and the standard deviation, (n, ...) each."""
+def _mean(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean over T and its standard error, (n, ...) each."""
     mean = torch.einsum("sn,sni->ni", weights, values)
-    squares = (values - mean).square()
-    variance = torch.einsum("sn,sni->ni", weights, squares)
-    error = torch.einsum("sn,sni->ni", weights.square(), squares)
-    return mean, error.sqrt(), variance.sqrt()
+    error = torch.einsum("sn,sni->ni", weights.square(), (values - mean).square())
+    return mean, error.sqrt()
 
 
 def kept_draws(
@@ -173,13 +177,3 @@ def expected_pixels(target: Target, z: Array, ess: Array) -> dict[str, Array]:
     variance = (squares / len(rows) - mean.square()).clamp(min=0)
     share = torch.as_tensor(1 / len(rows) + 1 / ess).to(variance).unsqueeze(-1)
     return {"pixels": mean.cpu().numpy(), "pixels_mcse": (variance * share).sqrt().cpu().numpy()}
-
-
-def numpy_generator(generator: Generator | None, device: torch.device) -> np.random.Generator:
-    """A source of chance for NumPy, seeded by torch's."""
-    return np.random.default_rng(seed_of(generator, device))
-
-
-def seed_of(generator: Generator | None, device: torch.device) -> int:
-    """A seed, drawn."""
-    return int(torch.randint(2**62, (), generator=generator, device=device))

@@ -21,7 +21,7 @@ class Effort:
     """
 
     starts: int = 6
-    rounds: int = 6
+    rounds: int = 10
     hmc_draws: int = 500
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from gmvae.posterior.chance import normal, uniform
 from gmvae.posterior.student import StudentMixture
 from gmvae.posterior.target import Target
 
@@ -94,7 +95,7 @@ def sample_chains(
         size = (sizes.log if warming else sizes.averaged).exp()
         new, energy_error = _trajectory(target, (z, log_joint, slope), tril, size, generator)
         chance = energy_error.neg().clamp(max=0).exp().nan_to_num(0.0)
-        moved = _uniform(chance, generator) < chance
+        moved = uniform(chance, generator) < chance
         z, log_joint, slope = _chosen(moved, new, (z, log_joint, slope))
         log_jump = torch.where(moved, jumps.log_prob(z), log_jump)
         if warming:
@@ -105,7 +106,7 @@ def sample_chains(
         reached = (proposed, *target.log_joint_and_slope(proposed))
         log_proposed = jumps.log_prob(proposed)
         ratio = (reached[1] - log_proposed) - (log_joint - log_jump)
-        moved = _uniform(ratio, generator).log() < ratio
+        moved = uniform(ratio, generator).log() < ratio
         z, log_joint, slope = _chosen(moved, reached, (z, log_joint, slope))
         log_jump = torch.where(moved, log_proposed, log_jump)
         if not warming:
@@ -122,7 +123,7 @@ def _trajectory(
 ) -> tuple[Place, Tensor]:
     """Where a trajectory ends, and by how much its energy has risen, (C, n)."""
     z, log_joint, slope = place
-    momentum = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+    momentum = normal(z.shape, z, generator)
     before = log_joint - momentum.square().sum(-1) / 2
     step = size.unsqueeze(-1)
     n_steps = int(
@@ -141,10 +142,6 @@ def _in_units(slope: Tensor, tril: Tensor) -> Tensor:
     return torch.einsum("nij,cni->cnj", tril, slope)
 
 
-def _uniform(like: Tensor, generator: Generator | None) -> Tensor:
-    return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-
-
 def _chosen(moved: Tensor, new: Place, old: Place) -> Place:
     """Where moved the new place, else the old."""
     z, log_joint, slope = (
@@ -160,10 +157,11 @@ def bridge(
     r"""Log p(x) from draws of the posterior and of a proposal, and its standard error.
 
     .. math::
-        p(x) = \frac{E_q\, w / (s_1 w + s_2 p(x))}{E_p\, 1 / (s_1 w + s_2 p(x))},\quad w = p(x,z)/q(z)
+        p(x) = \frac{E_q\, w / (s_1 w + s_2 p(x))}{E_p\, 1 / (s_1 w + s_2 p(x))},\quad
+        w = \frac{p(x, z)}{q(z)}
 
-    with shares s of the two sizes; it holds where either of them has the lighter tails, and importance
-    weights do not.
+    with shares s of the two sizes; it holds whichever of them has the lighter tails, where
+    importance weights do not.
 
     Args:
         of_posterior: log w of draws of the posterior, (S, n).

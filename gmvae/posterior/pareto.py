@@ -110,7 +110,7 @@ def _fit(above: Array) -> tuple[Array, Array]:
     generalized Pareto distribution*, Technometrics, 2009), its shape drawn to 1/2 by ten
     observations' worth, as Vehtari et al. do.
     """
-    n, length = above.shape
+    length = above.shape[1]
     n_grid = 30 + int(np.sqrt(length))
     grid = 1 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5))
     quartile, most = above[:, int(length / 4 + 0.5) - 1], above[:, -1]

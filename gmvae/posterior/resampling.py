@@ -30,7 +30,7 @@ def systematic(weights: Array, n: int, rng: np.random.Generator) -> Array:
 
 
 def thinned(weights: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    r"""n different draws of S and their weights, by which every mean stays unbiased.
+    r"""So many different draws of S and their weights, by which every mean stays unbiased.
 
     A weight above c keeps its draw; of the others each is kept with probability w / c and has then
     the weight c, where :math:`\sum_s \min(w_s / c, 1) = n` (Fearnhead and Clifford, *On-line

@@ -3,7 +3,8 @@
 N images, S draws, D latent dimensions, K components.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -116,10 +117,44 @@ class Posterior:
         return np.asarray(self.tree["sample_stats"][name].to_numpy())
 
 
-def counted(blocks: Sequence[Block]) -> dict[str, int]:
-    """How many images of the blocks got their draws by which way."""
-    counts = sum(np.bincount(block.route, minlength=len(ROUTES)) for block in blocks)
-    return dict(zip(ROUTES, np.asarray(counts).tolist(), strict=True))
+class Tally:
+    """What is known of blocks that are not kept.
+
+    Attributes:
+        routes: how many images got their draws by which way.
+        unresolved: the numbers of those without a certificate.
+    """
+
+    def __init__(self) -> None:
+        self.routes = dict.fromkeys(ROUTES, 0)
+        self.unresolved: list[int] = []
+        self._sum = self._variance = 0.0
+
+    def add(self, block: Block) -> None:
+        """Count the next block."""
+        last = ROUTES.index("unresolved")
+        before = self.n_images
+        self.unresolved += (before + np.flatnonzero(block.route == last)).tolist()
+        counts = np.bincount(block.route, minlength=len(ROUTES)).tolist()
+        for name, count in zip(ROUTES, counts, strict=True):
+            self.routes[name] += count
+        self._sum += float(block.log_evidence.sum())
+        self._variance += float((block.log_evidence_mcse**2).sum())
+
+    @property
+    def n_images(self) -> int:
+        """N so far."""
+        return sum(self.routes.values())
+
+    @property
+    def log_evidence(self) -> float:
+        """The mean of log p(x), nats."""
+        return self._sum / self.n_images
+
+    @property
+    def log_evidence_mcse(self) -> float:
+        """Its Monte Carlo standard error: by the draws, not by the choice of images."""
+        return math.sqrt(self._variance) / self.n_images
 
 
 def words_of(routes: dict[str, int]) -> str:

@@ -18,9 +18,8 @@ from gmvae.posterior.block import (
     expected_pixels,
     kept_draws,
     moments,
-    numpy_generator,
-    seed_of,
 )
+from gmvae.posterior.chance import numpy_generator, seed_of
 from gmvae.posterior.effort import LEAST_DRAWS, Effort
 from gmvae.posterior.hamiltonian import Chains, bridge, sample_chains
 from gmvae.posterior.importance import OfGuide, OfPrior, Sample, Weights
@@ -194,9 +193,7 @@ class Batch:
             mixture = mixture.grown(sample.z, w).refitted(sample.z, w)
         return left, sample, mixture
 
-    def _put(
-        self, good: Array, left: Array, sample: Sample, weights: Weights, route: str
-    ) -> None:
+    def _put(self, good: Array, left: Array, sample: Sample, weights: Weights, route: str) -> None:
         """Write down those of the images that are good; ``left`` are the numbers of all."""
         if not good.any():
             return
@@ -274,7 +271,7 @@ class Batch:
         found = moments(target, flat[:, rows], even[:, rows])
         # Draws of a chain are worth less than their number.
         inflation = np.sqrt(len(flat) / ess[good])[:, None]
-        for name in ("mean_mcse", "p_y_mcse"):
+        for name in ("mean_mcse", "sd_mcse", "p_y_mcse"):
             found[name] = found[name] * inflation
         self.block.put(
             left[good],
@@ -296,4 +293,5 @@ def _within(mixture: StudentMixture) -> Tensor:
     """A root of the mean covariance of the components, (m, D, D)."""
     weights = mixture.logits.softmax(-1)
     covariance = torch.einsum("nl,nlij->nij", weights, mixture.tril @ mixture.tril.mT)
-    return torch.linalg.cholesky(covariance)
+    tril: Tensor = torch.linalg.cholesky(covariance)
+    return tril

@@ -1,4 +1,4 @@
-"""How the answer for N images is laid out in ArviZ's schema: one table, for memory and for files."""
+"""How an answer is laid out in ArviZ's schema: one table, for memory and for files."""
 
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ VARIABLES = {
     "mean": _of_image("mean of p(z | x), of all the weighted draws", _LATENT),
     "sd": _of_image("standard deviation of p(z | x)", _LATENT),
     "mean_mcse": _of_image("Monte Carlo standard error of the mean", _LATENT),
+    "sd_mcse": _of_image("that of the standard deviation", _LATENT),
     "p_y": _of_image("p(y | x)", _COMPONENT),
     "p_y_mcse": _of_image("its Monte Carlo standard error", _COMPONENT),
     "log_evidence": _of_image("log p(x), nats"),

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from gmvae.posterior.chance import normal
+
 # Of freedom: tails heavier than those of a posterior. An odd number of squares of normals makes
 # its chi-square, which torch does not draw from a generator of the caller's.
 FREEDOM = 5
@@ -44,14 +46,13 @@ class StudentMixture(NamedTuple):
     def sample(self, n_draws: int, generator: Generator | None) -> Tensor:
         """Draws, (S, n, D)."""
         n, _, d = self.loc.shape
-        like = {"generator": generator, "dtype": self.loc.dtype, "device": self.loc.device}
         weights = self.logits.softmax(-1)
         component = torch.multinomial(weights, n_draws, replacement=True, generator=generator).T
         image = torch.arange(n, device=self.loc.device)
-        noise = torch.randn(n_draws, n, d, 1, **like)
-        chi_square = torch.randn(n_draws, n, FREEDOM, **like).square().sum(-1, keepdim=True)
+        noise = normal((n_draws, n, d, 1), self.loc, generator)
+        squares = normal((n_draws, n, FREEDOM), self.loc, generator).square()
         tril = self.tril[image, component]
-        step = (tril @ noise).squeeze(-1) * (FREEDOM / chi_square).sqrt()
+        step = (tril @ noise).squeeze(-1) * (FREEDOM / squares.sum(-1, keepdim=True)).sqrt()
         return self.loc[image, component] + step
 
     def log_prob(self, z: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from gmvae.data.images import rows_at_once
+from gmvae.posterior.chance import normal
 from gmvae.probability.model import Model
 from gmvae.probability.prior import MixturePrior
 
@@ -68,7 +69,7 @@ class Target:
 
     def _log_joint(self, z: Tensor) -> Tensor:
         z = z.to(self.x.dtype)
-        log_likelihood = self.model.likelihood(self.model.decoder(z)).log_prob(self.x)
+        log_likelihood: Tensor = self.model.likelihood(self.model.decoder(z)).log_prob(self.x)
         return log_likelihood.double() + log_prior(self.model.prior, z)
 
 
@@ -103,8 +104,7 @@ def points(model: Model, image_shape: tuple[int, ...], generator: Generator | No
     n = rows_at_once(image_shape, N_POINTS)
     like = prior.means
     y = torch.multinomial(prior.weights, n, replacement=True, generator=generator)
-    shape = n, prior.latent_dim, 1
-    noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    noise = normal((n, prior.latent_dim, 1), like, generator)
     z = like[y] + (prior.scale_tril[y] @ noise).squeeze(-1)
     return Points(z.double(), log_prior(prior, z), model.decoder(z))
 

@@ -8,8 +8,8 @@ from torch import Generator, Tensor
 
 from gmvae.data.images import rows_at_once
 from gmvae.networks import default_modes, in_eval_mode
-from gmvae.posterior.block import ROUTES, Block
-from gmvae.posterior.result import Pace, counted
+from gmvae.posterior.block import Block
+from gmvae.posterior.result import Pace, Tally
 from gmvae.posterior.routes import Batch, Plan
 from gmvae.posterior.target import points
 from gmvae.probability.guide import Guide
@@ -44,15 +44,14 @@ def blocks_of(
         generator: the source of chance, on the model's device; torch's own by default.
         callback: told after each batch how far the work has come.
     """
-    began, done, shared = time.monotonic(), 0, None
-    routes = dict.fromkeys(ROUTES, 0)
+    began, tally, shared = time.monotonic(), Tally(), None
     for x in batches:
         with default_modes(), torch.no_grad(), in_eval_mode(model, guide):
             if shared is None:
                 shared = points(model, tuple(x.shape[1:]), generator)
             block = Batch(model, guide, x, shared, plan, generator).answer()
-        done += len(x)
-        routes = {name: routes[name] + n for name, n in counted([block]).items()}
+        tally.add(block)
         if callback is not None:
-            callback(Pace(done, n_images, time.monotonic() - began, routes))
+            seconds = time.monotonic() - began
+            callback(Pace(tally.n_images, n_images, seconds, dict(tally.routes)))
         yield block
