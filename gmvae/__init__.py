@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from gmvae.support.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from gmvae import data, diagnostics, metrics, networks, plots, probability, training
+    from gmvae import (
+        data,
+        diagnostics,
+        metrics,
+        networks,
+        plots,
+        posterior,
+        probability,
+        training,
+    )
     from gmvae.bars import progress
     from gmvae.config import Config
     from gmvae.data import Images, load
@@ -54,6 +63,7 @@ __all__ = [
     "metrics",
     "networks",
     "plots",
+    "posterior",
     "probability",
     "progress",
     "training",
@@ -87,6 +97,7 @@ __getattr__, __dir__ = lazy_names(
         "metrics": "metrics",
         "networks": "networks",
         "plots": "plots",
+        "posterior": "posterior",
         "probability": "probability",
         "progress": "bars",
         "training": "training",

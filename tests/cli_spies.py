@@ -177,7 +177,7 @@ def spies(
     found.watch(evaluation, "evaluate", None)
     found.watch(diagnostics, "diagnose", lambda _: failing_diagnosis())
     found.watch(answers, "answers", None)
-    for query in ("classify", "encode", "reconstruct", "sample", "log_prob"):
+    for query in ("classify", "encode", "reconstruct", "sample", "log_prob", "posterior_blocks"):
         found.watch(GMVAE, query)
     found.watch(diagnose, "_write", lambda a: write_diagnosis(a["output"]))
     for picture in ("candidates", "samples", "interpolation"):

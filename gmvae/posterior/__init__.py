@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING
 from gmvae.support.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from gmvae.posterior.block import ROUTES
     from gmvae.posterior.effort import Effort
     from gmvae.posterior.pareto import psis
     from gmvae.posterior.result import Pace, Posterior
 
-__all__ = ["ROUTES", "Effort", "Pace", "Posterior", "psis"]
+__all__ = ["Effort", "Pace", "Posterior", "psis"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "ROUTES": "block",
         "Effort": "effort",
         "Pace": "result",
         "Posterior": "result",

@@ -11,10 +11,9 @@ from gmvae.posterior.target import Points, Target, normaliser
 
 # Nearer than so many standard deviations of the guide two ends are one mode.
 _SAME = 1.0
-# The step of the differences that make a curvature, and the least curvature, that of a direction
-# three standard deviations of the guide wide: as the reference by NUTS has them.
+# The step of the differences that make a curvature, in standard deviations of the guide, as the
+# reference by NUTS has it.
 _STEP = 0.5
-_FLATTEST = 1 / 9
 # A sufficient rise, as a share of what the slope promises (Nocedal and Wright, section 3.1).
 _RISE = 1e-4
 # Where the next step promises less, in nats, a climb has ended.
@@ -113,12 +112,15 @@ def _updated(inverse: Tensor, step: Tensor, fall: Tensor, rises: Tensor, fresh: 
     return torch.where(hill[..., None, None], new, inverse)
 
 
-def around(target: Target, z: Tensor, value: Tensor, scale: Tensor) -> StudentMixture:
+def around(
+    target: Target, z: Tensor, value: Tensor, scale: Tensor, reach: Tensor
+) -> StudentMixture:
     r"""Student t distributions around modes, weighed by Laplace's evidence.
 
-    Minus the second derivative of log p(x, z), by differences of gradients in units of the guide,
-    is :math:`V \Lambda V^\top`; where the density is curved the other way, or hardly at all,
-    :math:`\Lambda` is made positive. The scale matrix is :math:`V \Lambda^{-1} V^\top`, and
+    Minus the second derivative of log p(x, z), by differences of gradients, is
+    :math:`V \Lambda V^\top` in units of the mixture's spread; where the density is curved the other
+    way :math:`\Lambda` is made positive, and nothing is wider than the mixture. The scale matrix is
+    :math:`V \Lambda^{-1} V^\top`, and
     :math:`\log p(x, z) + \tfrac D2 \log 2\pi - \tfrac12 \log |\Lambda|` the evidence.
 
     Args:
@@ -126,6 +128,7 @@ def around(target: Target, z: Tensor, value: Tensor, scale: Tensor) -> StudentMi
         z: the ends of climbs, (M, n, D).
         value: log p(x, z) there, (M, n).
         scale: the guide's standard deviations, (n, D).
+        reach: the mixture's, (D,).
     """
     d = z.shape[-1]
     eye = torch.eye(d, dtype=z.dtype, device=z.device)
@@ -134,11 +137,11 @@ def around(target: Target, z: Tensor, value: Tensor, scale: Tensor) -> StudentMi
         shift = _STEP * eye[i] * scale
         _, slopes = target.log_joint_and_slope(torch.cat([z - shift, z + shift]))
         below, above = slopes.chunk(2)
-        matrices.append((below - above) * scale / (2 * _STEP))
-    curvature = torch.stack(matrices, -1)
+        matrices.append((below - above) / (2 * _STEP * scale[:, i : i + 1]))
+    curvature = torch.stack(matrices, -1) * reach * reach.unsqueeze(-1)
     size, directions = torch.linalg.eigh((curvature + curvature.mT) / 2)
-    size = size.abs().clamp(min=_FLATTEST)
-    root = scale.unsqueeze(-1) * directions * size.rsqrt().unsqueeze(-2)
+    size = size.abs().clamp(min=1.0)
+    root = reach.unsqueeze(-1) * directions * size.rsqrt().unsqueeze(-2)
     covariance = root @ root.mT
     tril = torch.linalg.cholesky(covariance)
     log_det = tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -98,6 +98,7 @@ class Batch:
         self.shared, self.plan, self.generator = shared, plan, generator
         self.rng = numpy_generator(generator, x.device)
         self.of_guide = OfGuide(guide, x)
+        self.reach = modes.spread(shared)
         self.scale = self.of_guide.dist.stddev.double()
         prior = model.prior
         sizes = Sizes(len(x), plan.n_draws, prior.latent_dim, prior.n_components, x[0].numel())
@@ -124,7 +125,7 @@ class Batch:
         if len(left) and effort.rounds and effort.starts:
             rows = self._rows(left)
             mixture = modes.around(
-                self.target.at(rows), ends[:, rows], value[:, rows], self.scale[rows]
+                self.target.at(rows), ends[:, rows], value[:, rows], self.scale[rows], self.reach
             )
             self.block.put(left, modes=mixture.logits.isfinite().sum(-1).cpu().numpy())
             left, sample, mixture = self._refined(left, sample.at(rows), mixture)
@@ -161,7 +162,7 @@ class Batch:
         """Where climbs of log p(x, z) end, (M, n, D), and its value, (M, n)."""
         mean = self.of_guide.dist.mean.double()
         start = modes.starts(log_joint, self.shared, mean, self.plan.effort.starts)
-        return modes.climb(self.target, start, self.scale, modes.spread(self.shared), _CLIMB)
+        return modes.climb(self.target, start, self.scale, self.reach, _CLIMB)
 
     def _fine(self, weights: Weights, last: bool) -> Array:
         """Whether weights are good enough, (n,): well so, while there are rounds to come."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+import pyro
 import torch
 from torch import Generator, Tensor
 
@@ -46,7 +47,13 @@ def blocks_of(
     """
     began, tally, shared = time.monotonic(), Tally(), None
     for x in batches:
-        with default_modes(), torch.no_grad(), in_eval_mode(model, guide):
+        with (
+            default_modes(),
+            torch.no_grad(),
+            in_eval_mode(model, guide),
+            # Of the chains' many small steps it would take a third of the time.
+            pyro.validation_enabled(False),
+        ):
             if shared is None:
                 shared = points(model, tuple(x.shape[1:]), generator)
             block = Batch(model, guide, x, shared, plan, generator).answer()
