@@ -37,6 +37,7 @@ class Block:
         pixels_mcse: their standard error, (n, P).
         route: the number of the way in `ROUTES`, (n,).
         guide_khat: of the guide's draws alone, (n,).
+        guide_ess: the effective sample size of these, (n,).
         khat: of the weights in the end, (n,).
         ess: effective sample size of the weights, or the least of the chains' over latents, (n,).
         n_worked: T, draws that the figures are made of, (n,).
@@ -60,6 +61,7 @@ class Block:
     pixels_mcse: Array
     route: Array
     guide_khat: Array
+    guide_ess: Array
     khat: Array
     ess: Array
     n_worked: Array
@@ -74,7 +76,8 @@ class Block:
         """A block of n images to be filled in by :meth:`put`."""
         n, s, d, k, p = sizes.n, sizes.draws, sizes.latents, sizes.components, sizes.pixels
         number: dict[str, tuple[int, ...]] = dict.fromkeys(
-            ("log_evidence", "log_evidence_mcse", "guide_khat", "khat", "ess", "rhat"), (n,)
+            ("log_evidence", "log_evidence_mcse", "guide_khat", "guide_ess", "khat", "ess", "rhat"),
+            (n,),
         )
         shapes = number | {"mean": (n, d), "sd": (n, d)}
         shapes |= {"mean_mcse": (n, d), "sd_mcse": (n, d)}

@@ -109,7 +109,7 @@ class Batch:
         effort = self.plan.effort
         sample = self._by_guide()
         weights = Weights(sample.log_weights)
-        self.block.put(slice(None), guide_khat=weights.khat)
+        self.block.put(slice(None), guide_khat=weights.khat, guide_ess=weights.ess)
         good = self._fine(weights, last=not effort.rounds)
         if effort.starts:
             # Where the guide has no draws its weights say nothing: draws of the mixture may, and

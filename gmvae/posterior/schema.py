@@ -46,6 +46,7 @@ VARIABLES = {
     "pixels_mcse": _of_image("their Monte Carlo standard error", _PIXEL),
     "route": _of_image(f"the way the draws were got: {', '.join(ROUTES)}"),
     "guide_khat": _of_image("k-hat of the guide's draws alone"),
+    "guide_ess": _of_image("effective sample size of the guide's draws alone"),
     "khat": _of_image("k-hat of the weights in the end; of no account where the way is hmc"),
     "ess": _of_image("effective sample size"),
     "n_worked": _of_image("draws that the figures are made of"),
