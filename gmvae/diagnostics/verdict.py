@@ -1,6 +1,7 @@
-"""From figures to pass, look and fail."""
+"""From figures to pass, doubtful and fail."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,22 +13,25 @@ __all__ = [
     "LENIENT",
     "QUESTIONS",
     "Check",
+    "Status",
     "Threshold",
+    "Topic",
     "khat_threshold",
+    "worst",
 ]
 
-Status = Literal["pass", "look", "fail", "note"]
-Topic = Literal["guide", "model", "probabilities"]
+Status = Literal["pass", "doubtful", "fail", "note"]
+Topic = Literal["posterior", "model", "probabilities"]
 
 CONVENTION = "convention of gmvae"
 QUESTIONS: dict[Topic, str] = {
-    "guide": "Is the guide the posterior?",
+    "posterior": "Is the posterior right?",
     "model": "Does the model fit the images?",
     "probabilities": "Are the probabilities honest?",
 }
 LENIENT = (
-    "its figure fails its threshold, and counts as look: it rests on something that is not quite "
-    "the case (black-and-white replicates of grey pixels, or a reference that is itself in doubt)"
+    "its figure fails its threshold, and counts as doubtful: it rests on a reference that is in "
+    "doubt itself"
 )
 
 
@@ -44,13 +48,13 @@ class Threshold:
     source: str
 
     def status(self, figure: float) -> Status:
-        """``pass``, ``look`` or ``fail``; ``look`` for a figure that is no number."""
+        """``pass``, ``doubtful`` or ``fail``; ``doubtful`` for a figure that is no number."""
         if math.isnan(figure):
-            return "look"
+            return "doubtful"
         sign = 1 if self.good <= self.bad else -1
         if sign * figure <= sign * self.good:
             return "pass"
-        return "look" if sign * figure <= sign * self.bad else "fail"
+        return "doubtful" if sign * figure <= sign * self.bad else "fail"
 
     def __str__(self) -> str:
         relation = "<=" if self.good <= self.bad else ">="
@@ -71,7 +75,7 @@ class Check:
         figure: its value.
         threshold: what it is held to; None for a figure that only informs.
         detail: what else to know.
-        lenient: whether it never does worse than ``look``, since its premises do not quite hold.
+        lenient: whether it never does worse than ``doubtful``, since its premises do not quite hold.
     """
 
     topic: Topic
@@ -83,10 +87,10 @@ class Check:
 
     @property
     def status(self) -> Status:
-        """``pass``, ``look`` or ``fail``; ``note`` without a threshold."""
+        """``pass``, ``doubtful`` or ``fail``; ``note`` without a threshold."""
         if self.threshold is None:
             return "note"
-        return "look" if self.spared else self.threshold.status(self.figure)
+        return "doubtful" if self.spared else self.threshold.status(self.figure)
 
     @property
     def spared(self) -> bool:
@@ -107,3 +111,10 @@ class Check:
             "spared": LENIENT if self.spared else None,
             "detail": self.detail,
         }
+
+
+def worst(checks: Iterable[Check]) -> Status:
+    """The worst status among checks, at least one."""
+    statuses = {check.status for check in checks}
+    order: tuple[Status, ...] = ("fail", "doubtful", "pass", "note")
+    return next(status for status in order if status in statuses)
