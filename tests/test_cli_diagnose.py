@@ -71,13 +71,13 @@ def test_a_mixture_with_a_posterior_is_written_too(run, tmp_path, monkeypatch):
 def test_what_the_words_of_the_table_mean_is_said_below_it(modes, figure, capsys):
     limits = Threshold(0.05, 0.001, "here")
     checks = (
-        Check("guide", "ranks", figure, limits, lenient=True),
+        Check("posterior", "ranks", figure, limits, lenient=True),
         Check("model", "ink", figure, limits),
     )
     reference = None if modes is None else SimpleNamespace(modes=np.array(modes))
     diagnose._print("some", SimpleNamespace(checks=checks, reference=reference))
     shown = capsys.readouterr().out
-    assert ("look*" in shown) == ("counts as look" in shown) == (figure == 0.0)
+    assert ("doubtful*" in shown) == ("counts as doubtful" in shown) == (figure == 0.0)
     assert ("The model fails" in shown) == (figure == 0.0)
     assert "The guide fails" not in shown
     assert ("Several modes: " in shown) == (modes == [1, 2])
@@ -139,12 +139,13 @@ def test_the_defaults_that_reach_the_library(spies):
 def test_the_verdict_is_the_worst_of_the_checks(spies):
     limits = Threshold(0.05, 0.001, "here")
     passed, look, fail = (
-        Check("guide", name, figure, limits) for name, figure in (("a", 0.5), ("b", 0.01), ("c", 0))
+        Check("posterior", name, figure, limits)
+        for name, figure in (("a", 0.5), ("b", 0.01), ("c", 0))
     )
-    note = Check("guide", "d", 1.0)
+    note = Check("posterior", "d", 1.0)
     for checks, verdict in (
         ((note, passed, look, fail), "fail"),
-        ((look, passed, note), "look"),
+        ((look, passed, note), "doubtful"),
         ((note, passed), "pass"),
         ((note,), "note"),
     ):
@@ -162,7 +163,7 @@ def test_what_diagnose_says(spies):
     assert lines[0] == "other: 24 images"
     assert lines[-1] == "Verdict: fail. Table, draws and pictures: gmvae-diagnosis"
     assert lines[-2] == diagnose.CONSEQUENCES["model"]
-    assert lines[-3] == "pass: good; look: in between; fail: bad; note: no threshold."
+    assert lines[-3] == "pass: good; doubtful: in between; fail: bad; note: no threshold."
     assert spies.at("_write.verdict")["n_images"] == 24
     assert json.loads("\n".join(shown_by(spies, "--json", "--force"))) == {
         **spies.at("_write.verdict"),
@@ -173,8 +174,8 @@ def test_what_diagnose_says(spies):
 def test_a_row_of_the_table(capsys):
     limits = Threshold(0.05, 0.001, "Somebody, 2024")
     checks = (
-        Check("guide", "ranks [z]", 0.5, limits, detail="so many"),
-        Check("guide", "other", 0.0, limits, lenient=True),
+        Check("posterior", "ranks [z]", 0.5, limits, detail="so many"),
+        Check("posterior", "other", 0.0, limits, lenient=True),
         Check("model", "ink", 123.456),
     )
     diagnose._print("some", SimpleNamespace(checks=checks, reference=None))
@@ -191,7 +192,7 @@ def test_a_row_of_the_table(capsys):
             ">= 0.05, fails beyond 0.001",
             "so many; Somebody, 2024",
         ],
-        ["look*", "other", "0", ">= 0.05, fails beyond 0.001", "Somebody, 2024"],
+        ["doubtful*", "other", "0", ">= 0.05, fails beyond 0.001", "Somebody, 2024"],
         ["", QUESTIONS["model"], "", "", ""],
         ["note", "ink", "123.5", "", ""],
     ]

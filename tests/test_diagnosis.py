@@ -242,9 +242,9 @@ def test_the_rows_of_the_verdict_are_in_the_order_of_the_questions(diagnosis):
     json.dumps([check.as_dict() for check in diagnosis.checks], allow_nan=False)
 
 
-@pytest.mark.parametrize("status", ["pass", "look", "fail", "note"])
+@pytest.mark.parametrize("status", ["pass", "doubtful", "fail", "note"])
 def test_a_diagnosis_has_failed_where_a_check_has(status):
-    figure = {"pass": 0.0, "look": 0.15, "fail": 0.3, "note": 0.0}[status]
+    figure = {"pass": 0.0, "doubtful": 0.15, "fail": 0.3, "note": 0.0}[status]
     limits = None if status == "note" else Threshold(0.1, 0.2, "here")
     rows = (Check("model", "a", 0.0), Check("model", "b", figure, limits))
     assert Diagnosis(None, rows, None, None, {}, np.zeros(0)).failed == (status == "fail")

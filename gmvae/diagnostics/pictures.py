@@ -58,7 +58,7 @@ def plot_diagnosis(diagnosis: Diagnosis) -> dict[str, Figure]:
 def _of_guide(diagnosis: Diagnosis) -> dict[str, tuple[Figure, str]]:
     """Pictures and their titles: the guide, the fit and the probabilities."""
     statistics = diagnosis.tree["sample_stats"]
-    n_draws = diagnosis.tree["posterior"].sizes["draw"]
+    n_draws = statistics.sizes["draw"]
     khat = statistics["khat"].to_numpy()
     limit = khat_threshold(n_draws)
     khats = arviz_bridge.plot_khat(khat, n_draws, limit)

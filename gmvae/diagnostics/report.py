@@ -86,7 +86,6 @@ class Diagnosis:
     Attributes:
         tree: the certified draws and what they predict, in ArviZ's schema.
         checks: the verdict, a row a check.
-        posterior: of every image, as :meth:`gmvae.GMVAE.posterior` gives it.
         ranks: of simulation-based calibration of that posterior.
         predictive: statistics of images and replicates.
         reliability: by what the truth was: ``simulated``, and ``labels`` where there are some.
@@ -97,7 +96,6 @@ class Diagnosis:
 
     tree: xr.DataTree
     checks: tuple[Check, ...]
-    posterior: Posterior
     ranks: Ranks
     predictive: Predictive
     reliability: dict[str, Reliability]
@@ -108,6 +106,11 @@ class Diagnosis:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "failed", any(c.status == "fail" for c in self.checks))
+
+    @property
+    def posterior(self) -> Posterior:
+        """Of every image, as :meth:`gmvae.GMVAE.posterior` gives it."""
+        return Posterior(self.tree)
 
 
 @default_modes()
@@ -191,7 +194,6 @@ def diagnose(
     return Diagnosis(
         tree.draws_tree(images, posterior, draws, y, replicates, likelihood, mixture),
         tuple(verdict),
-        posterior,
         simulated.ranks,
         predictive,
         curves,

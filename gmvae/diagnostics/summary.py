@@ -59,7 +59,7 @@ def _of_posterior(diagnosis: Diagnosis) -> str:
     posterior = diagnosis.posterior
     n, unresolved = len(posterior), np.flatnonzero(~posterior.certified)
     stats = posterior.tree["sample_stats"]
-    n_draws = diagnosis.tree["sample_stats"].sizes["guide_draw"]
+    n_draws = diagnosis.tree["sample_stats"].sizes["draw"]
     limit = khat_threshold(n_draws)
     alone = int((stats["guide_khat"].to_numpy() <= limit).sum())
     named = ", ".join(map(str, unresolved[:_MOST_IMAGES].tolist()))

@@ -59,9 +59,9 @@ def draws_tree(
         dims = ("chain", "draw", "mixture_component", "latent", "latent_other")
         variables[name] = (dims[: values.ndim + 1], values[None])
     statistics: Variables = {
-        "guide_z": (("guide_draw", "image", "latent"), draws.z),
-        "guide_log_weight": (("guide_draw", "image"), draws.log_weights),
-        "guide_smoothed_log_weight": (("guide_draw", "image"), draws.smoothed),
+        "guide_z": ((*_SAMPLED, "latent"), draws.z[None]),
+        "guide_log_weight": (_SAMPLED, draws.log_weights[None]),
+        "guide_smoothed_log_weight": (_SAMPLED, draws.smoothed[None]),
         "q_y": (("image", "component"), draws.q_y),
         "elbo": ("image", draws.elbo),
         "gap_y": ("image", draws.gap_y),
