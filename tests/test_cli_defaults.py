@@ -112,6 +112,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "nuts_images": 6,
         "simulated_images": 1_000,
         "mixture": 0,
+        "full": False,
         "json": False,
         "strict": False,
         "output": Path("gmvae-diagnosis"),

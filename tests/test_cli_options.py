@@ -160,6 +160,7 @@ ROWS: list[Row] = [
         {"diagnose.options.simulated_images": 21},
     ),
     ("diagnose", "mixture", "--mixture 5", {"diagnose.options.mixture_components": 5}),
+    ("diagnose", "full", "--full", {"command.lines": 12}),
     ("diagnose", "json", "--json", {"command.first": "{"}),
     ("diagnose", "strict", "--strict", {"command.code": 3}),
     ("diagnose", "output", "--output mine", {"_write.output": Path("mine")}),

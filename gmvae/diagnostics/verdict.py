@@ -75,7 +75,7 @@ class Check:
         figure: its value.
         threshold: what it is held to; None for a figure that only informs.
         detail: what else to know.
-        lenient: whether it never does worse than ``doubtful``, since its premises do not quite hold.
+        lenient: whether it does no worse than ``doubtful``, since its reference is in doubt.
     """
 
     topic: Topic
