@@ -43,7 +43,7 @@ def main() -> None:
     images, words = images_for(run, given.data, None, scored=False)
     x = images.tensor(slice(0, given.images))
     figures: dict[str, Any] = {
-        "data": words,
+        "data": Path(words).name,
         "seed": given.seed,
         "threads": torch.get_num_threads(),
     }

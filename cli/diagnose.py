@@ -139,7 +139,7 @@ def diagnose(
 
 def _verdict(diagnosis: "Diagnosis", name: str, n_images: int) -> dict[str, Any]:
     """The table, ready for JSON, and the worst of it."""
-    from gmvae.diagnostics.summary import summary
+    from gmvae.diagnostics.sentences import summary
     from gmvae.diagnostics.verdict import worst
 
     return {
@@ -169,7 +169,7 @@ def _write(output: Path, diagnosis: "Diagnosis", verdict: dict[str, Any]) -> Non
 
 def _print_answers(title: str, diagnosis: "Diagnosis") -> None:
     """A question and its answer each."""
-    from gmvae.diagnostics.summary import summary
+    from gmvae.diagnostics.sentences import summary
 
     answer(title)
     for one in summary(diagnosis):

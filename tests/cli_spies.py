@@ -20,7 +20,7 @@ from toys import SHAPE, tiny
 
 import gmvae
 from gmvae import GMVAE, Images
-from gmvae.diagnostics.summary import Answer
+from gmvae.diagnostics.sentences import Answer
 from gmvae.diagnostics.verdict import Check, Threshold
 from gmvae.training.fitting import Fit
 from gmvae.training.loop import Progress
@@ -182,7 +182,7 @@ def spies(
     for query in ("classify", "encode", "reconstruct", "sample", "log_prob", "posterior_blocks"):
         found.watch(GMVAE, query)
     answers_of = (Answer("model", "fail", "no: the ink is not the images'"),)
-    monkeypatch.setattr("gmvae.diagnostics.summary.summary", lambda _: answers_of)
+    monkeypatch.setattr("gmvae.diagnostics.sentences.summary", lambda _: answers_of)
     found.watch(diagnose, "_write", lambda a: write_diagnosis(a["output"]))
     for picture in ("candidates", "samples", "interpolation"):
         found.watch(plots, picture, lambda _: SimpleNamespace(savefig=Path.touch))

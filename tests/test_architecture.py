@@ -161,7 +161,7 @@ INSIDE = {
         "model_rows": 7,
         "calibration_rows": 7,
         "report": 8,
-        "summary": 9,
+        "sentences": 9,
         "pictures": 9,
     },
 }
