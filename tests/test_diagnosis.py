@@ -45,8 +45,8 @@ from gmvae.diagnostics.model_rows import fit_rows, mixture_rows, predictive_rows
 from gmvae.diagnostics.nuts import chosen_images
 from gmvae.diagnostics.pictures import plot_diagnosis
 from gmvae.diagnostics.posterior_rows import against_nuts_rows, certified_rows, simulated_rows
-from gmvae.diagnostics.simulation import ranks_among
 from gmvae.diagnostics.sentences import summary
+from gmvae.diagnostics.simulation import ranks_among
 from gmvae.diagnostics.tree import draws_tree, nuts_tree
 from gmvae.support.errors import ArgumentError, ContentError
 
