@@ -87,7 +87,7 @@ def posterior(
     from gmvae.posterior.files import write_blocks
     from gmvae.posterior.result import Tally, words_of
 
-    generator = torch.Generator(run.gmvae.device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     blocks = run.gmvae.posterior_blocks(
         images,
         draws,

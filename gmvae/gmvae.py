@@ -379,7 +379,7 @@ class GMVAE(nn.Module):
             n_draws: kept of each, at least 25.
             effort: the most that is done for an image; the defaults for None.
             weights: whether draws of the proposals and their weights are kept, too.
-            generator: the source of chance, on the model's device.
+            generator: the source of chance, on the CPU.
             callback: told after each batch how far the work has come.
 
         Raises:
@@ -410,7 +410,7 @@ class GMVAE(nn.Module):
         effort = Effort() if effort is None else effort
         checks.instance("effort", effort, Effort, "a gmvae.posterior.Effort, or None")
         plan = Plan(checks.whole("n_draws", n_draws, least=FEWEST_DRAWS), effort, weights)
-        checks.generator(generator, self.device)
+        checks.generator(generator, torch.device("cpu"))
         like = self.model.prior.means
         batches = self._chunks(x, batch_size(self.config.image_shape))
 

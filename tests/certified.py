@@ -5,12 +5,10 @@ import torch
 from torch import nn
 from toys import SHAPE, ConstantAssigner, LinearGaussian, Noise, seeded
 
-from gmvae.networks import in_eval_mode
 from gmvae.posterior import Effort
-from gmvae.posterior.importance import OfGuide
 from gmvae.posterior.result import Posterior
-from gmvae.posterior.routes import Batch, Plan
-from gmvae.posterior.target import Target, points
+from gmvae.posterior.routes import Plan
+from gmvae.posterior.target import Target
 from gmvae.posterior.work import blocks_of
 from gmvae.probability.guide import Guide
 from gmvae.probability.model import Model
@@ -95,15 +93,6 @@ def two_modes(n_images=20, scale=0.1, latent_dim=2):
     return model, guide, x
 
 
-def batch(model, guide, x, n_draws=500, effort=None, seed=0):
-    """The work on one batch, for a look inside."""
-    generator = seeded(seed)
-    with torch.no_grad(), in_eval_mode(model, guide):
-        shared = points(model, tuple(x.shape[1:]), generator)
-        plan = Plan(n_draws, effort or Effort(), False)
-        return Batch(model, guide, x, shared, plan, generator)
-
-
 def target_of(truth):
     return Target(truth.model, truth.x)
 
@@ -125,7 +114,3 @@ def on_grid(gmvae, x, n=400, widths=7.0):
         joint = torch.stack(parts).logsumexp(0)
     cell = np.prod([float(axis[1] - axis[0]) for axis in axes])
     return (joint.logsumexp(-1) + np.log(cell)).numpy(), joint.softmax(-1).numpy()
-
-
-def of_guide(truth, guide):
-    return OfGuide(guide, truth.x)

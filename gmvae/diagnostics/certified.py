@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gmvae.data import Images
-from gmvae.diagnostics.draws import Array, batches, device_of, settled
+from gmvae.diagnostics.draws import Array, batches, settled
 from gmvae.posterior import Effort, Posterior
 from gmvae.posterior.routes import Plan
 from gmvae.posterior.work import batch_size, blocks_of
@@ -28,7 +28,7 @@ def certified_draws(
         n_draws: S.
         seed: of the draws; torch's own state is left as it is.
     """
-    generator = torch.Generator(device_of(model)).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     shape = x.shape if isinstance(x, Images) else tuple(x.shape[1:])
     parts = batches(model, x, batch_size(shape))
     plan = Plan(n_draws, Effort(), False)

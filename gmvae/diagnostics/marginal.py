@@ -44,10 +44,10 @@ def log_marginals(model: Model, guide: Guide, images: Images, z: Array) -> Array
     parts, start = [], 0
     with settled(model, guide, 0):
         for x in batches(model, images, _IMAGES):
-            draws = torch.as_tensor(z[start : start + len(x)], device=x.device).double()
+            draws = torch.as_tensor(z[start : start + len(x)]).double()
             start += len(x)
             log_joint = Target(model, x).log_joint(draws.transpose(0, 1)).T
-            parts.append((log_joint - _log_near_halves(draws, log_joint)).T.cpu().numpy())
+            parts.append((log_joint - _log_near_halves(draws, log_joint)).T.numpy())
     return np.concatenate(parts, axis=1)
 
 

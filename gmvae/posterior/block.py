@@ -127,7 +127,7 @@ def moments(target: Target, z: Tensor, weights: Tensor) -> dict[str, Array]:
         weights: (T, n), of sum 1 over T.
     """
     prior = target.model.prior
-    y = prior.responsibilities(z.to(prior.means.dtype)).double()
+    y = prior.responsibilities(z.to(prior.means)).cpu().double()
     mean, mean_mcse = _mean(z, weights)
     variance, variance_mcse = _mean((z - mean).square(), weights)
     sd = variance.sqrt()
@@ -135,7 +135,7 @@ def moments(target: Target, z: Tensor, weights: Tensor) -> dict[str, Array]:
     p_y, p_y_mcse = _mean(y, weights)
     names = "mean", "mean_mcse", "sd", "sd_mcse", "p_y", "p_y_mcse"
     values = mean, mean_mcse, sd, sd_mcse, p_y, p_y_mcse
-    return {name: value.cpu().numpy() for name, value in zip(names, values, strict=True)}
+    return {name: value.numpy() for name, value in zip(names, values, strict=True)}
 
 
 def _mean(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,7 +149,7 @@ def kept_draws(
     z: Tensor, weights: Tensor, n_draws: int, rng: np.random.Generator, weighted: bool
 ) -> dict[str, Array]:
     """Of weighted draws (T, n, D) those of equal weight, and where asked fewer weighted ones."""
-    draws, w = z.transpose(0, 1).cpu().numpy(), weights.T.cpu().double().numpy()
+    draws, w = z.transpose(0, 1).numpy(), weights.T.numpy()
     image = np.arange(len(w))[:, None]
     kept = {"z": draws[image, systematic(w, n_draws, rng)]}
     if weighted:
@@ -171,12 +171,12 @@ def expected_pixels(target: Target, z: Array, ess: Array) -> dict[str, Array]:
     """
     rows = np.linspace(0, z.shape[1] - 1, min(PIXEL_DRAWS, z.shape[1])).astype(int)
     like = target.x
-    total = squares = torch.zeros((), dtype=torch.float64, device=like.device)
+    total = squares = torch.zeros((), dtype=torch.float64)
     model = target.model
     for part in torch.as_tensor(z[:, rows]).to(like).transpose(0, 1).split(target.at_once):
-        x = model.likelihood.mean(model.decoder(part)).flatten(2).double()
+        x = model.likelihood.mean(model.decoder(part)).flatten(2).cpu().double()
         total, squares = total + x.sum(0), squares + x.square().sum(0)
     mean = total / len(rows)
     variance = (squares / len(rows) - mean.square()).clamp(min=0)
     share = torch.as_tensor(1 / len(rows) + 1 / ess).to(variance).unsqueeze(-1)
-    return {"pixels": mean.cpu().numpy(), "pixels_mcse": (variance * share).sqrt().cpu().numpy()}
+    return {"pixels": mean.numpy(), "pixels_mcse": (variance * share).sqrt().numpy()}

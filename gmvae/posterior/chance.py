@@ -1,4 +1,4 @@
-"""Random numbers from the generator of the caller, of the kind of a tensor."""
+"""Random numbers from the generator of the caller, on the CPU."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 
 def normal(shape: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
-    """Standard normal numbers, where and as ``like`` is."""
+    """Standard normal numbers, of the kind of ``like``."""
     return torch.randn(tuple(shape), generator=generator, dtype=like.dtype, device=like.device)
 
 
@@ -17,11 +17,11 @@ def uniform(like: Tensor, generator: Generator | None) -> Tensor:
     return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
 
 
-def seed_of(generator: Generator | None, device: torch.device) -> int:
+def seed_of(generator: Generator | None) -> int:
     """A seed, drawn: for what takes no generator of torch's."""
-    return int(torch.randint(2**62, (), generator=generator, device=device))
+    return int(torch.randint(2**62, (), generator=generator))
 
 
-def numpy_generator(generator: Generator | None, device: torch.device) -> np.random.Generator:
+def numpy_generator(generator: Generator | None) -> np.random.Generator:
     """A source of chance for NumPy, seeded by torch's."""
-    return np.random.default_rng(seed_of(generator, device))
+    return np.random.default_rng(seed_of(generator))

@@ -15,9 +15,10 @@ class Effort:
     Attributes:
         starts: climbs to the modes, of every image, the guide's mean among them; 0: none, and
             where no draw of the guide lies there is nobody who sees it.
-        rounds: of proposals around the modes, each fitted to the weighted draws so far; 0: none.
-        hmc_draws: of each of four chains of Hamiltonian Monte Carlo; 0: none. Where they do not
-            agree, once more and twice as long.
+        rounds: of proposals around the modes, each fitted to the weighted draws so far; 0, or no
+            ``starts``: none.
+        hmc_draws: of each of four chains of Hamiltonian Monte Carlo, after the rounds; 0, or no
+            rounds: none. Where they do not agree, once more and twice as long.
     """
 
     starts: int = 6

@@ -78,7 +78,7 @@ def sample_chains(
         jumps: the mixture.
         n_draws: S.
         n_warmup: steps before them, in which the step sizes are tuned.
-        generator: the source of chance, on the images' device.
+        generator: the source of chance, on the CPU.
 
     References:
         Neal, *MCMC using Hamiltonian dynamics*, 2011; Tierney, *Markov chains for exploring
@@ -88,7 +88,7 @@ def sample_chains(
     z = start
     log_joint, slope = target.log_joint_and_slope(z)
     log_jump = jumps.log_prob(z)
-    diverged = torch.zeros(len(target), dtype=torch.long, device=z.device)
+    diverged = torch.zeros(len(target), dtype=torch.long)
     kept: list[tuple[Tensor, Tensor]] = []
     for i in range(n_warmup + n_draws):
         warming = i < n_warmup
@@ -126,9 +126,7 @@ def _trajectory(
     momentum = normal(z.shape, z, generator)
     before = log_joint - momentum.square().sum(-1) / 2
     step = size.unsqueeze(-1)
-    n_steps = int(
-        torch.randint(_FEWEST_STEPS, _MOST_STEPS + 1, (), generator=generator, device=z.device)
-    )
+    n_steps = int(torch.randint(_FEWEST_STEPS, _MOST_STEPS + 1, (), generator=generator))
     for _ in range(n_steps):
         momentum = momentum + step / 2 * _in_units(slope, tril)
         z = z + torch.einsum("nij,cnj->cni", tril, step * momentum)

@@ -39,8 +39,8 @@ class OfGuide:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """See `Proposal`."""
-        log_prob: Tensor = self.dist.log_prob(z.to(self._x.dtype))
-        return log_prob.double()
+        log_prob: Tensor = self.dist.log_prob(z.to(self._x))
+        return log_prob.cpu().double()
 
     def at(self, rows: Tensor) -> "OfGuide":
         """See `Proposal`."""
@@ -81,7 +81,7 @@ class Sample:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._proposals: list[tuple[int, Proposal]] = []
-        self.z = self.log_joint = self._log_mixture = target.x.new_zeros(0)
+        self.z = self.log_joint = self._log_mixture = torch.zeros(0)
 
     def add(self, proposal: Proposal, z: Tensor, log_joint: Tensor | None = None) -> None:
         """Take in draws (S, n, D) of a proposal, and log p(x, z), (S, n), where it is known."""
@@ -131,12 +131,12 @@ class Weights:
     """
 
     def __init__(self, log_weights: Tensor) -> None:
-        log_w: Array = log_weights.T.cpu().double().numpy()
+        log_w: Array = log_weights.T.numpy()
         n_draws = log_w.shape[1]
         self._limit = khat_threshold(n_draws)
         self.smoothed, self.khat = psis(log_w)
         self.ess = effective_size(self.smoothed)
-        self.log_evidence = log_weights.logsumexp(0).cpu().numpy() - math.log(n_draws)
+        self.log_evidence = log_weights.logsumexp(0).numpy() - math.log(n_draws)
         self.log_evidence_mcse = (1 / self.ess - 1 / n_draws).clip(0) ** 0.5
 
     def good(self, least_ess: float, most_khat: float = math.inf) -> Array:
@@ -144,6 +144,6 @@ class Weights:
         good: Array = (self.khat <= min(self._limit, most_khat)) & (self.ess >= least_ess)
         return good
 
-    def torch(self, like: Tensor) -> Tensor:
-        """The weights, (S, n) of sum 1 over S, where and as ``like`` is."""
-        return torch.as_tensor(self.smoothed).exp().T.to(like)
+    def tensor(self) -> Tensor:
+        """The weights, (S, n) of sum 1 over S."""
+        return torch.as_tensor(self.smoothed).exp().T

@@ -82,7 +82,7 @@ class Batch:
         x: images (n, C, H, W).
         shared: draws of the mixture that all images share.
         plan: what to work out.
-        generator: the source of chance, on the images' device.
+        generator: the source of chance, on the CPU.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Batch:
     ) -> None:
         self.target = Target(model, x)
         self.shared, self.plan, self.generator = shared, plan, generator
-        self.rng = numpy_generator(generator, x.device)
+        self.rng = numpy_generator(generator)
         self.of_guide = OfGuide(guide, x)
         self.reach = modes.spread(shared)
-        self.scale = self.of_guide.dist.stddev.double()
+        self.scale = self.of_guide.dist.stddev.cpu().double()
         prior = model.prior
         sizes = Sizes(len(x), plan.n_draws, prior.latent_dim, prior.n_components, x[0].numel())
         self.block = Block.empty(sizes, plan.weights)
@@ -110,7 +110,9 @@ class Batch:
         sample = self._by_guide()
         weights = Weights(sample.log_weights)
         self.block.put(slice(None), guide_khat=weights.khat, guide_ess=weights.ess)
-        good = self._fine(weights, last=not effort.rounds)
+        # A round needs places to start from.
+        refines = effort.rounds > 0 and effort.starts > 0
+        good = self._fine(weights, last=not refines)
         if effort.starts:
             # Where the guide has no draws its weights say nothing: draws of the mixture may, and
             # climbs to the modes.
@@ -118,37 +120,34 @@ class Batch:
             self._add_shared(sample, log_joint)
             weights = Weights(sample.log_weights)
             ends, value = self._climbed(log_joint)
-            good &= self._fine(weights, last=not effort.rounds)
+            good &= self._fine(weights, last=not refines)
             good &= ~self._missed(ends, value, weights)
         self._put(good, np.arange(len(good)), sample, weights, "guide")
         left = np.flatnonzero(~good)
-        if len(left) and effort.rounds and effort.starts:
-            rows = self._rows(left)
+        if len(left) and refines:
+            rows = torch.as_tensor(left)
             mixture = modes.around(
                 self.target.at(rows), ends[:, rows], value[:, rows], self.scale[rows], self.reach
             )
-            self.block.put(left, modes=mixture.logits.isfinite().sum(-1).cpu().numpy())
+            self.block.put(left, modes=mixture.logits.isfinite().sum(-1).numpy())
             left, sample, mixture = self._refined(left, sample.at(rows), mixture)
             if len(left) and effort.hmc_draws:
                 left, sample = self._by_chains(left, sample, mixture)
         else:
-            sample = sample.at(self._rows(left))
+            sample = sample.at(torch.as_tensor(left))
         if len(left):
             weights = Weights(sample.log_weights)
             self._put(np.ones(len(left), bool), left, sample, weights, "unresolved")
         self.block.put(slice(None), **expected_pixels(self.target, self.block.z, self.block.ess))
         return self.block
 
-    def _rows(self, rows: Array) -> Tensor:
-        return torch.as_tensor(rows, device=self.target.x.device)
-
     def _by_guide(self) -> Sample:
         """Draws of the guide, weighted."""
         # torch's distributions take no generator.
         device = self.target.x.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed_of(self.generator, device))
-            z = self.of_guide.dist.sample((self.plan.n_proposed,)).double()
+            torch.manual_seed(seed_of(self.generator))
+            z = self.of_guide.dist.sample((self.plan.n_proposed,)).cpu().double()
         sample = Sample(self.target)
         sample.add(self.of_guide, z)
         return sample
@@ -160,7 +159,7 @@ class Batch:
 
     def _climbed(self, log_joint: Tensor) -> tuple[Tensor, Tensor]:
         """Where climbs of log p(x, z) end, (M, n, D), and its value, (M, n)."""
-        mean = self.of_guide.dist.mean.double()
+        mean = self.of_guide.dist.mean.cpu().double()
         start = modes.starts(log_joint, self.shared, mean, self.plan.effort.starts)
         return modes.climb(self.target, start, self.scale, self.reach, _CLIMB)
 
@@ -172,7 +171,7 @@ class Batch:
 
     def _missed(self, ends: Tensor, value: Tensor, weights: Weights) -> Array:
         """Whether a mode outweighs all draws of the guide, (n,)."""
-        weight = (value - self.of_guide.log_prob(ends)).amax(0).cpu().numpy()
+        weight = (value - self.of_guide.log_prob(ends)).amax(0).numpy()
         missed: Array = weight - weights.log_evidence > math.log(_OUTWEIGHED)
         return missed
 
@@ -186,8 +185,8 @@ class Batch:
             weights = Weights(sample.log_weights)
             good = self._fine(weights, last=i == rounds - 1)
             self._put(good, left, sample, weights, "refined")
-            rows = self._rows(np.flatnonzero(~good))
-            left, w = left[~good], weights.torch(sample.z)[:, rows]
+            rows = torch.as_tensor(np.flatnonzero(~good))
+            left, w = left[~good], weights.tensor()[:, rows]
             sample, mixture = sample.at(rows), mixture.at(rows)
             if not len(left):
                 break
@@ -198,8 +197,8 @@ class Batch:
         """Write down those of the images that are good; ``left`` are the numbers of all."""
         if not good.any():
             return
-        rows = self._rows(np.flatnonzero(good))
-        target, z, w = self.target.at(self._rows(left[good])), sample.z, weights.torch(sample.z)
+        rows = torch.as_tensor(np.flatnonzero(good))
+        target, z, w = self.target.at(torch.as_tensor(left[good])), sample.z, weights.tensor()
         z, w = z[:, rows], w[:, rows]
         self.block.put(
             left[good],
@@ -231,7 +230,7 @@ class Batch:
                 self.generator,
             )
             good = self._put_chains(left, sample, weights, mixture, drawn)
-            rows = self._rows(np.flatnonzero(~good))
+            rows = torch.as_tensor(np.flatnonzero(~good))
             left, sample, mixture = left[~good], sample.at(rows), mixture.at(rows)
             if not len(left):
                 break
@@ -240,8 +239,8 @@ class Batch:
     def _started(self, sample: Sample, weights: Weights) -> Tensor:
         """Where the chains begin, (C, m, D): weighted draws."""
         rows = systematic(np.exp(weights.smoothed), N_CHAINS, self.rng)
-        image = torch.arange(len(sample.target), device=sample.z.device)
-        return sample.z[self._rows(rows.T), image]
+        image = torch.arange(len(sample.target))
+        return sample.z[torch.as_tensor(rows.T), image]
 
     def _put_chains(
         self,
@@ -252,10 +251,10 @@ class Batch:
         drawn: Chains,
     ) -> Array:
         """Write down those of the images whose chains agree; who they are."""
-        z = drawn.z.cpu().numpy()
-        both = np.concatenate([z, drawn.log_joint.unsqueeze(-1).cpu().numpy()], -1)
+        z = drawn.z.numpy()
+        both = np.concatenate([z, drawn.log_joint.unsqueeze(-1).numpy()], -1)
         rhat, ess = chains.rhat(both).max(-1), chains.effective_size(both).min(-1)
-        divergences = drawn.divergences.cpu().numpy()
+        divergences = drawn.divergences.numpy()
         good: Array = (rhat <= MOST_RHAT) & (ess >= self.plan.least_ess) & (divergences == 0)
         self.block.put(left, rhat=rhat, divergences=divergences)
         if not good.any():
@@ -267,7 +266,7 @@ class Batch:
         of_posterior = drawn.log_joint.flatten(0, 1) - refitted.log_prob(flat)
         of_proposal = sample.target.log_joint(proposed) - refitted.log_prob(proposed)
         log_evidence, error = bridge(of_posterior, of_proposal, torch.as_tensor(ess).to(flat))
-        rows = self._rows(np.flatnonzero(good))
+        rows = torch.as_tensor(np.flatnonzero(good))
         target = sample.target.at(rows)
         found = moments(target, flat[:, rows], even[:, rows])
         # Draws of a chain are worth less than their number.
@@ -280,8 +279,8 @@ class Batch:
             **kept_draws(
                 flat[:, rows], even[:, rows], self.plan.n_draws, self.rng, self.plan.weights
             ),
-            log_evidence=log_evidence.cpu().numpy()[good],
-            log_evidence_mcse=error.cpu().numpy()[good],
+            log_evidence=log_evidence.numpy()[good],
+            log_evidence_mcse=error.numpy()[good],
             khat=weights.khat[good],
             ess=ess[good],
             n_worked=len(flat),

@@ -24,7 +24,8 @@ N_POINTS = 256
 class Target:
     """Log p(x, z) = log p(x | z) + log p(z) of a batch.
 
-    Latents come in any precision and are decoded in the model's; log-densities are float64.
+    Latents and log-densities are float64 on the CPU, since not every device has doubles; what is
+    decoded is on the model's device, in its precision.
 
     Args:
         model: the generative model, its networks in eval mode.
@@ -44,42 +45,42 @@ class Target:
 
     def log_joint(self, z: Tensor) -> Tensor:
         """Log p(x, z) at latents (S, n, D), (S, n)."""
-        return torch.cat([self._log_joint(part) for part in z.split(self.at_once)])
+        parts = [self._log_joint(part.to(self.x)) for part in z.split(self.at_once)]
+        return torch.cat([part.cpu().double() for part in parts])
 
     def log_joint_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Log p(x, z) at latents (S, n, D), (S, n), and its gradient, (S, n, D)."""
         values, slopes = [], []
         for part in z.split(self.at_once):
             with torch.enable_grad():
-                leaf = part.detach().requires_grad_()
+                leaf = part.detach().to(self.x, copy=True).requires_grad_()
                 value = self._log_joint(leaf)
                 (slope,) = torch.autograd.grad(value.sum(), leaf)
-            values.append(value.detach())
-            slopes.append(slope)
+            values.append(value.detach().cpu().double())
+            slopes.append(slope.cpu().double())
         return torch.cat(values), torch.cat(slopes)
 
     def log_joint_at(self, points: "Points") -> Tensor:
         """Log p(x, z) at points of the mixture that all images share, (P, n)."""
         likelihood = self.model.likelihood
         parts = [
-            likelihood(output.unsqueeze(1)).log_prob(self.x).double()
+            likelihood(output.unsqueeze(1)).log_prob(self.x).cpu().double()
             for output in points.output.split(self.at_once)
         ]
         return torch.cat(parts) + points.log_prior.unsqueeze(1)
 
     def _log_joint(self, z: Tensor) -> Tensor:
-        z = z.to(self.x.dtype)
         log_likelihood: Tensor = self.model.likelihood(self.model.decoder(z)).log_prob(self.x)
-        return log_likelihood.double() + log_prior(self.model.prior, z)
+        return log_likelihood + self.model.prior.log_joint(z).logsumexp(-1)
 
 
 class Points(NamedTuple):
     """Draws of the mixture, decoded.
 
     Attributes:
-        z: (P, D) float64.
-        log_prior: log p(z), (P,) float64.
-        output: of the decoder, (P, C, H, W).
+        z: (P, D) float64, on the CPU.
+        log_prior: log p(z), (P,) likewise.
+        output: of the decoder, (P, C, H, W), on the model's device.
     """
 
     z: Tensor
@@ -88,8 +89,8 @@ class Points(NamedTuple):
 
 
 def log_prior(prior: MixturePrior, z: Tensor) -> Tensor:
-    """Log p(z), y summed out, at latents (..., D), (...) float64."""
-    return prior.log_joint(z.to(prior.means.dtype)).double().logsumexp(-1)
+    """Log p(z), y summed out, at latents (..., D), (...) float64 on the CPU."""
+    return prior.log_joint(z.to(prior.means)).logsumexp(-1).cpu().double()
 
 
 def points(model: Model, image_shape: tuple[int, ...], generator: Generator | None) -> Points:
@@ -98,15 +99,15 @@ def points(model: Model, image_shape: tuple[int, ...], generator: Generator | No
     Args:
         model: the generative model, its networks in eval mode.
         image_shape: (C, H, W).
-        generator: the source of the draws, on the model's device.
+        generator: the source of the draws, on the CPU.
     """
     prior = model.prior
     n = rows_at_once(image_shape, N_POINTS)
-    like = prior.means
-    y = torch.multinomial(prior.weights, n, replacement=True, generator=generator)
-    noise = normal((n, prior.latent_dim, 1), like, generator)
-    z = like[y] + (prior.scale_tril[y] @ noise).squeeze(-1)
-    return Points(z.double(), log_prior(prior, z), model.decoder(z))
+    means, tril = prior.means.cpu(), prior.scale_tril.cpu()
+    y = torch.multinomial(prior.weights.cpu(), n, replacement=True, generator=generator)
+    noise = normal((n, prior.latent_dim, 1), means, generator)
+    z = means[y] + (tril[y] @ noise).squeeze(-1)
+    return Points(z.double(), log_prior(prior, z), model.decoder(z.to(prior.means)))
 
 
 def normaliser(dimension: int) -> float:

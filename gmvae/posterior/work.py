@@ -42,7 +42,7 @@ def blocks_of(
         batches: images (n, C, H, W), on the model's device and in its precision.
         n_images: of all batches.
         plan: what to work out.
-        generator: the source of chance, on the model's device; torch's own by default.
+        generator: the source of chance, on the CPU; torch's own by default.
         callback: told after each batch how far the work has come.
     """
     began, tally, shared = time.monotonic(), Tally(), None
