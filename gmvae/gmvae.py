@@ -412,7 +412,7 @@ class GMVAE(nn.Module):
         plan = Plan(checks.whole("n_draws", n_draws, least=FEWEST_DRAWS), effort, weights)
         checks.generator(generator, torch.device("cpu"))
         like = self.model.prior.means
-        batches = self._chunks(x, batch_size(self.config.image_shape))
+        batches = self._chunks(x, batch_size(self.config.image_shape, plan))
 
         def checked(batch: Tensor) -> Tensor:
             self._check_support(batch)

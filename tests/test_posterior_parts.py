@@ -12,8 +12,10 @@ from toys import seeded, tiny
 from gmvae.posterior import Effort, chains, modes
 from gmvae.posterior.hamiltonian import bridge, sample_chains
 from gmvae.posterior.importance import OfPrior, Sample, Weights
+from gmvae.posterior.routes import Plan
 from gmvae.posterior.student import FREEDOM, StudentMixture
 from gmvae.posterior.target import Target, log_prior, points
+from gmvae.posterior.work import batch_size
 from gmvae.support.errors import ArgumentError
 
 
@@ -284,6 +286,20 @@ def test_the_same_generator_gives_the_same_answer_in_either_precision(dtype):
     assert not np.array_equal(other.z, answers[0].z)
     assert other.log_evidence == pytest.approx(answers[0].log_evidence, abs=0.3)
     assert not any(p.requires_grad is False or p.grad is not None for p in gmvae.parameters())
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_draws", "n"),
+    [
+        ((1, 28, 28), 25, 128),
+        ((1, 28, 28), 500, 128),
+        ((1, 28, 28), 4_000, 16),
+        ((1, 8, 8), 10**6, 1),
+        ((3, 256, 256), 500, 42),
+    ],
+)
+def test_of_large_images_and_of_many_draws_fewer_at_a_time(shape, n_draws, n):
+    assert batch_size(shape, Plan(n_draws, Effort(), False)) == n
 
 
 def test_how_far_it_has_come():

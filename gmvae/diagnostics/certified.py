@@ -30,8 +30,8 @@ def certified_draws(
     """
     generator = torch.Generator().manual_seed(seed)
     shape = x.shape if isinstance(x, Images) else tuple(x.shape[1:])
-    parts = batches(model, x, batch_size(shape))
     plan = Plan(n_draws, Effort(), False)
+    parts = batches(model, x, batch_size(shape, plan))
     return Posterior.joined(blocks_of(model, guide, parts, len(x), plan, generator))
 
 

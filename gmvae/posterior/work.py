@@ -10,19 +10,20 @@ from torch import Generator, Tensor
 from gmvae.data.images import rows_at_once
 from gmvae.networks import default_modes, in_eval_mode
 from gmvae.posterior.block import Block
+from gmvae.posterior.effort import LEAST_DRAWS
 from gmvae.posterior.result import Pace, Tally
 from gmvae.posterior.routes import Batch, Plan
 from gmvae.posterior.target import points
 from gmvae.probability.guide import Guide
 from gmvae.probability.model import Model
 
-# Images at a time: their draws are some 100 MB while they are worked on.
+# Images of 500 draws at a time: these are some 100 MB while they are worked on.
 _IMAGES = 128
 
 
-def batch_size(image_shape: tuple[int, ...]) -> int:
-    """How many images (C, H, W) are worked on at a time."""
-    return rows_at_once(image_shape, _IMAGES)
+def batch_size(image_shape: tuple[int, ...], plan: Plan) -> int:
+    """How many images (C, H, W) are worked on at a time: fewer where each has more draws."""
+    return rows_at_once(image_shape, max(1, _IMAGES * LEAST_DRAWS // plan.n_proposed))
 
 
 def blocks_of(
