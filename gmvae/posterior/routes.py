@@ -261,7 +261,9 @@ class Batch:
             return good
         flat = drawn.z.flatten(0, 1)
         even = torch.full_like(flat[..., 0], 1 / len(flat))
-        refitted = mixture.refitted(flat, even)
+        # As many as a fit takes, of all chains alike.
+        some = flat[:: max(1, len(flat) // LEAST_DRAWS)]
+        refitted = mixture.refitted(some, torch.full_like(some[..., 0], 1 / len(some)))
         proposed = refitted.sample(self.plan.n_proposed, self.generator)
         of_posterior = drawn.log_joint.flatten(0, 1) - refitted.log_prob(flat)
         of_proposal = sample.target.log_joint(proposed) - refitted.log_prob(proposed)
