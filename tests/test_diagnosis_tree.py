@@ -160,5 +160,8 @@ def test_the_tree_of_nuts(images, rng):
     for group in tree.children.values():
         assert group["image"].values.tolist() == [5, 9, 2]
     assert_variable(tree["log_likelihood"]["x"], SAMPLED, values)
+    alone = nuts_tree(reference, np.array([5, 9, 2]))
+    assert list(alone.children) == ["posterior", "sample_stats"]
+    assert alone.attrs == {"inference_library": "gmvae"}
     assert tree["posterior"].attrs == {"about": "Draws of NUTS from p(z | x), y summed out."}
     assert tree.attrs == {"inference_library": "gmvae", "images": "noise"}

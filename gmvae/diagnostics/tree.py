@@ -19,6 +19,7 @@ _ABOUT = {
     "observed_data": "The images.",
     "constant_data": "Their labels, which only score.",
 }
+_OF_PIXELS = ("posterior_predictive", "observed_data")
 _SAMPLED = ("chain", "draw", "image")
 
 
@@ -88,22 +89,21 @@ def draws_tree(
 def nuts_tree(
     reference: Reference,
     rows: Array,
-    images: Images,
-    predictive: Array,
-    log_likelihood: Array,
+    images: Images | None = None,
+    predictive: Array | None = None,
+    log_likelihood: Array | None = None,
 ) -> xr.DataTree:
     """The draws of NUTS, in their chains.
 
     Args:
         reference: draws for n images.
         rows: the numbers of these images, (n,).
-        images: these images.
-        predictive: replicates of each, (R, n, C, H, W).
-        log_likelihood: what ArviZ's ``loo`` takes, (C, S, n).
+        images: these images; None for no group ``observed_data``.
+        predictive: replicates of each, (R, n, C, H, W); None for no ``posterior_predictive``.
+        log_likelihood: what ArviZ's ``loo`` takes, (C, S, n); None for no such group.
 
     Returns:
-        A tree with the groups ``posterior`` (``z``), ``posterior_predictive``, ``log_likelihood``,
-        ``observed_data`` and ``sample_stats``: by chain and draw ``energy``, of all images
+        A tree with these groups, ``posterior`` (``z``) and ``sample_stats``: by chain and draw ``energy``, of all images
         together, and ``diverging``, whether one of them did; the same by image, ``_of_image``; by
         image and latent, mean and sd of the guide and of NUTS, and ``rhat`` and ``ess`` of the
         chains; by image, log p(x), the k-hat of the weights and the number of modes.
@@ -126,14 +126,17 @@ def nuts_tree(
         "rhat": (by_latent, reference.rhat),
         "ess": (by_latent, reference.ess),
     }
-    pixels = predictive.reshape(1, *predictive.shape[:2], -1)
     groups = {
         "posterior": _dataset({"z": ((*_SAMPLED, "latent"), reference.z)}, image=rows),
         "sample_stats": _dataset(statistics, image=rows),
-        "log_likelihood": _dataset({"x": (_SAMPLED, log_likelihood)}, image=rows),
-        "posterior_predictive": _dataset({"x": ((*_SAMPLED, "pixel"), pixels)}, image=rows),
-        "observed_data": _dataset(_observed(images), image=rows),
     }
+    if log_likelihood is not None:
+        groups["log_likelihood"] = _dataset({"x": (_SAMPLED, log_likelihood)}, image=rows)
+    if predictive is not None:
+        pixels = predictive.reshape(1, *predictive.shape[:2], -1)
+        groups["posterior_predictive"] = _dataset({"x": ((*_SAMPLED, "pixel"), pixels)}, image=rows)
+    if images is not None:
+        groups["observed_data"] = _dataset(_observed(images), image=rows)
     tree = _tree(groups, images)
     tree["posterior"].attrs["about"] = "Draws of NUTS from p(z | x), y summed out."
     tree["sample_stats"].attrs["about"] = (
@@ -146,14 +149,16 @@ def _observed(images: Images) -> Variables:
     return {"x": (("image", "pixel"), images.tensor().flatten(1).numpy())}
 
 
-def _tree(groups: dict[str, xr.Dataset], images: Images) -> xr.DataTree:
+def _tree(groups: dict[str, xr.Dataset], images: Images | None) -> xr.DataTree:
     """The groups, each of which says what it is."""
     for name, group in groups.items():
         group.attrs["about"] = _ABOUT[name]
-    for name in ("posterior_predictive", "observed_data"):
-        groups[name].attrs["image_shape"] = np.array(images.shape)
+        if images is not None and name in _OF_PIXELS:
+            group.attrs["image_shape"] = np.array(images.shape)
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs.update(inference_library="gmvae", images=images.name)
+    tree.attrs["inference_library"] = "gmvae"
+    if images is not None:
+        tree.attrs["images"] = images.name
     return tree
 
 
