@@ -103,10 +103,11 @@ def nuts_tree(
         log_likelihood: what ArviZ's ``loo`` takes, (C, S, n); None for no such group.
 
     Returns:
-        A tree with these groups, ``posterior`` (``z``) and ``sample_stats``: by chain and draw ``energy``, of all images
-        together, and ``diverging``, whether one of them did; the same by image, ``_of_image``; by
-        image and latent, mean and sd of the guide and of NUTS, and ``rhat`` and ``ess`` of the
-        chains; by image, log p(x), the k-hat of the weights and the number of modes.
+        A tree with these groups, ``posterior`` (``z``) and ``sample_stats``: by chain and draw
+        ``energy``, of all images together, and ``diverging``, whether one of them did; the same by
+        image, ``_of_image``; by image and latent, mean and sd of the guide and of NUTS, and
+        ``rhat`` and ``ess`` of the chains; by image, log p(x), the k-hat of the weights and the
+        number of modes.
     """
     by_latent = ("image", "latent")
     n_chains = len(reference.z)
