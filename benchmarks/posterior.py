@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000, help="of the data, at most")
     parser.add_argument("--simulated", type=int, default=1_000)
     parser.add_argument("--grid", type=int, default=50, help="images compared with a grid")
+    parser.add_argument("--points", type=int, default=700, help="of the grid, on each axis")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     run = open_run(given.run, "cpu")
@@ -50,7 +51,7 @@ def main() -> None:
     figures |= on_images(run.gmvae, x, given.seed)
     figures |= on_simulated(run.gmvae, given.simulated, given.seed)
     if run.gmvae.config.latent_dim == 2:
-        figures |= on_grid(run.gmvae, x[: given.grid], given.seed)
+        figures |= on_grid(run.gmvae, x[: given.grid], given.seed, given.points)
     text = json.dumps(figures, indent=2)
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{given.name}.json").write_text(text + "\n", encoding="utf-8")
@@ -108,7 +109,7 @@ def on_simulated(gmvae: GMVAE, n: int, seed: int) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def on_grid(gmvae: GMVAE, x: torch.Tensor, seed: int, n: int = 700) -> dict[str, Any]:
+def on_grid(gmvae: GMVAE, x: torch.Tensor, seed: int, n: int) -> dict[str, Any]:
     """Log p(x) and p(y | x) beside a sum over n x n points of the plane."""
     prior, likelihood = gmvae.model.prior, gmvae.model.likelihood
     spread = WIDTHS * prior.full_covariances.diagonal(dim1=1, dim2=2).sqrt()
@@ -126,6 +127,7 @@ def on_grid(gmvae: GMVAE, x: torch.Tensor, seed: int, n: int = 700) -> dict[str,
     variation = np.abs(posterior.p_y - joint.softmax(-1).numpy()).sum(-1) / 2
     return {
         "grid": len(x),
+        "smallest_sd_in_cells": round(float(stat(posterior, "sd").min() / cell**0.5), 1),
         "log_evidence_off": round(float(off.mean()), 4),
         "its_standard_error": round(float(np.sqrt((error**2).sum()) / len(x)), 4),
         "largest_off_in_standard_errors": round(float(np.abs(off / error).max()), 2),
