@@ -225,7 +225,7 @@ def test_every_step_is_told_what_it_needs_and_what_it_finds_is_kept(
     under_mixture = log_likelihood(pair[0], draws, mixture, seed=16) if fitted else None
     simulated = simulate(*pair, 60, seed=13)
     of_simulated = certified_draws(*pair, simulated.x, 500, seed=18)
-    ranks = ranks_among(of_simulated.z, simulated)
+    ranks = ranks_among(of_simulated.z, simulated, 499)
     curves = {
         "labels": labelled_reliability(draws.q_y, images.labels, names),
         "simulated": reliability(of_simulated.p_y, simulated.y.numpy()),
