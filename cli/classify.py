@@ -10,9 +10,10 @@ from gmvae.support.names import printable
 
 from . import options
 from .answer_files import SUFFIXES, Columns, check_suffix, image_column, write_table
-from .output import check_file, check_folder, say
+from .components import component_records
+from .output import check_file, check_folder, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import MOST_FOLDERS, read_lines
+from .summary import MOST_FOLDERS, counted, images_record, read_lines
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Images
@@ -68,6 +69,7 @@ def classify(
     data_root: options.DataRoot = None,
     strict: options.Strict = False,
     force: options.Force = False,
+    json: options.AsJson = False,
 ) -> None:
     """Write a row an image: its file or row, label, component, probability and outlier score.
 
@@ -96,14 +98,20 @@ def classify(
         from .sorting import folder_names, sort_into
 
         source = Path(str(run.training.get("data")) if data is None else data)
+        source = source.parent if source.is_file() else source
         sort_into(into, images, source, result.components, folder_names(run.gmvae), copy)
-    for line in read_lines(images):
-        say(line)
-    say(f"Predicted labels of {len(images):,} images ({name}): {output}")
-    say(_naming(run.gmvae))
-    say(_sizes(run.gmvae, result))
-    if into is not None:
-        say(f"Sorted into a folder a component: {into}")
+    record = images_record(images, name, output) | {
+        "into": None if into is None else str(into),
+        "components": component_records(run.gmvae, images, result.components, result.probability),
+    }
+    lines = [
+        *read_lines(images),
+        f"Predicted labels of {counted(len(images), 'image')} ({name}): {output}",
+        _naming(run.gmvae),
+        _sizes(run.gmvae, result),
+        *([] if into is None else [f"Sorted into a folder a component: {into}"]),
+    ]
+    outcome(json, record, lines)
 
 
 def _extras(columns: str) -> "tuple[Extra, ...]":

@@ -7,9 +7,9 @@ from gmvae.support.files import replacing
 
 from . import options
 from .answer_files import SUFFIXES, check_suffix, image_column, write_table
-from .output import check_file, say
+from .output import check_file, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import skipped_words
+from .summary import counted, images_record, skipped_words
 
 EXAMPLES = (
     "gmvae encode",
@@ -31,6 +31,7 @@ def encode(
     data_root: options.DataRoot = None,
     strict: options.Strict = False,
     force: options.Force = False,
+    json: options.AsJson = False,
 ) -> None:
     """Write the latent of every image: the mean of q(z|x).
 
@@ -50,4 +51,5 @@ def encode(
             np.save(file, latents)
     else:
         write_table(output, dict([image_column(images), ("Z", latents)]))
-    say(f"Latents of {len(images):,} images ({name}): {output}{skipped_words(images)}")
+    line = f"Latents of {counted(len(images), 'image')} ({name}): {output}{skipped_words(images)}"
+    outcome(json, images_record(images, name, output), [line])

@@ -148,7 +148,7 @@ def prepare(request: Request) -> Experiment:
 
 def load_part(
     source: str,
-    part: Literal["train", "test"],
+    part: Literal["train", "test", "val"],
     classes: tuple[int | str, ...] | None,
     root: Path | None,
     reading: Reading = Reading(),
@@ -161,8 +161,12 @@ def load_part(
 
 
 def _load_val(source: str, root: Path | None, reading: Reading) -> "Images":
+    """The images of ``--val``: of a file with a part for validation, that part."""
+    from gmvae.data import has_val_part
+
     try:
-        return load_part(source, "train", None, root, reading)
+        part: Literal["train", "val"] = "val" if has_val_part(source) else "train"
+        return load_part(source, part, None, root, reading)
     except (ArgumentError, FileNotFoundError) as error:
         # The library knows one source, the command line two.
         raise type(error)(str(error).replace("`source`", "`--val`")) from error
@@ -199,7 +203,10 @@ def _without_val(request: Request, train: "Images") -> Experiment:
 
 
 def _with_table(request: Request, train: "Images") -> Experiment:
-    """The labels of a table are those that the model may see, or some of each class."""
+    """The labels of a table are those that the model may see, or some of each class.
+
+    Those that it may not see score the result.
+    """
     import numpy as np
 
     from gmvae.data.tables import read_labels
@@ -209,14 +216,20 @@ def _with_table(request: Request, train: "Images") -> Experiment:
             "`--labels-from` expected no --val beside it; got both. Observe the labels of one."
         )
     assert request.labels_from is not None
-    observed, names = read_labels(request.labels_from, train)
+    of_table, names = read_labels(request.labels_from, train)
     train = replace(train, class_names=names)
-    if request.labels is not None:
-        rows = np.flatnonzero(observed != UNSEEN)
-        labelled = replace(train.subset(rows), labels=observed[rows])
-        chosen = rows[_chosen(labelled, request.labels, request.seed)]
-        observed = np.where(np.isin(np.arange(len(train)), chosen), observed, UNSEEN)
-    return Experiment(train, observed, None, *_scored(request, train, observed))
+    if request.labels is None:
+        return Experiment(train, of_table, None, *_scored(request, train, of_table))
+    rows = np.flatnonzero(of_table != UNSEEN)
+    labelled = replace(train.subset(rows), labels=of_table[rows])
+    places = _chosen(labelled, request.labels, request.seed)
+    observed = _unseen(train)
+    observed[rows[places]] = of_table[rows[places]]
+    others = np.setdiff1d(np.arange(len(rows)), places)
+    if not len(others):
+        return Experiment(train, observed, None, *_scored(request, train, observed))
+    name = f"{request.source}, the images with other labels in {request.labels_from}"
+    return Experiment(train, observed, None, labelled.subset(others), name)
 
 
 def _with_labelled_val(request: Request, train: "Images", val: "Images") -> Experiment:

@@ -1,19 +1,16 @@
 """``gmvae interpolate``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
 from . import options
-from .output import PICTURE_SUFFIXES, check_file, say
+from .components import component_called
+from .output import PICTURE_SUFFIXES, check_file, outcome
 from .run_folder import beside, open_run
-
-if TYPE_CHECKING:
-    from gmvae import GMVAE
 
 EXAMPLES = (
     "gmvae interpolate 0 2",
@@ -37,6 +34,7 @@ def interpolate(
     ] = None,
     device: options.Device = "auto",
     force: options.Force = False,
+    json: options.AsJson = False,
 ) -> None:
     """Draw what lies between two components: a strip from one mean to the other."""
     output = beside(model, "interpolation.png") if output is None else output
@@ -45,7 +43,10 @@ def interpolate(
     from gmvae import plots
     from gmvae.gmvae import component_title
 
-    ends = _component(first, gmvae), _component(last, gmvae)
+    ends = [
+        component_called(word, gmvae, f"`{letter}`", "Choose one of these.")
+        for letter, word in (("A", first), ("B", last))
+    ]
     means = gmvae.model.prior.means.detach().cpu()
     titles = tuple(component_title(gmvae.component_names, k) for k in ends)
     figure = plots.interpolation(
@@ -53,25 +54,5 @@ def interpolate(
     )
     with replacing(output) as draft:
         figure.savefig(draft)
-    say(f"From {titles[0]} to {titles[1]}: {output}")
-
-
-def _component(word: str, gmvae: "GMVAE") -> int:
-    """The component of that number or name, the first of several with the name.
-
-    Raises:
-        ArgumentError: there is none.
-    """
-    from gmvae.gmvae import component_name
-
-    k, names = gmvae.config.n_components, gmvae.component_names
-    words = [str(name) for name in names or ()]
-    if word in words and not word.isdecimal():
-        return words.index(word)
-    if word.isdecimal() and int(word) < k:
-        return int(word)
-    listed = ", ".join(component_name(names, i) for i in range(min(k, 20)))
-    raise ArgumentError(
-        f"`A` and `B` expected components, by number or by name ({listed}); got {word!r}. Choose "
-        "among these."
-    )
+    record = {"output": str(output), "from": ends[0], "to": ends[1], "steps": steps}
+    outcome(json, record, [f"From {titles[0]} to {titles[1]}: {output}"])

@@ -9,8 +9,8 @@ import typer
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE
 
-from .options import DEFAULT_RUN
-from .output import say, write_json
+from .options import DEFAULT_RUN, AsJson
+from .output import outcome, write_json
 from .run_folder import read_json, training_of
 
 EXAMPLES = (
@@ -27,6 +27,7 @@ def name(
             metavar="K=WORD", help="A component's number and its name; without a name none."
         ),
     ],
+    json: AsJson = False,
 ) -> None:
     """Name components by hand, as their pictures show them.
 
@@ -49,9 +50,13 @@ def name(
         config[NAMES_BY_HAND] = {str(k): words[k] for k in sorted(words)}
     write_json(run / CONFIG_FILE, config)
     listed = ", ".join(f"{k} is {words[k]}" for k in sorted(words))
-    say(f"Named by hand in {run}: {listed or 'no component'}.")
     model = "" if run == DEFAULT_RUN else f" --model {shlex.quote(str(run))}"
-    say(f"A table with these names: gmvae classify{model} --force")
+    lines = [
+        f"Named by hand in {run}: {listed or 'no component'}.",
+        f"A table with these names: gmvae classify{model} --force",
+    ]
+    record = {"run": str(run), "names_by_hand": {str(k): words[k] for k in sorted(words)}}
+    outcome(json, record, lines)
 
 
 def _parsed(text: str, n_components: int) -> tuple[int, str]:

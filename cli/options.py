@@ -32,8 +32,8 @@ DataArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="DATA",
-        help="digits, mnist, fashion-mnist or kmnist (the test part), or a path: .npz, .npy, IDX "
-        "or a folder of images. [default: what the run was trained on]",
+        help="digits, mnist, fashion-mnist or kmnist (the test part), or a path: .npz, .npy, IDX, "
+        "a picture or a folder of them. [default: what the run was trained on]",
         show_default=False,
     ),
 ]
@@ -108,7 +108,7 @@ Resume = Annotated[
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not lines or a table.")]
 
 
 def output_folder(what: str) -> Any:

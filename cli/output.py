@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,21 @@ def say(line: str) -> None:
 def answer(line: str) -> None:
     """Print what a command was asked for."""
     print("\n".join(map(_shown, line.split("\n"))), flush=True)
+
+
+def outcome(in_json: bool, record: Mapping[str, Any], lines: Iterable[str]) -> None:
+    """What came of a command: in JSON where that was asked for, else in lines.
+
+    Args:
+        in_json: whether it was.
+        record: of the outcome, ready for JSON.
+        lines: for a person.
+    """
+    if in_json:
+        answer(as_json(dict(record)))
+    else:
+        for line in lines:
+            say(line)
 
 
 def _shown(text: str) -> str:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from . import options
-from .output import check_file, say, write_images
+from .output import check_file, outcome, write_images
 from .run_folder import beside, images_for, open_run
-from .summary import skipped_words
+from .summary import counted, images_record, skipped_words
 
 EXAMPLES = (
     "gmvae reconstruct",
@@ -27,6 +27,7 @@ def reconstruct(
     data_root: options.DataRoot = None,
     strict: options.Strict = False,
     force: options.Force = False,
+    json: options.AsJson = False,
 ) -> None:
     """Write every image as the model sees it.
 
@@ -38,4 +39,6 @@ def reconstruct(
     run = open_run(model, device)
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
     write_images(output, run.gmvae.reconstruct(images))
-    say(f"Reconstructions of {len(images):,} images ({name}): {output}{skipped_words(images)}")
+    read = f"{counted(len(images), 'image')} ({name})"
+    line = f"Reconstructions of {read}: {output}{skipped_words(images)}"
+    outcome(json, images_record(images, name, output), [line])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from gmvae import GMVAE, Images
+    from gmvae.plots import Told
 
 HISTORY, METRICS = "history.csv", "metrics.json"
 PICTURES = (
@@ -289,23 +290,26 @@ def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(history)
 
 
-def draw(
-    gmvae: "GMVAE", images: "Images", history: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, "Figure"]:
+def draw(told: "Told", history: Sequence[Mapping[str, Any]] = ()) -> dict[str, "Figure"]:
     """The pictures of a run, by their file's name.
 
     That of the classes needs labels, and that of the training its history.
+
+    Args:
+        told: what the model says of the images that are drawn.
+        history: of the training, a row of figures an epoch.
     """
     from gmvae import plots
 
+    gmvae, images = told.gmvae, told.images
     drawn = [
-        plots.latent_space(gmvae, images),
+        plots.latent_space(gmvae, images, told=told),
         plots.reconstructions(gmvae, images),
-        plots.manifold(gmvae, images),
-        plots.mixture(gmvae, images),
-        plots.ambiguous(gmvae, images),
-        plots.clusters(gmvae, images),
-        None if images.labels is None else plots.class_table(gmvae, images),
+        plots.manifold(gmvae, images, told=told),
+        plots.mixture(gmvae, images, told=told),
+        plots.ambiguous(gmvae, images, told=told),
+        plots.clusters(gmvae, images, told=told),
+        None if images.labels is None else plots.class_table(gmvae, images, told=told),
         plots.curves(history) if history else None,
     ]
     return {name: of for name, of in zip(PICTURES, drawn, strict=True) if of is not None}

@@ -9,19 +9,20 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
 from . import options
-from .output import PICTURE_SUFFIXES, check_file, say, write_images
+from .components import component_called
+from .output import PICTURE_SUFFIXES, check_file, outcome, write_images
 from .run_folder import beside, open_run
+from .summary import counted
 
 if TYPE_CHECKING:
     from gmvae import GMVAE
 
-# More names than these make an error unreadable; `gmvae info` lists them all.
-MOST_NAMED = 20
-# And more images than these a picture: of the embedded digits it is 30 pages long.
+# More images than these are no picture: of the embedded digits it is 30 pages long.
 MOST_DRAWN = 10_000
 EXAMPLES = (
     "gmvae sample --number 100",
     "gmvae sample --component 2 --output samples.npz",
+    "gmvae sample --component cat",
 )
 
 
@@ -30,9 +31,11 @@ def sample(
         int, typer.Option("--number", "-n", min=1, metavar="N", help="How many images.")
     ] = 60,
     component: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=0, metavar="K", help="Only from this component, counted from 0.", show_default=False
+            metavar="K",
+            help="Only from this component: its number, counted from 0, or its name.",
+            show_default=False,
         ),
     ] = None,
     model: options.Model = options.DEFAULT_RUN,
@@ -46,6 +49,7 @@ def sample(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     force: options.Force = False,
+    json: options.AsJson = False,
 ) -> None:
     """Draw new images from the model.
 
@@ -59,10 +63,13 @@ def sample(
             "to an .npz file: --output samples.npz"
         )
     gmvae = open_run(model, device).gmvae
-    whose = _checked(component, gmvae)
+    k = None
+    if component is not None:
+        remedy = "Choose one of these, or leave it out for all."
+        k = component_called(component, gmvae, "`--component`", remedy)
     import torch
 
-    images, components = gmvae.sample(number, component, torch.Generator().manual_seed(seed))
+    images, components = gmvae.sample(number, k, torch.Generator().manual_seed(seed))
     if output.suffix.lower() == ".npz":
         write_images(output, images, components=components.numpy())
     else:
@@ -71,25 +78,16 @@ def sample(
         figure = plots.samples(images, components, gmvae.component_names)
         with replacing(output) as draft:
             figure.savefig(draft)
-    say(f"{number:,} sample{'s' if number > 1 else ''} of {whose}: {output}")
+    record = {"output": str(output), "n_images": number, "component": k, "seed": seed}
+    line = f"{counted(number, 'sample')} of {_source(k, gmvae)}: {output}"
+    outcome(json, record, [line])
 
 
-def _checked(component: int | None, gmvae: "GMVAE") -> str:
-    """What is drawn from, in words.
+def _source(component: int | None, gmvae: "GMVAE") -> str:
+    """What is drawn from, in words."""
+    from gmvae.gmvae import component_title
 
-    Raises:
-        ArgumentError: a component that the model has not.
-    """
-    from gmvae.gmvae import component_name, component_title
-
-    k, names = gmvae.config.n_components, gmvae.component_names
-    if component is None:
-        return f"all {k} components" if k > 1 else "its only component"
-    if component >= k:
-        few = names is not None and k <= MOST_NAMED
-        listed = f" ({', '.join(component_name(names, i) for i in range(k))})" if few else ""
-        raise ArgumentError(
-            f"`--component` expected 0 to {k - 1}{listed}; got {component}. "
-            "Choose one of these, or leave it out for all."
-        )
-    return component_title(names, component)
+    if component is not None:
+        return component_title(gmvae.component_names, component)
+    k = gmvae.config.n_components
+    return f"all {k} components" if k > 1 else "its only component"

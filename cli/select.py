@@ -13,7 +13,7 @@ from gmvae.support.files import replacing
 from . import options, summary, unfinished
 from .device import named_device
 from .experiment import Experiment, class_list, prepare
-from .output import answer, check_folder, say, table, write_json
+from .output import answer, as_json, check_folder, say, table, write_json
 
 if TYPE_CHECKING:
     from gmvae import Settings
@@ -32,7 +32,7 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="digits, mnist, fashion-mnist or kmnist (the train part), or a path: .npz, .npy, "
-        "IDX or a folder of images. Labels are not looked at.",
+        "IDX, a picture (of pages) or a folder of them. Labels are not looked at.",
         show_default=False,
     ),
 ]
@@ -70,6 +70,7 @@ def select(
     data_root: options.DataRoot = None,
     output: Output = Path("gmvae-select"),
     force: options.Force = False,
+    json: options.AsJson = False,
     resume: options.Resume = None,
     context: typer.Context,
 ) -> None:
@@ -105,6 +106,7 @@ def select(
         resize=resize,
         grey=grey,
         strict=strict,
+        json=json,
     )
     _run(asked, None)
 
@@ -128,15 +130,19 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     if folder is None:
         folder = unfinished.begin(asked)
     # Nothing is said before all of them are known to fit the images.
-    for line in summary.read_lines(experiment.train):
-        say(line)
-    say(_runs(numbers, asked.restarts))
+    if not asked.json:
+        for line in summary.read_lines(experiment.train):
+            say(line)
+        say(_runs(numbers, asked.restarts))
     with unfinished.kept(folder, output) as stop:
         candidates = _compare(experiment, settings, asked, device, folder, stop)
     normalised = all(candidate.likelihood_normalised for candidate in candidates)
     with unfinished.told(folder, output):
         _write(output, candidates, normalised)
     unfinished.end(folder)
+    if asked.json:
+        answer(as_json(_record(output, candidates)))
+        return
     title = f"{data}: {asked.restarts} runs for each number of components"
     table(title, [_row(candidate) for candidate in candidates], headings=HEADINGS)
     density = "" if normalised else ", of no normalised density"
@@ -179,6 +185,15 @@ def _compare(
             device=device,
             n_jobs=asked.jobs,
         )
+
+
+def _record(output: Path, candidates: "tuple[Candidate, ...]") -> dict[str, Any]:
+    """What came of it, ready for JSON: the number that is named, and each candidate's figures."""
+    from gmvae.training.selection import most_stable
+
+    named = most_stable(candidates).n_components if len(candidates) > 1 else None
+    records: list[dict[str, Any]] = [asdict(candidate) for candidate in candidates]
+    return {"output": str(output), "most_stable": named, "candidates": records}
 
 
 def _most_stable(candidates: "tuple[Candidate, ...]") -> str:

@@ -1,14 +1,15 @@
 """What ``train`` says of a run: a line before it, and what came of it."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmvae.support.names import listed as listed_names
 from gmvae.support.names import printable
 
-from .experiment import Experiment
+from .components import component_table
+from .experiment import Experiment, Request
 from .options import DEFAULT_RUN
 from .run_folder import listed
 
@@ -37,7 +38,20 @@ def opening(experiment: Experiment) -> Iterator[str]:
         pairs = zip(titles, counts, strict=True)
         line += f" ({', '.join(f'{count} of {title}' for title, count in pairs)})"
     others = "All other labels" if n else "Labels"
-    yield f"{line}." + (f" {others} only score the result." if experiment.train.classes else "")
+    others_score = bool(experiment.train.classes or experiment.scored.classes)
+    yield f"{line}." + (f" {others} only score the result." if others_score else "")
+
+
+def left_out(request: Request) -> Iterator[str]:
+    """A line where DATA has images for validation that nobody asked for."""
+    from gmvae.data import has_val_part
+
+    if request.val is None and has_val_part(request.source):
+        source = printable(request.source)
+        yield (
+            f"{source} has a part for validation, too, which is left out; to take it: --val "
+            f"{shlex.quote(source)}"
+        )
 
 
 def read_lines(images: "Images") -> Iterator[str]:
@@ -51,7 +65,7 @@ def read_lines(images: "Images") -> Iterator[str]:
     channels, height, width = images.shape
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
     name = printable(images.name)
-    line = f"{name}: {len(images):,} pictures, {kind}, {width} x {height}"
+    line = f"{name}: {counted(len(images), 'picture')}, {kind}, {width} x {height}"
     if images.labels is not None:
         words = [
             f"{printable(images.class_names.get(value, str(value)))} "
@@ -69,7 +83,28 @@ def skipped_words(images: "Images") -> str:
     if not n:
         return ""
     files = [line.replace(": ", " (", 1) + ")" for line in images.skipped]
-    return f" Skipped {n:,} file{'s' if n > 1 else ''}: {listed_names(files)}."
+    return f" Skipped {counted(n, 'file')}: {listed_names(files)}."
+
+
+def counted(n: int, thing: str) -> str:
+    """``1 image``, or ``1,200 images``."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def images_record(images: "Images", name: str, output: Path) -> dict[str, Any]:
+    """What a command read and where it wrote, ready for JSON.
+
+    Args:
+        images: that were read.
+        name: what they are, in words.
+        output: the file that was written.
+    """
+    return {
+        "output": str(output),
+        "images": name,
+        "n_images": len(images),
+        "skipped": list(images.skipped),
+    }
 
 
 def restart_lines(result: "Fit", restarts: tuple["Restart", ...]) -> Iterator[str]:
@@ -120,9 +155,23 @@ def components_found(result: "Fit") -> Iterator[str]:
     )
 
 
-def closing(metrics: Mapping[str, Any], scored_name: str, output: Path) -> Iterator[str]:
-    """How well it went, where the files lie, what to type next."""
-    yield f"Scored on {scored_name}: {metrics['n_images']:,} images."
+def closing(
+    metrics: Mapping[str, Any],
+    components: Sequence[Mapping[str, Any]],
+    scored_name: str,
+    output: Path,
+) -> Iterator[str]:
+    """How well it went, where the files lie, what to type next.
+
+    Args:
+        metrics: of the run.
+        components: what each has of the scored images, see
+            :func:`gmvae_cli.components.component_records`.
+        scored_name: what these images are.
+        output: the run folder.
+    """
+    yield f"Scored on {scored_name}: {counted(metrics['n_images'], 'image')}."
+    yield from component_table(components)
     if metrics["acc_named"] is not None:
         yield f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}"
     if metrics["acc"] is not None:

@@ -19,8 +19,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="digits, mnist, fashion-mnist or kmnist, or a path: .npz (data, and labels where "
-        "there are some), .npy, IDX or a folder of images. Left out: the experiment of the "
-        "original on digits, with classes 1,4,8 and 5 labels a class.",
+        "there are some), .npy, IDX, a picture (of pages) or a folder of them. Left out: the "
+        "experiment of the original on digits, with classes 1,4,8 and 5 labels a class.",
         show_default=False,
     ),
 ]
@@ -29,7 +29,7 @@ Val = Annotated[
     typer.Option(
         metavar="DATA",
         help="A second set: with labels, the images whose labels are observed; without, "
-        "held out to tell when to stop.",
+        "held out to tell when to stop. Of an .npz with val_images, which may be DATA, these.",
         rich_help_panel=options.DATA,
     ),
 ]
@@ -87,6 +87,16 @@ Checkpoint = Annotated[
         rich_help_panel=options.OUTPUT,
     ),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        metavar="tensorboard",
+        help="Write curves, while it trains, and the pictures for TensorBoard, to "
+        "RUN-tensorboard beside the run folder.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
+]
 A_COMPONENT_A_CLASS = {
     "default": None,
     "optional": True,
@@ -116,6 +126,8 @@ def train(
     output: Output = options.DEFAULT_RUN,
     force: options.Force = False,
     checkpoint: Checkpoint = True,
+    log: Log = None,
+    json: options.AsJson = False,
     resume: options.Resume = None,
     config: Config = None,
     context: typer.Context,
@@ -165,5 +177,7 @@ def train(
         grey=grey,
         strict=strict,
         labels_from=labels_from,
+        log=log,
+        json=json,
     )
     training.run(asked, None, checkpoint)

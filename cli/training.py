@@ -1,5 +1,6 @@
 """What ``gmvae train`` does: from what was asked for to the run folder."""
 
+import shlex
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import asdict
@@ -10,13 +11,18 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE, replacing
 
 from . import run_folder, summary, unfinished
+from .components import component_records
 from .device import named_device
 from .experiment import Experiment, Request, prepare
 from .options import AUTO
-from .output import answer, check_folder, say, write_json
+from .output import answer, as_json, check_folder, say, write_json
+from .tensorboard import Board, board, check_log
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from gmvae import GMVAE, Settings
+    from gmvae.plots import Told
     from gmvae.training.fitting import Fit
     from gmvae.training.loop import Progress
     from gmvae.training.restarts import Restart
@@ -52,10 +58,13 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         folder: of the unfinished run that goes on; None for one that begins.
         checkpoint: whether one that begins is kept.
     """
+    from gmvae.plots import Told
+
     # What was typed comes before what lies there, and that before images are read.
     _check_settings(asked.settings)
     device = named_device(asked.device)
     check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+    check_log(asked.log)
     request = asked.request
     experiment = prepare(request)
     start = None
@@ -65,17 +74,28 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     if folder is None and checkpoint:
         folder = unfinished.begin(asked)
     # Nothing is said before all that was asked for is known to fit.
-    _say_all(summary.opening(experiment))
+    if not asked.json:
+        _say_all(summary.opening(experiment))
+        _say_all(summary.left_out(request))
     began = time.monotonic()
-    with unfinished.kept(folder, asked.output) as stop:
-        result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop)
-    seconds = time.monotonic() - began
-    training = _record(result.gmvae, request, asked.start, runs, seconds)
-    with unfinished.told(folder, asked.output):
-        metrics = _measure(result.gmvae, experiment, settings.seed)
-        _write(asked.output, result, experiment, training, metrics)
+    with board(asked.log, asked.output) as log:
+        with unfinished.kept(folder, asked.output) as stop:
+            result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop, log)
+        seconds = time.monotonic() - began
+        training = _record(result.gmvae, request, asked.start, runs, seconds)
+        with unfinished.told(folder, asked.output):
+            metrics = _measure(result.gmvae, experiment, settings.seed)
+            told = Told(result.gmvae, experiment.scored)
+            pictures = _write(asked.output, result, told, training, metrics)
+            records = _components(told)
+        if log is not None:
+            log.draw(pictures)
     if folder is not None:
         unfinished.end(folder)
+    if asked.json:
+        record = {"output": str(asked.output), "warnings": list(result.warnings)}
+        answer(as_json({**record, "components": records, "metrics": metrics}))
+        return
     for warning in result.warnings:  # also where the rest is not wanted
         answer(warning)
     # Observed labels, or a model to start from, say their number too.
@@ -83,7 +103,9 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         _say_all(summary.components_found(result))
     _say_all(summary.restart_lines(result, runs) if asked.restarts > 1 else ())
     _say_all(summary.early_stop(last, settings.patience))
-    _say_all(summary.closing(metrics, experiment.scored_name, asked.output))
+    if log is not None:
+        say(f"Curves for TensorBoard: tensorboard --logdir {shlex.quote(str(log.folder.parent))}")
+    _say_all(summary.closing(metrics, records, experiment.scored_name, asked.output))
 
 
 def _say_all(lines: Iterable[str]) -> None:
@@ -139,6 +161,7 @@ def _fit(
     device: str,
     folder: Path | None,
     stop: Callable[[], bool],
+    log: Board | None,
 ) -> tuple["Fit", tuple["Restart", ...], "Progress | None"]:
     """The kept run, what became of each, and the last epoch of the kept one, if any was told."""
     from gmvae.training.restarts import fit_restarts
@@ -151,6 +174,8 @@ def _fit(
         def callback(now: "Progress") -> None:
             last[now.restart] = now
             show(now)
+            if log is not None:
+                log(now)
 
         result, runs = fit_restarts(
             experiment.train,
@@ -205,18 +230,25 @@ def _measure(gmvae: "GMVAE", experiment: Experiment, seed: int) -> dict[str, Any
     return {"scored_on": experiment.scored_name, "train_elbo": train_elbo, **figures}
 
 
+def _components(told: "Told") -> list[dict[str, Any]]:
+    """A record a component, of the scored images."""
+    probability = told.honest[range(len(told.components)), told.components]
+    return component_records(told.gmvae, told.images, told.components, probability)
+
+
 def _write(
     output: Path,
     result: "Fit",
-    experiment: Experiment,
+    told: "Told",
     training: Mapping[str, Any],
     metrics: Mapping[str, Any],
-) -> None:
-    """Write the run folder, whole or not at all."""
-    pictures = run_folder.draw(result.gmvae, experiment.scored, result.history)
+) -> "Mapping[str, Figure]":
+    """Write the run folder, whole or not at all; its pictures by name."""
+    pictures = run_folder.draw(told, result.history)
     with replacing(output) as draft:
         result.gmvae.save(draft, extra={"training": training})
         run_folder.write_history(draft / run_folder.HISTORY, result.history)
         write_json(draft / run_folder.METRICS, metrics)
         for name, picture in pictures.items():
             picture.savefig(draft / f"{name}.png")
+    return pictures

@@ -37,16 +37,11 @@ SOURCES, PATHS, NUMBERS = (
 )
 
 
-@dataclass(frozen=True)
-class AskedTraining:
-    """What ``gmvae train`` was asked for, ready for JSON but for its paths."""
+@dataclass(frozen=True, kw_only=True)
+class AskedRun:
+    """What a command that trains was asked for, ready for JSON but for its paths."""
 
-    command: ClassVar[str] = "train"
-
-    data: str | None
-    val: str | None
     classes: tuple[int | str, ...] | None
-    labels: int | None
     settings: dict[str, Any]
     restarts: int
     jobs: int | None
@@ -54,11 +49,29 @@ class AskedTraining:
     data_root: Path | None
     output: Path
     force: bool
-    start: Path | None = None
     resize: int | None = None
     grey: bool = False
     strict: bool = False
+    json: bool = False
+
+    @property
+    def reading(self) -> Reading:
+        """How the images are read."""
+        return Reading(self.resize, self.grey, self.strict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedTraining(AskedRun):
+    """What ``gmvae train`` was asked for."""
+
+    command: ClassVar[str] = "train"
+
+    data: str | None
+    val: str | None
+    labels: int | None
+    start: Path | None = None
     labels_from: Path | None = None
+    log: str | None = None
 
     @property
     def request(self) -> Request:
@@ -70,30 +83,19 @@ class AskedTraining:
             self.labels,
             self.data_root,
             self.settings["seed"],
-            Reading(self.resize, self.grey, self.strict),
+            self.reading,
             self.labels_from,
         )
 
 
-@dataclass(frozen=True)
-class AskedComparison:
-    """What ``gmvae select`` was asked for, likewise."""
+@dataclass(frozen=True, kw_only=True)
+class AskedComparison(AskedRun):
+    """What ``gmvae select`` was asked for."""
 
     command: ClassVar[str] = "select"
 
     data: str
     numbers: tuple[int, ...]
-    classes: tuple[int | str, ...] | None
-    settings: dict[str, Any]
-    restarts: int
-    jobs: int | None
-    device: str
-    data_root: Path | None
-    output: Path
-    force: bool
-    resize: int | None = None
-    grey: bool = False
-    strict: bool = False
 
     @property
     def request(self) -> Request:
@@ -103,7 +105,7 @@ class AskedComparison:
             classes=self.classes,
             labels=0,
             data_root=self.data_root,
-            reading=Reading(self.resize, self.grey, self.strict),
+            reading=self.reading,
         )
 
 

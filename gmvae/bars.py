@@ -19,7 +19,8 @@ WIDTH = 20
 def progress() -> "Bars":
     """A callback that shows a bar a phase: ``gmvae.fit(images, callback=gmvae.progress())``.
 
-    In a notebook it is one table that changes; elsewhere one line on standard error.
+    In a notebook it is one table that changes, on a terminal a line that does, on standard error;
+    a file gets a line at the end of each phase.
     """
     return Bars()
 
@@ -41,9 +42,7 @@ class Bars:
         if shell is not None and hasattr(shell, "kernel"):
             self._show_in_notebook()
         else:
-            end = "\n" if now.epoch == now.epochs else ""
-            line = f"\r{title:<14}{self._bar(now)} {self._words(now)}"
-            print(f"{line:<79}", end=end, file=sys.stderr, flush=True)
+            self._print(title, now)
 
     def _repr_html_(self) -> str:
         """The table of a notebook."""
@@ -57,6 +56,13 @@ class Bars:
             self._shown = ipython.display(table, display_id=True)
         else:
             self._shown.update(table)
+
+    def _print(self, title: str, now: Progress) -> None:
+        line, is_last = f"{title:<14}{self._bar(now)} {self._words(now)}", now.epoch == now.epochs
+        if sys.stderr.isatty():
+            print(f"\r{line:<78}", end="\n" if is_last else "", file=sys.stderr, flush=True)
+        elif is_last:
+            print(line, file=sys.stderr, flush=True)
 
     def _bar(self, now: Progress) -> str:
         done = WIDTH * now.epoch // now.epochs

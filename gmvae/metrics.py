@@ -15,6 +15,12 @@ from gmvae.support.errors import ArgumentError
 Array: TypeAlias = NDArray[Any]
 
 
+def largest_class(labels: NDArray[np.int64]) -> tuple[int, float]:
+    """The most frequent of labels (N,), N at least 1, and its share: the purity of a cluster."""
+    values, counts = np.unique(labels, return_counts=True)
+    return int(values[counts.argmax()]), float(counts.max() / len(labels))
+
+
 def matching(labels: ArrayLike, components: ArrayLike) -> dict[int, int]:
     """Return the one-to-one matching of components to classes that agrees most often.
 

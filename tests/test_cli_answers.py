@@ -181,6 +181,23 @@ def test_pictures_sorted_into_a_folder_a_component(
     assert "sorted" in spies.at("command.err")
 
 
+def test_one_picture_of_a_folder(folder: Images, spies: Spies) -> None:
+    save_run(Path("mine"), untrained(), data="pics")
+    lines = spies.run(["classify", "pics/cat/2.png", "--model", "mine", "--into", "to"])
+    lines = lines.at("command.out").splitlines()
+    assert lines[0] == "2.png: 1 picture, grey, 4 x 3."
+    assert lines[1] == "Predicted labels of 1 image (pics/cat/2.png): mine-vae.csv"
+    component = int(untrained().classify(folder)[1].argmax())
+    assert [row[0] for row in rows_of("mine-vae.csv")] == ["File", "2.png"]
+    (link,) = Path("to").glob("*/*")
+    assert link.parent.name.startswith(f"{component}-")
+    assert link.resolve() == Path("pics/cat/2.png").resolve()
+    Path("pics/cat/3.heic").touch()
+    heic = ["classify", "pics/cat/3.heic", "--model", "mine", "--force"]
+    assert spies.run(heic).at("command.code") == 1
+    assert "Convert or remove it." in spies.at("command.err")
+
+
 def test_images_of_an_array_are_sorted_as_pictures(spies: Spies) -> None:
     spies.run(["classify", "other", "--into", "sorted"])
     model, images = untrained(), images_called("other")
@@ -269,4 +286,6 @@ def test_ways_between_components_by_number_or_name(word: str, k: int, spies: Spi
     title = {0: "component 0 (cat)", 1: "component 1", 2: "component 2 (my dog)"}[k]
     assert spies.at("command.out") == f"From {title} to component 1: way.svg\n"
     assert spies.run(["interpolate", "bird", "1", "--model", "mine"]).at("command.code") == 2
-    assert "by number or by name (0: cat, component 1, 2: my dog)" in spies.at("command.err")
+    assert "number from 0 to 2 or a component's name (0: cat, component 1, 2: my dog)" in spies.at(
+        "command.err"
+    )

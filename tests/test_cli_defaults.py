@@ -34,6 +34,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "output": Path("gmvae-run"),
         "force": False,
         "checkpoint": True,
+        "log": None,
+        "json": False,
         "resume": None,
         "config": None,
     },
@@ -50,6 +52,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_root": None,
         "output": Path("gmvae-select"),
         "force": False,
+        "json": False,
         "resume": None,
     },
     "classify": {
@@ -63,6 +66,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_root": None,
         "strict": False,
         "force": False,
+        "json": False,
     },
     "encode": {
         "data": None,
@@ -72,8 +76,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_root": None,
         "strict": False,
         "force": False,
+        "json": False,
     },
-    "name": {"run": None, "names": None},
+    "name": {"run": None, "names": None, "json": False},
     "interpolate": {
         "first": None,
         "last": None,
@@ -82,6 +87,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "output": None,
         "device": "auto",
         "force": False,
+        "json": False,
     },
     "reconstruct": {
         "data": None,
@@ -91,6 +97,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_root": None,
         "strict": False,
         "force": False,
+        "json": False,
     },
     "evaluate": {
         "data": None,
@@ -144,6 +151,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "seed": 0,
         "device": "auto",
         "force": False,
+        "json": False,
     },
     "info": {"model": Path("gmvae-run"), "json": False},
 }
@@ -207,7 +215,6 @@ def test_the_order_of_the_commands() -> None:
         ("posterior", "--rounds", 0, None),
         ("posterior", "--hmc-draws", 0, None),
         ("sample", "--number", 1, None),
-        ("sample", "--component", 0, 2),
     ],
 )
 def test_where_a_range_ends(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_toys import QUICK, one_line, prepared, save
-from gmvae_cli import app, experiment
+from gmvae_cli import app, experiment, summary
 
 from gmvae import Images, load
 from gmvae.support.errors import ArgumentError
@@ -84,6 +84,21 @@ def test_val_without_labels_is_held_out(digits: Images, tmp_path: Path) -> None:
     assert found.held_out is not None
     assert len(found.held_out) == 20
     assert (found.n_observed, len(found.train)) == (6, 40)
+
+
+def test_val_of_an_archive_with_such_a_part_is_that_part(digits: Images, tmp_path: Path) -> None:
+    assert digits.labels is not None
+    pixels, path = (digits.pixels[:, 0] * 255).astype(np.uint8), str(tmp_path / "parts.npz")
+    parts = {"train": slice(0, 40), "val": slice(40, 50), "test": slice(50, 60)}
+    images = {f"{part}_images": pixels[rows] for part, rows in parts.items()}
+    np.savez(path, val_labels=digits.labels[40:50, None], **images)
+    found = prepared(data=path, val=path)
+    assert (len(found.train), found.n_observed, len(found.scored)) == (50, 10, 10)
+    (line,) = summary.left_out(experiment.Request(data=path))
+    assert line.endswith(f"which is left out; to take it: --val {path}")
+    assert not [*summary.left_out(experiment.Request(data=path, val=path))]
+    assert not [*summary.left_out(experiment.Request(data="digits"))]
+    assert found.observed[40:].tolist() == digits.labels[40:50].tolist()
 
 
 def test_labels_of_val_name_an_unlabelled_set(digits: Images, tmp_path: Path) -> None:
@@ -302,5 +317,13 @@ def test_a_table_of_labels_is_observed_whole_or_in_part(digits: Images, tmp_path
     fewer = prepared(data=data, labels_from=tmp_path / "labels.csv", labels=3)
     assert np.bincount(fewer.observed[fewer.observed >= 0]).tolist() == [3, 3]
     assert (fewer.observed[8:] == -1).all()
+    # What may not be seen scores: of the eight rows in the table the two others.
+    assert len(fewer.scored) == 2
+    rest = np.flatnonzero(fewer.observed[:8] < 0)
+    assert fewer.scored.labels is not None
+    assert fewer.scored.labels.tolist() == (rest % 2).tolist()
+    np.testing.assert_array_equal(fewer.scored.pixels, result.train.pixels[rest])
+    assert fewer.scored_name == f"{data}, the images with other labels in {tmp_path}/labels.csv"
+    assert result.scored.labels is None
     with pytest.raises(ArgumentError, match="expected no --val beside it"):
         prepared(data=data, labels_from=tmp_path / "labels.csv", val=data)

@@ -107,8 +107,8 @@ def test_the_options_of_train_stand_in_panels(capsys: pytest.CaptureFixture[str]
             "--device",
         },
         "Weights": {"--information-weight", "--classification-weight", "--agreement-weight"},
-        "Output": {"--output", "--force", "--checkpoint"},
-        "Options": {"--config", "--resume", "--help"},
+        "Output": {"--output", "--force", "--checkpoint", "--log"},
+        "Options": {"--json", "--config", "--resume", "--help"},
     }
     assert list(panels) == ["Data", "Model", "Training", "Weights", "Output", "Options"]
 

@@ -66,6 +66,7 @@ ROWS: list[Row] = [
     ("train", "device", "--device abacus", {"fit_restarts.device": "abacus"}),
     ("train", "data_root", "--data-root root", {"load.root": Path("root")}),
     ("train", "output", "--output mine", {"command.made": ["mine"]}),
+    ("train", "log", "--log tensorboard", {"command.made": ["gmvae-run", "gmvae-run-tensorboard"]}),
     ("train", "config", "--config run.toml", {"fit_restarts.settings.lr": 0.25}),
     *(
         ("select", name, f"data.npz {typed}", {f"compare_components.settings.{name}": value})
@@ -174,13 +175,31 @@ ROWS: list[Row] = [
     ("posterior", "seed", "--seed 12", {"posterior_blocks.generator.initial_seed": 12}),
     ("sample", "number", "--number 7", {"sample.n": 7}),
     ("sample", "component", "--component 2", {"sample.component": 2}),
+    *(
+        (command, "json", f"{typed} --json".strip(), {"command.first": "{"})
+        for command, typed in (
+            ("train", "data.npz"),
+            ("select", "data.npz"),
+            ("classify", ""),
+            ("encode", ""),
+            ("reconstruct", ""),
+            ("sample", ""),
+            ("interpolate", "0 1"),
+            ("name", "gmvae-run 0=cat"),
+        )
+    ),
     ("sample", "output", "--output mine.npz", {"command.made": ["mine.npz"]}),
     ("sample", "seed", "--seed 12", {"sample.generator.initial_seed": 12}),
     ("info", "model", "--model other-run", {"load_run.folder": Path("other-run")}),
     ("info", "json", "--json", {"command.first": "{"}),
 ]
 # Each command alone: as little as it takes to run it.
-ALONE = {"train": "data.npz", "select": "data.npz", "interpolate": "0 1"}
+ALONE = {
+    "train": "data.npz",
+    "select": "data.npz",
+    "interpolate": "0 1",
+    "name": "gmvae-run 0=cat",
+}
 # Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
 # `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`; `--copy` and the
 # arguments of `name` and `interpolate` in `test_cli_answers.py`.

@@ -129,7 +129,8 @@ def test_a_component_that_is_not_there(named_run: Path, capsys: pytest.CaptureFi
         app.run(["sample", "--model", str(named_run), "--component", "9", "-o", "samples.png"]) == 2
     )
     shown = one_line(capsys)
-    assert "`--component` expected 0 to 2 (0: class 1, 1: class 4, 2: class 8); got 9." in shown
+    assert "`--component` expected a number from 0 to 2 or a component's name (0: class 1," in shown
+    assert "2: class 8); got '9'." in shown
     assert "leave it out for all" in shown
     assert not Path("samples.png").exists()
 

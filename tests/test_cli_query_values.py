@@ -175,10 +175,10 @@ def test_as_many_images_as_a_picture_holds(spies: Spies) -> None:
 @pytest.mark.parametrize(
     ("k", "classes", "words"),
     [
-        (1, None, "expected 0 to 0; got 30"),
+        (1, None, "expected a number from 0 to 0 or a component's name; got '30'"),
         (20, tuple(range(20)), "(0: class 0, 1: class 1,"),
-        (21, tuple(range(21)), "expected 0 to 20; got 30"),
-        (3, None, "expected 0 to 2; got 30"),
+        (21, tuple(range(21)), "expected a number from 0 to 20 or a component's name; got '30'"),
+        (3, None, "expected a number from 0 to 2 or a component's name; got '30'"),
     ],
 )
 def test_components_are_named_where_they_are_few(

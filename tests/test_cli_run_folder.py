@@ -344,7 +344,7 @@ def test_pictures_by_the_names_of_their_files(
         "curves": "curves",
     }
     for name in functions.values():
-        monkeypatch.setattr(plots, name, lambda *asked, name=name: (name, *asked))
+        monkeypatch.setattr(plots, name, lambda *asked, name=name, told=None: (name, *asked))
     expected: dict[str, Any] = {
         file: (function, model, images) for file, function in functions.items()
     }
@@ -352,7 +352,7 @@ def test_pictures_by_the_names_of_their_files(
     for file, there in (("classes", labels), ("curves", bool(history))):
         if not there:
             del expected[file]
-    assert run_folder.draw(model, images, history) == expected
+    assert run_folder.draw(plots.Told(model, images), history) == expected
     assert tuple(functions) == run_folder.PICTURES
 
 

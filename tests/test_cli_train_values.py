@@ -33,7 +33,10 @@ def record() -> Any:
 def test_the_lines_of_a_run(spies: Spies) -> None:
     lines = spies.run(["train", "data.npz", "--labels", "2"]).at("command.out").splitlines()
     metrics = json.loads(Path("gmvae-run/metrics.json").read_text())
-    assert lines == [
+    table = lines[4:8]
+    assert table[0].split() == ["component", "images", "share", "probability", "class", "purity"]
+    assert [row.split("  ")[0] for row in table[1:]] == ["0: class 1", "1: class 4", "2: class 8"]
+    assert lines[:4] + lines[8:] == [
         "6 labels observed in training (2 of class 1, 2 of class 4, 2 of class 8). "
         "All other labels only score the result.",
         "a warning",
@@ -108,8 +111,8 @@ def test_the_files_of_a_run(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> No
         def savefig(self, path: Path) -> None:
             path.write_text("picture")
 
-    def draw(gmvae: GMVAE, images: Any, history: Any) -> dict[str, Figure]:
-        drawn.append((gmvae, images))
+    def draw(told: Any, history: Any) -> dict[str, Figure]:
+        drawn.append(told.images)
         return {"latent": Figure()}
 
     monkeypatch.setattr("gmvae_cli.run_folder.draw", draw)
@@ -124,7 +127,7 @@ def test_the_files_of_a_run(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> No
     }
     with (folder / "history.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == [{"phase": "joint", "epoch": "1", "loss": "5.0"}]
-    assert len(drawn[0][1]) == 18  # the scored images
+    assert len(drawn[0]) == 18  # the scored images
     weights = GMVAE.load(folder).state_dict()
     assert all(torch.equal(weights[name], w) for name, w in untrained().state_dict().items())
 
@@ -212,8 +215,11 @@ def test_the_closing_lines_of_a_density() -> None:
         "elbo": 2.0,
         "likelihood_normalised": True,
     }
-    assert list(summary.closing(metrics, "these", Path("gmvae-run"))) == [
+    component = {"component": 0, "name": "cat", "images": 1_234, "share": 1.0, "probability": 0.5}
+    assert list(summary.closing(metrics, [component], "these", Path("gmvae-run"))) == [
         "Scored on these: 1,234 images.",
+        "component  images   share  probability",
+        "0: cat      1,234  100.0%        0.500",
         "Accuracy with components matched to classes: 0.250",
         "ELBO: -1.2 on train, 2.0 on the scored images (nats an image; the higher, the better)",
         "Model, figures and pictures: gmvae-run",

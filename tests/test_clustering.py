@@ -8,11 +8,9 @@ from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 from toys import blobs
 
-from gmvae.metrics import effective_number
 from gmvae.support.errors import ArgumentError
 from gmvae.training import clustering
 from gmvae.training.clustering import find_cells, find_clusters
-from gmvae.training.communities import assortativity
 from gmvae.training.density import DensityTree
 from gmvae.training.neighbours import neighbour_graph, smoothed
 
@@ -86,62 +84,17 @@ def test_four_thousand_take_part_by_default():
     assert clustering.N_CLUSTERED == 4_000
 
 
-@pytest.mark.parametrize("right_one", [0, 1, 2])
-def test_clusterings_that_mislead_are_overruled(rng, right_one):
-    """All others merge two clusters and cut another."""
-    data, truth = blobs(rng)
-    wrong = np.where(truth == 3, 2, np.where((truth == 0) & (data[:, 5] > 0), 3, truth))
-    tried = [wrong] * 3
-    tried[right_one] = truth
-    assert clustering._best(tried, data, 4) is truth
-
-
-def test_the_best_is_told_apart_by_the_graph_of_ten_neighbours_and_even_among_equals(rng):
-    """Assortativity and half a hundredth of the effective number, as written here."""
-    data = rng.normal(size=(120, 2))
-    tried = [rng.integers(3, size=120) for _ in range(8)]
-
-    def merit(components, k=10, evenness=0.005):
-        shares = np.bincount(components) / 120
-        graph = neighbour_graph(data, k)
-        return assortativity(graph, components) + evenness * effective_number(shares)
-
-    best = int(np.argmax([merit(components) for components in tried]))
-    assert clustering._best(tried, data, 3) is tried[best]
-
-
-def test_between_clusterings_nearly_as_good_the_more_even_one_is_taken(rng):
-    """One cloud, cut in halves or at its end, no edge of ten neighbours the wiser."""
-    truth = np.repeat([0, 1, 2], [100, 100, 10])
-    data = np.array([[0.0, 0], [90, 0], [0, 90]])[truth] + rng.normal(size=(210, 2))
-    by_sizes = [np.where(truth == 2, 0, truth), np.where(truth == 1, 0, truth // 2)]
-    # Both are wholly apart from each other's point of view: assortativity is 1 for both.
-    graph = neighbour_graph(data[truth < 3], 5)
-    values = [assortativity(graph, components) for components in by_sizes]
-    assert values == pytest.approx([1, 1])
-    assert clustering._best(by_sizes[::-1], data, 2) is by_sizes[0]
-
-
-@pytest.mark.parametrize(("n_small", "small_wins"), [(1, False), (2, False), (3, True)])
-def test_a_clustering_with_a_cluster_below_one_in_a_hundred_comes_last(rng, n_small, small_wins):
-    """Of 300 points, three; even where what it parts lies farther off than all else."""
-    data = rng.normal(size=(300, 2))
-    data[:n_small] += 1e3
-    small, random = (np.arange(300) < n_small).astype(int), rng.integers(2, size=300)
-    assert (clustering._best([random, small], data, 2) is small) is small_wins
-
-
 @pytest.mark.parametrize(("n", "n_clusterings"), [(15, 5), (16, 12)])
 def test_sixteen_points_or_more_are_embedded_too(rng, monkeypatch, n, n_clusterings):
     """Three linkages, k-means and a mixture of the points; peaks and six on the embedding."""
     counted = []
-    best = clustering._best
+    nominees = clustering.nominees
 
-    def recorded(clusterings, points, n_components):
+    def recorded(clusterings, *more):
         counted.append(clusterings)
-        return best(clusterings, points, n_components)
+        return nominees(clusterings, *more)
 
-    monkeypatch.setattr(clustering, "_best", recorded)
+    monkeypatch.setattr(clustering, "nominees", recorded)
     data, truth = blobs(rng, n, 3)
     clusters = find_clusters(data, 3, rng)
     assert len(counted[0]) == n_clusterings

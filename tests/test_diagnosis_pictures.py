@@ -11,8 +11,16 @@ from matplotlib.figure import Figure
 from gmvae.diagnostics import Diagnosis, Ranks, arviz_bridge, pictures, plot_diagnosis
 from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.model_checks import Predictive
+from gmvae.diagnostics.nuts_pictures import plot_chain_ranks
 from gmvae.diagnostics.pictures import _from_one, _of_nuts, plot_ranks, plot_reliability
 from gmvae.plots.style import COLOURS
+
+# Eight images of 4 x 3 pixels.
+OBSERVED = xr.Dataset(
+    {"x": (("image", "pixel"), np.linspace(0, 1, 96).reshape(8, 12))},
+    {"image": range(8)},
+    {"image_shape": np.array([1, 4, 3])},
+)
 
 
 @pytest.fixture
@@ -25,7 +33,7 @@ def diagnosis():
     values = {name: rng.normal(size=30) for name in ("ink", "row", "column", "distance")}
     replicated = {name: rng.normal(size=(5, 30)) for name in values}
     return Diagnosis(
-        tree=xr.DataTree.from_dict({"sample_stats": statistics}),
+        tree=xr.DataTree.from_dict({"sample_stats": statistics, "observed_data": OBSERVED}),
         checks=(),
         ranks=Ranks(rng.integers(0, 100, (400, 2)), 99, 0.5),
         predictive=Predictive(values, replicated),
@@ -49,7 +57,7 @@ def test_pictures_are_drawn_and_titled(diagnosis, tmp_path):
         "reliability": "How often a prediction is right",
         "forest": "z[image, latent] by NUTS",
         "rank": "Ranks by chain, image 5",
-        "pair": "Latent of image 5, by NUTS",
+        "pair": "Latent of image 5, by NUTS and by the guide",
     }
     for name, figure in drawn.items():
         figure.savefig(tmp_path / f"{name}.png")
@@ -203,12 +211,12 @@ def test_latents_are_counted_from_one_in_pictures_alone():
 
 def test_one_latent_has_no_pair():
     draws = np.random.default_rng(0).normal(size=(2, 20, 1, 1))
-    assert set(_of_nuts(nuts_draws(draws, modes=[1]))) == {"forest", "rank"}
+    assert set(_of_nuts(nuts_draws(draws, modes=[1]), OBSERVED)) == {"forest", "rank"}
 
 
 def test_of_many_latents_the_pictures_show_some_and_say_so():
     draws = np.random.default_rng(0).normal(size=(2, 20, 1, 7))
-    drawn = _of_nuts(nuts_draws(draws, modes=[1]))
+    drawn = _of_nuts(nuts_draws(draws, modes=[1]), OBSERVED)
     shown = {name: title.partition(": ")[2] for name, (_, title) in drawn.items()}
     assert shown == {
         "forest": "latents 1 to 6 of 7",
@@ -228,13 +236,53 @@ def test_the_forest_leaves_out_images_of_several_modes_and_says_so(monkeypatch):
 
     monkeypatch.setattr(arviz_bridge, "plot_forest", plot_forest)
     draws = np.random.default_rng(0).normal(size=(2, 20, 3, 1))
-    _, title = _of_nuts(nuts_draws(draws, modes=[2, 1, 3]))["forest"]
+    _, title = _of_nuts(nuts_draws(draws, modes=[2, 1, 3]), OBSERVED)["forest"]
     assert title.endswith("\nLeft out, since they have several modes: images 5, 7")
-    _, title = _of_nuts(nuts_draws(draws, modes=[2, 2, 3]))["forest"]
+    _, title = _of_nuts(nuts_draws(draws, modes=[2, 2, 3]), OBSERVED)["forest"]
     assert title.endswith("\nNo error bars, since they have several modes: images 5, 6, 7")
     assert asked == [[6], [5, 6, 7]]
-    _, title = _of_nuts(nuts_draws(draws, modes=[1, 1, 1]))["forest"]
+    _, title = _of_nuts(nuts_draws(draws, modes=[1, 1, 1]), OBSERVED)["forest"]
     assert "modes" not in title
+
+
+def test_the_pair_shows_the_image_the_draws_and_the_guide():
+    z = np.random.default_rng(0).normal(size=(2, 20, 1, 3))
+    tree = nuts_draws(z, modes=[1])
+    figure, _ = _of_nuts(tree, OBSERVED)["pair"]
+    left, right = figure.subfigs
+    shown = np.asarray(left.axes[0].images[0].get_array())
+    np.testing.assert_allclose(shown, OBSERVED["x"][5].to_numpy().reshape(4, 3), rtol=1e-6)
+    words = [text.get_text() for text in left.legends[0].get_texts()]
+    assert words == ["NUTS, chain 1", "NUTS, chain 2", "guide, 1 sd", "guide, 2 sd"]
+    panels = [axes for axes in right.axes if axes.axison]
+    names = [(axes.get_xlabel(), axes.get_ylabel()) for axes in panels]
+    assert names == [("", "latent 2"), ("latent 1", "latent 3"), ("latent 2", "")]
+    mean, sd = z.mean((0, 1, 2)) + 1, 2 * z.std((0, 1, 2))
+    for axes, pair in zip(panels, ([0, 1], [0, 2], [1, 2]), strict=True):
+        for chain, dots in enumerate(axes.collections):
+            np.testing.assert_allclose(dots.get_offsets(), z[chain, :, 0, pair].T)
+            assert to_hex(dots.get_facecolor()[0]) == COLOURS[chain]
+        for sigmas, patch in enumerate(axes.patches, start=1):
+            np.testing.assert_allclose(patch.get_center(), mean[pair])
+            sides = sorted([patch.get_width(), patch.get_height()])
+            np.testing.assert_allclose(sides, sorted(2 * sigmas * sd[pair]))
+
+
+def test_ranks_of_chains_are_level_where_they_agree_and_stay_in_their_panel():
+    z = np.arange(400.0).reshape(200, 2).T[:, :, None]  # two chains, each every other value
+    figure = plot_chain_ranks(np.concatenate([z, np.sort(z.ravel()).reshape(2, 200, 1)], axis=2))
+    agreeing, apart = figure.axes
+    assert all((stairs.get_data().values == 10).all() for stairs in agreeing.patches[1:])
+    first, second = (stairs.get_data().values for stairs in apart.patches[1:])
+    assert (first == [20] * 10 + [0] * 10).all()
+    assert (second == first[::-1]).all()
+    assert apart.get_ylim()[0] == 0
+    assert apart.get_ylim()[1] >= 20
+    # Told apart by colour, and without colours by their dashes.
+    styles = [(to_hex(s.get_edgecolor()), s.get_linestyle()) for s in apart.patches[1:]]
+    assert styles == [(COLOURS[0], "-"), (COLOURS[1], "--")]
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    assert not boxes[0].overlaps(boxes[1])
 
 
 def nuts_draws(z, modes):
@@ -243,7 +291,14 @@ def nuts_draws(z, modes):
     coords["image"] = range(5, 5 + z.shape[2])
     groups = {
         "posterior": xr.Dataset({"z": (tuple(coords), z)}, coords),
-        "sample_stats": xr.Dataset({"modes": ("image", modes)}, {"image": coords["image"]}),
+        "sample_stats": xr.Dataset(
+            {
+                "modes": ("image", modes),
+                "guide_mean": (("image", "latent"), z.mean((0, 1)) + 1),
+                "guide_sd": (("image", "latent"), 2 * z.std((0, 1))),
+            },
+            {"image": coords["image"]},
+        ),
     }
     return xr.DataTree.from_dict(groups)
 

@@ -101,7 +101,9 @@ class TestAnyRun:
         steps = [step for step in steps if step.name not in ("sharpening", "joint")]
         fitted = fit(digits, QUICK, phases=[*steps, Stretch()])
         phases = [row["phase"] for row in fitted.history]
-        assert list(dict.fromkeys(phases)) == ["warm-up", "start", "assignment", "placing"]
+        # The trial has its say only where there is a choice.
+        phases = [phase for phase in dict.fromkeys(phases) if phase != "trial"]
+        assert phases == ["warm-up", "start", "assignment", "placing"]
         # At the end they are numbered by their weight.
         weights, means = seen[0]
         assert torch.equal(fitted.gmvae.model.prior.means, means[weights.argsort(descending=True)])

@@ -163,7 +163,11 @@ def test_joined_bytes_and_floats_agree_in_scale(few):
         (lambda few: Images(few.pixels[0]), r"`pixels` expected \(N, C, H, W\)"),
         (lambda few: Images(few.pixels.astype(float)), "`pixels` expected .* got .* of float64"),
         (lambda few: Images(few.pixels, LABELS), r"`labels` expected \(12,\) of int64; got \(5,\)"),
-        (lambda few: load("digits", part="validation"), "`part` expected train or test"),
+        (
+            lambda few: load("digits", part="val"),
+            "of an .npz file with arrays such as val_images; ",
+        ),
+        (lambda few: load("digits", part="validation"), "`part` expected train, test or val; got"),
         (
             lambda few: Images(few.pixels, files=np.array(["a.png"])),
             r"`files` expected \(12,\); got \(1,\)",

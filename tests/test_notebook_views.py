@@ -80,7 +80,8 @@ def test_a_fit_shows_figures_and_warnings():
     assert cells(fit._repr_html_()) == [["elbo", "-5.13"], ["warning", "collapse: all"]]
 
 
-def test_progress_on_a_terminal(capsys):
+def test_progress_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     show = gmvae.progress()
     show(Progress("warm-up", 1, 2))
     show(Progress("joint", 2, 2, {"elbo": -7.25, "effective_components": 2.5}, restart=3))
@@ -89,6 +90,13 @@ def test_progress_on_a_terminal(capsys):
     assert lines[1].startswith("3: joint      ████████████████████ 2/2, ELBO -7.2, 2.5 components")
     assert not lines[0].endswith("\n")
     assert lines[1].endswith("\n")
+
+
+def test_a_file_gets_a_line_a_phase(capsys):
+    show = gmvae.progress()
+    for epoch in (1, 2):
+        show(Progress("warm-up", epoch, 2))
+    assert capsys.readouterr().err == "warm-up       ████████████████████ 2/2\n"
 
 
 def test_progress_in_a_notebook(monkeypatch, capsys):

@@ -317,7 +317,7 @@ def test_parts_of_one_archive(tmp_path, pixels, labels):
         for name, values in ((pixels, PIXELS - shift), (labels, LABELS + shift))
     }
     np.savez(tmp_path / "a.npz", **arrays)
-    for part, shift in (("train", 0), ("test", 1)):
+    for part, shift in (("train", 0), ("test", 1), ("val", 2)):
         images = load(tmp_path / "a.npz", part=part)
         assert images.pixels[0, 0, 0, 0] == 200 - shift
         assert images.labels.tolist() == (LABELS + shift).tolist()

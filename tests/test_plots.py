@@ -257,7 +257,7 @@ def test_ambiguous_says_how_many_images_are_unsure(
     gmvae, few = build(images), Images(images.pixels[:4])
     certain(monkeypatch, gmvae, few, [0.3, 0.05, 0.2, 0.0])
     (body,) = plots.ambiguous(gmvae, few, n=2).subfigs
-    assert body.get_suptitle() == "Probability p(y | z) below 0.9: 2 of 4 images"
+    assert body.get_suptitle() == "Probability below 0.9: 2 of 4 images"
 
 
 def test_ambiguous_tells_near_certainties_apart(

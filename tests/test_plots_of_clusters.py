@@ -6,18 +6,29 @@ import torch
 from test_plots import build
 
 from gmvae import GMVAE, Images, plots
+from gmvae.answers import probability_of_components
+from gmvae.plots import groups, style
 from gmvae.plots.clusters import chosen
 from gmvae.plots.groups import Told, component_of_class
 from gmvae.plots.plane import Plane, write_apart
 
 
-def told(latents: list[float], components: list[int], honest: list[float]) -> Told:
+def told(
+    gmvae: GMVAE,
+    images: Images,
+    latents: list[float],
+    components: list[int],
+    honest: list[float],
+) -> Told:
     """Latents on a line; of two components the one that an image has is so probable."""
     rows = np.arange(len(latents))
     probabilities = np.empty((len(latents), 2))
     probabilities[rows, components] = honest
     probabilities[rows, 1 - np.array(components)] = 1 - np.array(honest)
-    return Told(np.array(latents)[:, None], np.array(components), probabilities, probabilities)
+    answers = Told(gmvae, images)
+    answers.latents, answers.components = np.array(latents)[:, None], np.array(components)
+    answers.sharp = answers.honest = probabilities
+    return answers
 
 
 def one_dimensional(images: Images) -> GMVAE:
@@ -37,8 +48,9 @@ def images() -> Images:
 def test_the_nearest_the_random_and_the_oddest(images: Images) -> None:
     """Rows 0 to 19 lie at 0, 1, ... 19 and get less and less probable, all of component 0."""
     latents = [float(i) for i in range(20)]
-    answers = told(latents, [0] * 20, [1 - i / 100 for i in range(20)])
-    groups = chosen(one_dimensional(images), answers, 0, np.random.default_rng(0))
+    gmvae = one_dimensional(images)
+    answers = told(gmvae, images, latents, [0] * 20, [1 - i / 100 for i in range(20)])
+    groups = chosen(gmvae, answers, 0, np.random.default_rng(0))
     nearest, random, oddest = (rows.tolist() for rows in groups)
     assert nearest == list(range(8))
     assert oddest == [19, 18, 17, 16]
@@ -47,36 +59,32 @@ def test_the_nearest_the_random_and_the_oddest(images: Images) -> None:
 
 
 def test_where_there_are_few_none_is_shown_twice(images: Images) -> None:
-    answers = told([9.0, 12.0, 0.0], [1, 1, 0], [0.9, 0.8, 0.7])
-    rng = np.random.default_rng(0)
-    groups = chosen(one_dimensional(images), answers, 1, rng)
+    gmvae = one_dimensional(images)
+    answers = told(gmvae, images, [9.0, 12.0, 0.0], [1, 1, 0], [0.9, 0.8, 0.7])
+    groups = chosen(gmvae, answers, 1, np.random.default_rng(0))
     assert [rows.tolist() for rows in groups] == [[0, 1], [], []]
 
 
-def test_clusters_say_how_large_and_how_pure(
-    images: Images, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clusters_say_how_large_and_how_pure(images: Images) -> None:
     gmvae = one_dimensional(images)
     # Ten cats and five dogs; five dogs.
-    answers = told([0.0] * 20, [0] * 15 + [1] * 5, [0.9] * 20)
-    monkeypatch.setattr(Told, "of", lambda *_: answers)
-    figure = plots.clusters(gmvae, images)
+    answers = told(gmvae, images, [0.0] * 20, [0] * 15 + [1] * 5, [0.9] * 20)
+    figure = plots.clusters(gmvae, images, told=answers)
     labels = [axes.get_yticklabels()[0].get_text() for axes in figure.axes]
     assert labels == ["component 0\n15 images, 67% cat", "component 1\n5 images, 100% dog"]
     headings = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert headings == ["nearest its mean", "at random", "oddest"]
-    unlabelled = plots.clusters(gmvae, Images(images.pixels))
+    unlabelled = plots.clusters(gmvae, Images(images.pixels), told=answers)
     assert unlabelled.axes[1].get_yticklabels()[0].get_text() == "component 1\n5 images"
     # The first image of the strip is the first of the rows nearest the mean: row 0.
     strip = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_allclose(strip[:, :5], images.pixels[0, 0] / 255)
 
 
-def test_the_table_counts_classes_in_components(
-    images: Images, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Told, "of", lambda *_: told([0.0] * 20, [0] * 15 + [1] * 5, [0.9] * 20))
-    (axes,) = plots.class_table(one_dimensional(images), images).axes
+def test_the_table_counts_classes_in_components(images: Images) -> None:
+    gmvae = one_dimensional(images)
+    answers = told(gmvae, images, [0.0] * 20, [0] * 15 + [1] * 5, [0.9] * 20)
+    (axes,) = plots.class_table(gmvae, images, answers).axes
     shares = np.asarray(axes.images[0].get_array())
     np.testing.assert_allclose(shares, [[1, 0], [0.5, 0.5]])
     assert [text.get_text() for text in axes.texts] == ["10", "5", "5"]
@@ -101,6 +109,39 @@ def test_a_class_has_the_colour_of_its_component(
     gmvae = one_dimensional(images)
     gmvae.component_classes = names
     assert component_of_class(gmvae, images, np.array(components)) == expected
+
+
+def test_a_run_of_pictures_asks_the_model_once(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The views of every image are by far the most work."""
+    gmvae = build(images, n_components=2)
+    asked: list[int] = []
+
+    def honest(gmvae: GMVAE, x: torch.Tensor, q_y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        asked.append(len(x))
+        return probability_of_components(gmvae, x, q_y, z)
+
+    monkeypatch.setattr(groups, "probability_of_components", honest)
+    shared = Told(gmvae, images)
+    plots.latent_space(gmvae, images, shared)
+    plots.mixture(gmvae, images, shared)
+    assert asked == []  # they show q(y | x)
+    plots.ambiguous(gmvae, images, told=shared)
+    plots.clusters(gmvae, images, told=shared)
+    assert asked == [20]
+
+
+def test_of_many_images_an_even_share_is_told(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gmvae = build(images, n_components=2)
+    monkeypatch.setattr(style, "MOST_POINTS", 3)
+    whole = Told(gmvae, images)
+    few = whole.thinned()
+    np.testing.assert_array_equal(few.images.pixels, images.pixels[[0, 9, 19]])
+    np.testing.assert_array_equal(few.latents, whole.latents[[0, 9, 19]])
+    np.testing.assert_array_equal(few.components, whole.components[[0, 9, 19]])
 
 
 def test_colours_are_the_same_in_both_pictures(images: Images) -> None:

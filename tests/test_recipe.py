@@ -14,6 +14,7 @@ from gmvae.training.phases import (
     Placing,
     Sharpening,
     Start,
+    Trial,
     WarmUp,
 )
 from gmvae.training.recipe import recipe
@@ -24,6 +25,7 @@ def test_the_standard_recipe():
         PixelAxes(),
         WarmUp(),
         Start(),
+        Trial(),
         Assignment(),
         Sharpening(),
         Placing(),
@@ -43,14 +45,17 @@ def test_the_lengths_of_the_standard_phases():
     assert (Sharpening().sharp, Sharpening().classification_weight) == (0.95, 1.0)
     assert Cells().length == Length(2, 100, 512, 1e-3)
     assert (Cells().smoothing, Cells().pixel_share, Start().pixel_share) == (0.1, 0.5, 0.5)
+    assert Trial() == Trial(Assignment.length, Sharpening.length, n_views=8)
 
 
 @pytest.mark.parametrize("n_images", [2_000, 60_000])
 def test_of_two_thousand_images_or_more_cells_come_before_the_start(n_images):
-    """The start then looks at what was learned from them alone: the pixels are in the cells."""
+    """The start then looks at what was learned from them alone: the pixels are in the cells. Of fewer a
+    trial follows it.
+    """
     few, many = recipe(n_images=1_999), recipe(n_images=n_images)
     assert few == recipe()
-    assert many == [PixelAxes(), WarmUp(), Cells(), Start(pixel_share=0), *few[3:]]
+    assert many == [PixelAxes(), WarmUp(), Cells(), Start(pixel_share=0), *few[4:]]
 
 
 def test_what_a_user_asks_for_reaches_its_phase():

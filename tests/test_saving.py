@@ -6,6 +6,8 @@ import json
 import pickle
 import resource
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -50,6 +52,15 @@ def test_what_json_cannot_hold_costs_no_saved_model(tmp_path):
         torch.equal(a, b)
         for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True)
     )
+
+
+def test_a_model_loads_without_the_compiler(tmp_path):
+    """Importing it takes as long as to answer for a thousand images."""
+    tiny().save(tmp_path)
+    code = f"import gmvae; gmvae.GMVAE.load({str(tmp_path)!r})"
+    code += "; import sys; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
 
 
 def test_modules_that_share_a_part_are_saved(tmp_path):

@@ -15,6 +15,18 @@ def images(files=FILES, labels=None, names=None):
     return Images(pixels, labels, "pics", names or {}, files)
 
 
+def test_a_table_may_name_what_could_not_be_read(tmp_path):
+    (tmp_path / "labels.csv").write_text("name,label\ncat/9.png,a\n8.png,a\ncat/1.png,b\n")
+    pixels = np.zeros((4, 1, 2, 2), np.uint8)
+    skipped = ("cat/9.png: no picture, or a damaged one", "dog/8.png: of a kind that is not read")
+    of_all = Images(pixels, None, "pics", {}, FILES, skipped)
+    values, words = read_labels(tmp_path / "labels.csv", of_all)
+    assert (values.tolist(), words) == ([0, -1, -1, -1], {0: "b"})
+    (tmp_path / "labels.csv").write_text("cat/7.png,a\n")
+    with pytest.raises(ContentError, match=r"expected files of pics; got cat/7\.png"):
+        read_labels(tmp_path / "labels.csv", of_all)
+
+
 @pytest.mark.parametrize(
     ("table", "observed", "names"),
     [

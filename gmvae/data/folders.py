@@ -74,6 +74,26 @@ def read_folder(folder: Path, shaping: Shaping | None = None, strict: bool = Fal
     return Images(data, labels, name, names_of(values), names, skipped)
 
 
+def read_picture(path: Path, shaping: Shaping | None = None) -> Images:
+    """Read one file of pictures, whose pages are an image each.
+
+    Args:
+        path: of the file.
+        shaping: what is done to each; without it they have to be of one size.
+
+    Raises:
+        ContentError: it cannot be read, is of a kind that is not read, or its sizes differ.
+    """
+    pictures, _ = _read(path.parent, [Path(path.name)], shaping or Shaping(), strict=True)
+    names = np.array([picture.file for picture in pictures])
+    return Images(_as_pixels(pictures, path.name), None, path.name, {}, names)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name of ``path`` is that of a picture, of a kind that is read or of another."""
+    return path.suffix.lower() in PICTURES | OTHER_PICTURES
+
+
 def _files(
     folder: Path, within: Path = Path(), around: frozenset[Path] = frozenset()
 ) -> Iterator[Path]:
@@ -86,7 +106,7 @@ def _files(
             continue
         if path.is_dir():
             yield from _files(folder, within / path.name, around | {place})
-        elif path.suffix.lower() in PICTURES | OTHER_PICTURES:
+        elif is_picture(path):
             yield within / path.name
 
 

@@ -278,7 +278,7 @@ class Images:
         if n > counts[scarce]:
             raise ArgumentError(
                 f"`n` expected 0 to {counts[scarce]} images a class; got {n}. "
-                f"Class {scarce} of {self.name} has no more."
+                f"Class {self.class_names.get(scarce, scarce)} of {self.name} has no more."
             )
         checks.instance("rng", rng, np.random.Generator, "a NumPy generator", _RNG)
         drawn = [rng.choice(rows, n, replace=False) for rows in self._rows_by_class()]

@@ -13,7 +13,7 @@ from gmvae.data.arrays import from_arrays
 from gmvae.data.images import Images
 from gmvae.data.readers import read_idx
 
-Part: TypeAlias = Literal["train", "test"]
+Part: TypeAlias = Literal["train", "test", "val"]
 
 # The name of each torchvision class is the name of its folder under the data root, too.
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}

@@ -18,7 +18,7 @@ import numpy as np
 from gmvae.data import npy
 from gmvae.data.archives import Layout, layout_of
 from gmvae.data.arrays import from_arrays
-from gmvae.data.folders import read_folder
+from gmvae.data.folders import is_picture, read_folder, read_picture
 from gmvae.data.images import Array, Images
 from gmvae.data.shaping import Shaping
 from gmvae.support.errors import ContentError
@@ -44,6 +44,7 @@ def is_readable(path: Path) -> bool:
     return (
         os.path.isdir(path)  # False too for what no path can be
         or path.suffix.lower() in NUMPY_MAGIC
+        or is_picture(path)
         or re.search("idx|ubyte", path.name.lower()) is not None
     )
 
@@ -51,11 +52,11 @@ def is_readable(path: Path) -> bool:
 def read(
     path: Path, part: str = "train", shaping: Shaping | None = None, strict: bool = False
 ) -> Images:
-    """Read a folder of pictures, a file of NumPy's or an IDX file, by the name.
+    """Read a folder of pictures or one of them, a file of NumPy's or an IDX file, by the name.
 
     Args:
         path: one that `is_readable`.
-        part: "train" or "test", of an archive that has both.
+        part: "train", "test" or "val", of an archive that has it.
         shaping: what is done to each image.
         strict: whether a picture that cannot be read stops all.
 
@@ -66,6 +67,8 @@ def read(
     shaping = shaping or Shaping()
     if os.path.isdir(path):
         return read_folder(path, shaping, strict)
+    if is_picture(path):
+        return read_picture(path, shaping)
     if path.suffix.lower() in NUMPY_MAGIC:
         return shaping.of_all(read_numpy(path, part))
     return shaping.of_all(read_idx(path))
@@ -98,7 +101,7 @@ def read_numpy(path: Path, part: str = "train") -> Images:
 
 
 def parts_of(path: Path) -> tuple[str, ...]:
-    """The parts, "train" and "test", that an ``.npz`` file holds; none of any other file.
+    """The parts, "train", "test" and "val", that an ``.npz`` file holds; none of any other file.
 
     Raises:
         ContentError: arrays of names that no reader knows.
@@ -110,7 +113,7 @@ def parts_of(path: Path) -> tuple[str, ...]:
             layout = _layout(path, archive)
     except DAMAGE:  # reading it says what is wrong
         return ()
-    return tuple(part for part in ("train", "test") if part in layout.pixels)
+    return tuple(part for part in ("train", "test", "val") if part in layout.pixels)
 
 
 def _members(path: Path, part: str) -> tuple[Array, Array | None]:

@@ -42,6 +42,7 @@ def load(
     IDX (``idx`` or ``ubyte`` in  pixels, and labels from ``...labels-idx1...`` beside
     the name), ``.gz`` or not     ``...images-idx3...``
     a folder                      pictures; the subfolders of it, if any, are classes
+    a picture                     itself, or each of its pages
     ============================  ===============================================================
 
     Shapes and ranges of the arrays in files: see `from_arrays`; pictures: see
@@ -49,7 +50,8 @@ def load(
 
     Args:
         source: a name in `NAMED`, or a path (a `Path`, or ``./mnist``, is never a name).
-        part: "train" or "test", of what `has_test_part`; anything else is a single part.
+        part: "train" or "test", of what `has_test_part`, or "val", of what `has_val_part`; anything
+            else is a single part.
         root: where ``mnist`` and its kin lie and are downloaded to; ``$GMVAE_DATA_ROOT`` by
             default, else ``gmvae`` in the platform's cache folder.
         resize: the side of the square that each image becomes: its middle square, scaled.
@@ -58,7 +60,8 @@ def load(
             `Images.skipped`.
 
     Raises:
-        ArgumentError: ``source`` is an unknown name or kind of file; ``part`` is another word.
+        ArgumentError: ``source`` is an unknown name or kind of file; ``part`` is another word, or
+            "val" of what has none.
         FileNotFoundError: no such path, or no copy of the named set and no way to download it.
         ContentError: what the file holds does not fit.
 
@@ -68,7 +71,12 @@ def load(
         (450, (1, 8, 8), (1, 4, 8))
     """
     if part not in get_args(Part):
-        raise ArgumentError(f"`part` expected train or test; got {part!r}. Choose one of the two.")
+        raise ArgumentError(f"`part` expected train, test or val; got {part!r}. Choose one.")
+    if part == "val" and not has_val_part(source):
+        raise ArgumentError(
+            "`part` expected train or test, but of an .npz file with arrays such as val_images; "
+            f"got 'val' and {printable(repr(str(source)), LONGEST_PATH)}. Choose train or test."
+        )
     shaping = Shaping(resize, grey)
     if source == "digits":
         return shaping.of_all(load_digits(part))
@@ -85,7 +93,7 @@ def load(
     if there and is_readable(path):
         return read(path, part, shaping, strict)
     shown = printable(repr(str(source)), LONGEST_PATH)
-    kinds = "the path of an .npz, .npy or IDX file or of a folder of pictures"
+    kinds = "the path of an .npz, .npy or IDX file, of a picture or of a folder of them"
     if there and path.suffix.lower() in TABLES:
         raise ArgumentError(
             f"`source` expected {kinds}; got {shown}, a table. For rows of numbers there is "
@@ -114,4 +122,13 @@ def has_test_part(source: str | Path) -> bool:
     Raises:
         ContentError: an ``.npz`` file whose arrays have names that no reader knows.
     """
-    return source in NAMED or len(parts_of(Path(source))) == 2
+    return source in NAMED or {"train", "test"} <= {*parts_of(Path(source))}
+
+
+def has_val_part(source: str | Path) -> bool:
+    """Whether ``source`` is an ``.npz`` file with a part for validation.
+
+    Raises:
+        ContentError: arrays of names that no reader knows.
+    """
+    return source not in NAMED and "val" in parts_of(Path(source))

@@ -18,7 +18,7 @@ from gmvae.support.reading import read_text
 # Of a table; a hundred bytes for each of ten million images.
 LARGEST_TABLE = 10**9
 # What the first column may be called, in the first row, where it is no image.
-HEADINGS = ("file", "filename", "image", "path", "row", "id")
+HEADINGS = ("file", "filename", "image", "name", "path", "picture", "row", "id")
 UNSEEN = -1
 
 
@@ -39,7 +39,7 @@ def read_labels(path: Path, images: Images) -> tuple[NDArray[np.int64], dict[int
 
     Raises:
         ContentError: no such table, an image named twice with different classes or that is not
-            there, no label at all, or classes that are none of the images' own.
+            there nor was skipped, no label at all, or classes that are none of the images' own.
         FileNotFoundError: there is no such file.
     """
     if not path.exists():
@@ -49,11 +49,12 @@ def read_labels(path: Path, images: Images) -> tuple[NDArray[np.int64], dict[int
         )
     words: dict[int, str] = {}
     rows = _rows_of(images)
+    skipped = _skipped(images)
     strange: list[str] = []
     for image, word in _pairs(path):
         row = rows.get(image)
         if row is None:
-            strange.append(image)
+            strange += [] if image in skipped else [image]
         elif word and words.setdefault(row, word) != word:
             raise ContentError(
                 f"`{path.name}` expected one class an image; got {words[row]} and {word} for "
@@ -103,6 +104,12 @@ def _rows_of(images: Images) -> dict[str, int]:
     return {file: row for row, file in enumerate(files)} | {
         name: row for name, row in short.items() if name not in files
     }
+
+
+def _skipped(images: Images) -> set[str]:
+    """What a table may call the files that could not be read."""
+    files = {line.rpartition(": ")[0] for line in images.skipped}
+    return files | {file.rpartition("/")[2] for file in files}
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The pictures of a diagnosis, through ArviZ where it has them."""
 
 import numpy as np
+import torch
 import xarray as xr
 from cycler import cycler
 from matplotlib import rc_context
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from gmvae.diagnostics import arviz_bridge
 from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.model_checks import Predictive
+from gmvae.diagnostics.nuts_pictures import plot_chain_ranks, plot_posterior
 from gmvae.diagnostics.report import Diagnosis
 from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import khat_threshold
@@ -48,7 +50,7 @@ def plot_diagnosis(diagnosis: Diagnosis) -> dict[str, Figure]:
     with rc_context({"figure.dpi": DPI, "axes.prop_cycle": cycler(color=COLOURS)}):
         titled = _of_guide(diagnosis)
         if diagnosis.nuts_tree is not None:
-            titled |= _of_nuts(diagnosis.nuts_tree)
+            titled |= _of_nuts(diagnosis.nuts_tree, diagnosis.tree["observed_data"].to_dataset())
     for figure, title in titled.values():
         _house_style(figure)
         figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
@@ -77,16 +79,19 @@ def _of_guide(diagnosis: Diagnosis) -> dict[str, tuple[Figure, str]]:
     }
 
 
-def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
+def _of_nuts(tree: xr.DataTree, observed: xr.Dataset) -> dict[str, tuple[Figure, str]]:
     """Pictures and their titles: the chosen images, by NUTS."""
-    modes = tree["sample_stats"]["modes"]
+    statistics = tree["sample_stats"].to_dataset()
+    modes = statistics["modes"]
     tree = _from_one(tree)
     posterior = tree["posterior"]
     latents = posterior["latent"].to_numpy().tolist()
     n = len(latents)
     # The worst comes first.
     image = int(posterior["image"].to_numpy()[0])
-    first = {"image": image, "latent": latents[:_MOST_IN_GRID]}
+    few = slice(0, _MOST_IN_GRID)
+    draws = posterior["z"].sel(image=image).isel(latent=few)
+    z = draws.transpose("chain", "draw", "latent").to_numpy()
     some = _shown_of(n, _MOST_IN_GRID)
     # Of several modes an interval says only where some chains are: those images are left out.
     several = modes["image"].to_numpy()[modes.to_numpy() > 1].tolist()
@@ -102,13 +107,17 @@ def _of_nuts(tree: xr.DataTree) -> dict[str, tuple[Figure, str]]:
             f"z[image, latent] by NUTS{_shown_of(n, _MOST_LATENTS)}{doubt}",
         ),
         "rank": (
-            arviz_bridge.plot_rank(tree, ["z"], first),
+            plot_chain_ranks(z),
             f"Ranks by chain, image {image}{some}",
         ),
     }
     if n > 1:
-        pair = arviz_bridge.plot_pair(tree, ["z"], first)
-        titled["pair"] = (pair, f"Latent of image {image}, by NUTS{some}")
+        pixels = observed["x"].sel(image=image).to_numpy()
+        shown = torch.as_tensor(pixels).reshape(*observed.attrs["image_shape"].tolist())
+        of_image = statistics.sel(image=image).isel(latent=few)
+        mean, sd = of_image["guide_mean"].to_numpy(), of_image["guide_sd"].to_numpy()
+        title = f"Latent of image {image}, by NUTS and by the guide{some}"
+        titled["pair"] = (plot_posterior(shown, z, mean, sd), title)
     return titled
 
 

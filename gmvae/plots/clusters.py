@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE, component_name
+from gmvae.metrics import largest_class
 from gmvae.plots.groups import Told, class_word
 from gmvae.plots.mosaic import filled, mosaic, show
 from gmvae.plots.style import DPI, Array, array
@@ -22,7 +23,7 @@ MOST_SHOWN = 60
 MOST_NUMBERS = 25
 
 
-def clusters(gmvae: GMVAE, images: Images, seed: int = 0) -> Figure:
+def clusters(gmvae: GMVAE, images: Images, seed: int = 0, told: Told | None = None) -> Figure:
     """For each component the images nearest its mean, some at random, and the oddest.
 
     Near is what has a small Mahalanobis distance from the mean, in the latent; odd are those of
@@ -33,8 +34,9 @@ def clusters(gmvae: GMVAE, images: Images, seed: int = 0) -> Figure:
         gmvae: the model.
         images: to choose from.
         seed: of those at random.
+        told: what the model says of the images, where other pictures have asked it too.
     """
-    told = Told.of(gmvae, images)
+    told = told or Told(gmvae, images)
     sizes = np.bincount(told.components, minlength=gmvae.config.n_components)
     shown = np.sort(np.argsort(-sizes, kind="stable")[:MOST_SHOWN])
     _, height, width = images.shape
@@ -82,15 +84,16 @@ def chosen(
     return nearest, random, oddest
 
 
-def class_table(gmvae: GMVAE, images: Images) -> Figure:
+def class_table(gmvae: GMVAE, images: Images, told: Told | None = None) -> Figure:
     """How many images of each class are in each component, as a share of the class.
 
     Args:
         gmvae: the model.
         images: with labels.
+        told: what the model says of them, where other pictures have asked it too.
     """
     assert images.labels is not None
-    components = Told.of(gmvae, images).components
+    components = (told or Told(gmvae, images)).components
     k = gmvae.config.n_components
     counts = np.stack(
         [np.bincount(components[images.labels == v], minlength=k) for v in images.classes]
@@ -129,9 +132,8 @@ def _size(images: Images, components: NDArray[np.int64], k: int) -> str:
     words = f"{n:,} image{'' if n == 1 else 's'}"
     if images.labels is None or not n:
         return words
-    values, counts = np.unique(images.labels[of_component], return_counts=True)
-    word = class_word(images, int(values[counts.argmax()]))
-    return f"{words}, {counts.max() / n:.0%} {word}"
+    value, purity = largest_class(images.labels[of_component])
+    return f"{words}, {purity:.0%} {class_word(images, value)}"
 
 
 def _strip(images: Images, groups: tuple[NDArray[np.int64], ...]) -> tuple[Array, list[float]]:

@@ -1,8 +1,9 @@
 """Which class goes with which component, so that one colour means one thing in all pictures."""
 
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gmvae.answers import probability_of_components
@@ -10,38 +11,61 @@ from gmvae.data import Images
 from gmvae.data.images import rows_at_once
 from gmvae.gmvae import GMVAE
 from gmvae.metrics import matching
-from gmvae.plots.style import Array, array
+from gmvae.plots.style import Array, array, even_share
 
 
-@dataclass(frozen=True)
 class Told:
-    """What a model says of N images, for pictures.
+    """What a model says of N images, for pictures: each is asked once, when it is first looked at.
+
+    Pictures of the same images that are handed the same one share what it was told.
 
     Attributes:
-        latents: (N, D).
-        components: the most probable one by q(y | x), (N,).
-        sharp: q(y | x), (N, K).
-        honest: how probable each component is, (N, K): see `probability_of_components`.
+        gmvae: the model.
+        images: N images.
     """
 
-    latents: Array
-    components: NDArray[np.int64]
-    sharp: Array
-    honest: Array
+    def __init__(self, gmvae: GMVAE, images: Images) -> None:
+        self.gmvae, self.images = gmvae, images
 
-    @classmethod
-    def of(cls, gmvae: GMVAE, images: Images) -> "Told":
-        """Ask the model, some images at a time."""
-        step = rows_at_once(images.shape, 1024)
-        latents, sharp, honest = [], [], []
-        for start in range(0, len(images), step):
-            x = images.tensor(slice(start, start + step))
-            z, q_y = gmvae.encode(x), gmvae.classify(x)
-            latents.append(array(z))
-            sharp.append(array(q_y))
-            honest.append(array(probability_of_components(gmvae, x, q_y, z)))
-        joined = [np.concatenate(blocks) for blocks in (latents, sharp, honest)]
-        return cls(joined[0], joined[1].argmax(1), joined[1], joined[2])
+    @cached_property
+    def latents(self) -> Array:
+        """Means of q(z | x), (N, D)."""
+        return array(self.gmvae.encode(self.images))
+
+    @cached_property
+    def sharp(self) -> Array:
+        """q(y | x), (N, K)."""
+        return array(self.gmvae.classify(self.images))
+
+    @cached_property
+    def components(self) -> NDArray[np.int64]:
+        """The most probable one by q(y | x), (N,)."""
+        most_probable: NDArray[np.int64] = self.sharp.argmax(1)
+        return most_probable
+
+    @cached_property
+    def honest(self) -> Array:
+        """How probable each component is, (N, K): see `probability_of_components`.
+
+        With its views of every image it takes as long as all the others several times.
+        """
+        step = rows_at_once(self.images.shape, 1024)
+        q_y, z = torch.as_tensor(self.sharp), torch.as_tensor(self.latents)
+        blocks = []
+        for start in range(0, len(self.images), step):
+            rows = slice(start, start + step)
+            x = self.images.tensor(rows)
+            blocks.append(array(probability_of_components(self.gmvae, x, q_y[rows], z[rows])))
+        return np.concatenate(blocks)
+
+    def thinned(self) -> "Told":
+        """Of an even share of the images where there are too many to draw."""
+        rows = even_share(len(self.images))
+        if len(rows) == len(self.images):
+            return self
+        few = Told(self.gmvae, self.images.subset(rows))
+        few.latents, few.sharp = self.latents[rows], self.sharp[rows]
+        return few
 
 
 def component_of_class(

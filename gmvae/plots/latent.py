@@ -28,14 +28,19 @@ from gmvae.plots.style import array, short_name, style, thinned
 FAINT = 0.25
 
 
-def latent_space(gmvae: GMVAE, images: Images) -> Figure:
+def latent_space(gmvae: GMVAE, images: Images, told: Told | None = None) -> Figure:
     """The encoded images, coloured by class, or by component where they have no labels.
 
     A class has the colour that its component has in :func:`mixture`, whose limits these are: the
     two can be laid over each other.
+
+    Args:
+        gmvae: the model.
+        images: to draw.
+        told: what the model says of them, where other pictures have asked it too.
     """
-    images = thinned(images)
-    told = Told.of(gmvae, images)
+    told = _thinned(gmvae, images, told)
+    images = told.images
     plane = Plane.parting(gmvae, told.latents)
     points = plane.project(told.latents)
     if images.labels is None:
@@ -63,15 +68,20 @@ def latent_space(gmvae: GMVAE, images: Images) -> Figure:
     return figure
 
 
-def mixture(gmvae: GMVAE, images: Images) -> Figure:
+def mixture(gmvae: GMVAE, images: Images, told: Told | None = None) -> Figure:
     """The Gaussians as ellipses at one and two standard deviations, over the encoded images.
 
     A point has the colour of its most probable component and is fainter the less probable that
     is. Above two latent dimensions the ellipses are those of the projected Gaussians.
+
+    Args:
+        gmvae: the model.
+        images: to draw.
+        told: what the model says of them, where other pictures have asked it too.
     """
-    images = thinned(images)
     n_components = gmvae.model.prior.n_components
-    told = Told.of(gmvae, images)
+    told = _thinned(gmvae, images, told)
+    images = told.images
     top, components = told.sharp.max(1), told.components
     plane = Plane.parting(gmvae, told.latents)
     points = plane.project(told.latents)
@@ -106,6 +116,11 @@ def mixture(gmvae: GMVAE, images: Images) -> Figure:
     return figure
 
 
+def _thinned(gmvae: GMVAE, images: Images, told: Told | None) -> Told:
+    """Of so many images as can be drawn what the model says; no others are asked for it."""
+    return Told(gmvae, thinned(images)) if told is None else told.thinned()
+
+
 def _overlap(gmvae: GMVAE) -> str:
     """The two components whose Gaussians overlap most, and how much."""
     overlap = np.tril(array(gmvae.model.prior.overlap()), -1)
@@ -119,7 +134,7 @@ def _overlap(gmvae: GMVAE) -> str:
     )
 
 
-def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
+def manifold(gmvae: GMVAE, images: Images, side: int = 16, told: Told | None = None) -> Figure:
     """What the model decodes on a grid of latents, over the range of the encoded images.
 
     The grid lies in the latent space itself, or above two dimensions in the plane of the two
@@ -130,8 +145,9 @@ def manifold(gmvae: GMVAE, images: Images, side: int = 16) -> Figure:
         gmvae: the model.
         images: whose latents give the range.
         side: grid points along each axis, at least 2.
+        told: what the model says of the images, where other pictures have asked it too.
     """
-    z = gmvae.encode(thinned(images)).numpy()
+    z = _thinned(gmvae, images, told).latents
     plane = Plane.parting(gmvae, z)
     points = plane.project(z)
     low, high = np.quantile(points, (0.01, 0.99), axis=0)

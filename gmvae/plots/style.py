@@ -36,11 +36,15 @@ def style(i: int) -> dict[str, Any]:
     return {"color": COLOURS[place], "marker": MARKERS[rounds % len(MARKERS)]}
 
 
+def even_share(n: int) -> NDArray[np.int64]:
+    """Rows of ``n`` images: all of them, or an even share where there are too many to draw."""
+    return np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64)
+
+
 def thinned(images: Images) -> Images:
     """An even share of the images where there are too many to draw."""
-    if len(images) <= MOST_POINTS:
-        return images
-    return images.subset(np.linspace(0, len(images) - 1, MOST_POINTS).astype(np.int64))
+    rows = even_share(len(images))
+    return images if len(rows) == len(images) else images.subset(rows)
 
 
 def spread(images: Images, n: int) -> NDArray[np.int64]:

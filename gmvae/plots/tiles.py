@@ -55,18 +55,20 @@ def reconstructions(gmvae: GMVAE, images: Images, n: int = 20) -> Figure:
     return figure
 
 
-def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
+def ambiguous(gmvae: GMVAE, images: Images, n: int = 12, told: Told | None = None) -> Figure:
     """The images that the model is least sure of, with their component and the likeliest other.
 
-    By the honest probability, p(y | z), and not by q(y | x), which is sharp by design. A frame
-    marks those whose component stands for another class than theirs.
+    By the honest probability, as `gmvae classify` writes it (see
+    :func:`gmvae.answers.probability_of_components`), and not by q(y | x), which is sharp by design.
+    A frame marks those whose component stands for another class than theirs.
 
     Args:
         gmvae: the model.
         images: to choose from.
         n: how many, at least 1.
+        told: what the model says of the images, where other pictures have asked it too.
     """
-    told = Told.of(gmvae, images)
+    told = told or Told(gmvae, images)
     probabilities = torch.as_tensor(told.honest, dtype=torch.float64)
     # What the other components have together: near certainty one minus the top rounds to zero.
     others = torch.arange(probabilities.shape[1]) != torch.as_tensor(told.components)[:, None]
@@ -90,7 +92,7 @@ def ambiguous(gmvae: GMVAE, images: Images, n: int = 12) -> Figure:
     body = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
     n_unsure = int((doubts > 1 - SURE).sum())
     body.suptitle(
-        f"Probability p(y | z) below {SURE:g}: {n_unsure:,} of {len(images):,} images"
+        f"Probability below {SURE:g}: {n_unsure:,} of {len(images):,} images"
         + (f"; wrong, in a frame: {int(wrong.sum()):,}" if images.labels is not None else ""),
         x=0.01,
         ha="left",

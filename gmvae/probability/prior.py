@@ -72,9 +72,10 @@ class MixturePrior(nn.Module):
         self.covariance = covariance
         self.floor = floor
         self.logits = nn.Parameter(torch.zeros(n_components))
-        self.means = nn.Parameter(torch.randn(n_components, latent_dim))
+        self.means = nn.Parameter(_standard_normal(n_components, latent_dim))
         n_scales = (n_components,) if covariance == "spherical" else (n_components, latent_dim)
-        self.raw_scales = nn.Parameter(_inverse_softplus(torch.ones(n_scales) - floor))
+        one = _inverse_softplus(torch.ones((), device="cpu") - floor).item()
+        self.raw_scales = nn.Parameter(torch.full(n_scales, one))
         if covariance == "full":
             self.lower = nn.Parameter(torch.zeros(n_components, latent_dim, latent_dim))
 
@@ -290,6 +291,15 @@ class MixturePrior(nn.Module):
         if self.covariance == "spherical":
             scales = scales.unsqueeze(-1).expand(-1, self.latent_dim)
         return dist.Normal(self.means[index], scales[index]).to_event(1)
+
+
+def _standard_normal(*shape: int) -> Tensor:
+    """Draws from N(0, 1); on the device meta, which knows shapes alone, none.
+
+    Torch would load its tracing for them, which takes as long as to answer for 1,000 images.
+    """
+    values = torch.empty(shape)
+    return values if values.is_meta else values.normal_()
 
 
 def _inverse_softplus(value: Tensor) -> Tensor:

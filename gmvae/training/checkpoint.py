@@ -41,7 +41,15 @@ FORMAT = 2
 # Seconds of work that a kill may cost.
 EVERY = 30.0
 KEPT = 2
-_ARRAYS = ("pixels", "representation", "cells", "cell_links", "clusters", "prominences")
+_ARRAYS = (
+    "pixels",
+    "representation",
+    "cells",
+    "cell_links",
+    "clusters",
+    "nominees",
+    "prominences",
+)
 
 
 def never() -> bool:

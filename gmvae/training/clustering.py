@@ -4,7 +4,6 @@ In NumPy and scikit-learn, in float64. Shapes: N images, W dimensions of the rep
 components, M images of a sample, A principal axes of the pixels.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,8 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 
-from gmvae.metrics import effective_number
 from gmvae.support.errors import ArgumentError
 from gmvae.training.arrays import Array, Indices
-from gmvae.training.communities import assortativity
 from gmvae.training.density import (
     LEAST_POINTS,
     LEAST_SHARE,
@@ -23,6 +20,7 @@ from gmvae.training.density import (
     DensityTree,
     embedded,
 )
+from gmvae.training.judges import nominees
 from gmvae.training.neighbours import extended, n_neighbours, neighbour_graph, smoothed
 
 # The time of linkage and of the embedding grows with the square: of 4,000 they were a sixth of a
@@ -34,13 +32,6 @@ N_CELLS = 30
 # Splits of this prominence part cells: far below what parts clusters, since a cell too many costs
 # little.
 _OF_CELLS = 0.7
-# What one more effective cluster counts beside assortativity among 4,000 images, more among fewer,
-# as the noise of what neighbours say: and the neighbours that the graph is of. On 35 uneven and
-# even subsets of digits and MNIST these picked a clustering .05 below the best at hand, on average.
-# Without, ten even classes lose up to .1; four times as much, ten of sizes 1 : 10 lose .2.
-# Modularity, which prefers even sizes outright, loses .1 to .4 on every uneven one.
-EVENNESS = 0.005
-N_JUDGED = 5
 # Axes that a Gaussian mixture is fitted to: of more, a full covariance has more parameters than a
 # small cluster has images.
 _AXES_OF_MIXTURE = 10
@@ -54,10 +45,13 @@ class Clusters:
         components: the component of every image, (N,).
         prominences: of the splits of the density tree, the largest first, in standard deviations;
             none where labels were spread or the images are too few.
+        nominees: the clusterings that are worth a trial, that of the components first, (N,) each;
+            none where there is nothing to choose.
     """
 
     components: Indices
     prominences: Array
+    nominees: tuple[Indices, ...] = ()
 
 
 def find_cells(
@@ -108,10 +102,8 @@ def find_clusters(
 
     No size of a cluster is assumed, but that it holds at least one image in a hundred, and that
     the density between two clusters is lower than in either. Any one method now and then merges
-    two and cuts another; so there are several, and of all their clusterings that one is taken
-    whose clusters are best told apart by who is whose neighbour: by :func:`assortativity`, which
-    prefers no sizes; among nearly equal ones by the larger effective number of clusters, since two
-    kinds in one cluster and one kind in two cost little of it.
+    two and cuts another; so there are several, and judges nominate the best of their clusterings
+    (:mod:`gmvae.training.judges`).
 
     Up to 4,000 images take part; each other one takes the majority of its 15 nearest among them.
 
@@ -150,8 +142,9 @@ def find_clusters(
     if n_components == 1:
         return Clusters(np.zeros(n, dtype=np.int64), prominences)
     tried = _clusterings(sample, None if pixels is None else pixels[rows], tree, n_components, seed)
-    best = _best(tried, sample, n_components)
-    return Clusters(extended(best, representation, order), prominences)
+    chosen = nominees(tried, sample, None if pixels is None else pixels[rows], n_components)
+    of_all = extended(np.stack(chosen, axis=1), representation, order).T
+    return Clusters(of_all[0], prominences, tuple(of_all))
 
 
 def moved_cells(clusters: Indices, cells: Indices, links: Array) -> Indices:
@@ -183,21 +176,6 @@ def moved_cells(clusters: Indices, cells: Indices, links: Array) -> Indices:
             break
     goes = (moved != of_cell)[cells] & (clusters == of_cell[cells])
     return np.where(goes, moved[cells], clusters)
-
-
-def _best(clusterings: list[Indices], points: Array, n_components: int) -> Indices:
-    """The one whose clusters are best told apart; one too small counts against its clustering."""
-    graph = neighbour_graph(points, N_JUDGED)
-    least = max(1, LEAST_SHARE * len(points))
-    weight = EVENNESS * math.sqrt(N_CLUSTERED / len(points))
-
-    def merit(components: Indices) -> tuple[bool, float]:
-        sizes = np.bincount(components, minlength=n_components)
-        told_apart = assortativity(graph, components)
-        told_apart += weight * effective_number(sizes / len(components))
-        return bool(sizes.min() >= least), told_apart
-
-    return max(clusterings, key=merit)
 
 
 def _clusterings(

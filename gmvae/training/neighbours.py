@@ -81,5 +81,8 @@ def extended(components: Indices, points: Array, order: Indices) -> Indices:
     of_all[first] = components
     if len(rest):
         classifier = neighbors.KNeighborsClassifier(n_neighbours(len(first)))
-        of_all[rest] = classifier.fit(points[first], components).predict(points[rest])
+        # One clustering in a column is one.
+        votes = components[:, 0] if components.shape[1:] == (1,) else components
+        majority = classifier.fit(points[first], votes).predict(points[rest])
+        of_all[rest] = majority.reshape(len(rest), *components.shape[1:])
     return of_all

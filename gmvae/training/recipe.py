@@ -21,6 +21,7 @@ from gmvae.training.phases import (
     Placing,
     Sharpening,
     Start,
+    Trial,
     WarmUp,
 )
 
@@ -50,6 +51,8 @@ def recipe(
                     whatever their sizes
     ``start``       finds the clusters in it, and their number, or spreads the observed labels
                     over it
+    ``trial``       of fewer than 2,000 images: tries several clusterings, and keeps the one that
+                    views of the images shake least
     ``assignment``  teaches q(y | x) the clusters, and it corrects many of them
     ``sharpening``  lets it correct more: an image and its view belong together
     ``placing``     gives each component a place in the latent, and the encoder lays its images
@@ -83,12 +86,13 @@ def recipe(
         lr=settings.lr,
         patience=settings.patience,
     )
-    cells = [Cells(lasting(Cells.length))] if n_images >= _LEAST_OF_CELLS else []
+    finding: list[Phase] = [Start(), Trial(lasting(Assignment.length), lasting(Sharpening.length))]
+    if n_images >= _LEAST_OF_CELLS:
+        finding = [Cells(lasting(Cells.length)), Start(pixel_share=0)]
     return [
         PixelAxes(),
         WarmUp(lasting(WarmUp.length, settings.warmup_epochs)),
-        *cells,
-        Start(pixel_share=0) if cells else Start(),
+        *finding,
         *rounds,
         Placing(lasting(Placing.length)),
         Joint(

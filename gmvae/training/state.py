@@ -61,6 +61,7 @@ class State:
         cells: the cell that each belongs to, of many, (N,); None where none were learned.
         cell_links: how often an image of one cell has a view in another, (M, M).
         clusters: the component that each is held to belong to, (N,).
+        nominees: the clusterings that are worth a trial, (J, N); None where there is no choice.
         prominences: of the splits between clusters, the largest first, (S,), in standard
             deviations; None before the clusters are found.
     """
@@ -81,6 +82,7 @@ class State:
     cells: Indices | None = None
     cell_links: Array | None = None
     clusters: Indices | None = None
+    nominees: Indices | None = None
     prominences: Array | None = None
 
     @property

@@ -34,6 +34,8 @@ def test_from_folders_to_a_sorted_folder_and_a_parquet_file(tmp_path, monkeypatc
         "other labels only score the result."
     )
     assert said[-1] == "Next: gmvae classify --model run"
+    (heading,) = [line.split() for line in said if line.startswith("component ")]
+    assert heading == ["component", "images", "share", "probability", "class", "purity"]
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert metrics["n_images"] == 4 * N - 20
     assert metrics["acc_named"] >= 0.6  # one patch in four by chance
@@ -63,6 +65,14 @@ def test_from_folders_to_a_sorted_folder_and_a_parquet_file(tmp_path, monkeypatc
     counts = np.bincount(components, minlength=4)
     sizes = "; ".join(f"{k}: {name}, {counts[k]}" for k, name in enumerate(CLASSES))
     assert f"Images in each: {sizes}." in said
+    record = json.loads("\n".join(user.types("classify --model run -o again.json --json")))
+    assert [of["images"] for of in record["components"]] == counts.tolist()
+    assert [of["name"] for of in record["components"]] == [*CLASSES]
+    for k, of in enumerate(record["components"]):
+        mine = [row["File"].split("/")[0] for row in rows if row["Component"] == k]
+        assert of["purity"] == pytest.approx(max(map(mine.count, CLASSES)) / len(mine))
+    said = user.types("sample --model run --component coffee -n 3 -o coffee.svg")
+    assert said == ["3 samples of component 2 (coffee): coffee.svg"]
     assert sorted(path.name for path in Path("sorted").iterdir()) == [
         f"{k}-{name}" for k, name in enumerate(CLASSES)
     ]

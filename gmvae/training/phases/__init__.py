@@ -8,6 +8,7 @@ from gmvae.training.phases.phase import Length, Phase, train_phase
 from gmvae.training.phases.pixel_axes import PixelAxes
 from gmvae.training.phases.placing import Placing
 from gmvae.training.phases.sharpening import Sharpening
+from gmvae.training.phases.trial import Trial
 from gmvae.training.phases.warm_up import WarmUp
 from gmvae.training.state import State
 
@@ -22,6 +23,7 @@ __all__ = [
     "Sharpening",
     "Start",
     "State",
+    "Trial",
     "WarmUp",
     "train_phase",
 ]

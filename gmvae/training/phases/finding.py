@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from gmvae.data import Images
@@ -17,10 +18,11 @@ from gmvae.training.state import State, with_components
 class Start:
     """Cluster what was learned; or spread the observed labels over it.
 
-    Of several clusterings the one whose clusters are best told apart by who is whose neighbour
-    (:mod:`gmvae.training.clustering`). Where the number of components is to be found, there are as
-    many as the density has prominent peaks (:mod:`gmvae.training.density`). It is done in the wide
-    representation, since no narrow latent keeps all classes apart before it knows them.
+    Of several clusterings the one whose clusters are best told apart by who is whose neighbour,
+    and beside it those that are worth a trial (:mod:`gmvae.training.clustering`). Where the number
+    of components is to be found, there are as many as the density has prominent peaks
+    (:mod:`gmvae.training.density`). It is done in the wide representation, since no narrow latent
+    keeps all classes apart before it knows them.
 
     Attributes:
         pixel_share: the standard deviation of the pixels beside the learned part's: half of it
@@ -32,7 +34,7 @@ class Start:
     name: str = "start"
 
     def run(self, state: State, images: Images) -> State:
-        """Fills ``state.clusters``; sets the number of components where it is found."""
+        """Fills ``state.clusters`` and ``nominees``; sets the number where it is found."""
         labels = state.observed_components
         with warnings.catch_warnings():
             # A clustering that has not converged is one of several, and is judged as they are.
@@ -50,7 +52,10 @@ class Start:
         state.report(Progress(self.name, 1, 1))
         if state.settings.n_components is None:
             state = with_components(state, int(components.max()) + 1)
-        return replace(state, clusters=components, prominences=clusters.prominences)
+        nominees = np.stack(clusters.nominees) if clusters.nominees else None
+        return replace(
+            state, clusters=components, nominees=nominees, prominences=clusters.prominences
+        )
 
 
 def seen(state: State, pixel_share: float = PIXEL_SHARE) -> Array:

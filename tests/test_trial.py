@@ -1,0 +1,109 @@
+"""The trial: of several clusterings the one that a network can learn and views do not shake."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from gmvae.data import load
+from gmvae.gmvae import GMVAE
+from gmvae.settings import Settings
+from gmvae.training.phases import Length, Trial
+from gmvae.training.state import begin, config_for
+
+# Some forty steps of Adam: enough for two digits.
+BRIEF = Length(epochs=40, steps=1, batch_size=256, lr=2e-3)
+TRIAL = Trial(BRIEF, BRIEF)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Ninety 0s and twelve 6s, which a linear map tells apart."""
+    images = load("digits", part="train")
+    zeros, sixes = (np.flatnonzero(images.labels == c) for c in (0, 6))
+    return images.subset(np.concatenate([zeros[:90], sixes[:12]]))
+
+
+@pytest.fixture
+def state(digits):
+    torch.manual_seed(0)
+    settings = Settings(n_components=2, latent_dim=2)
+    model = GMVAE(config_for(digits, settings))
+    return begin(model, settings, np.full(len(digits), -1), None)
+
+
+def nominees(digits):
+    """A cut through the 0s into even halves, and the kinds."""
+    kinds = (digits.labels == 6).astype(int)
+    across = (np.random.default_rng(0).random(len(kinds)) < 0.5).astype(int)
+    return np.stack([across, kinds])
+
+
+def test_the_kinds_are_kept_and_not_an_even_cut(state, digits):
+    cut, kinds = nominees(digits)
+    for order in (slice(None), slice(None, None, -1)):
+        tried = dataclasses.replace(state, clusters=cut, nominees=np.stack([cut, kinds])[order])
+        after = TRIAL.run(tried, digits)
+        assert adjusted_rand_score(kinds, after.clusters) == 1
+        assert after.nominees is None
+
+
+def test_only_the_verdict_is_kept(state, digits):
+    """The network is as it was, and the history has a row a nominee with what was measured."""
+    before = copy.deepcopy(state.assigner.state_dict())
+    tried = dataclasses.replace(state, nominees=nominees(digits))
+    TRIAL.run(tried, digits)
+    for name, value in state.assigner.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    assert [row["phase"] for row in state.history] == ["trial", "trial"]
+    assert [row["epoch"] for row in state.history] == [1, 2]
+    shares = [row["kept_by_views"] for row in state.history]
+    assert 0 <= shares[0] < shares[1] <= 1
+
+
+@pytest.mark.parametrize("n", [None, 1])
+def test_where_there_is_no_choice_nothing_is_tried(state, digits, n):
+    cut, _ = nominees(digits)
+    tried = dataclasses.replace(
+        state, clusters=cut, nominees=None if n is None else nominees(digits)[:n]
+    )
+    after = TRIAL.run(tried, digits)
+    assert after.clusters is cut
+    assert after.nominees is None
+    assert state.history == []
+
+
+def test_what_views_keep_is_information_over_entropy(state, digits):
+    """Of a network of fixed answers, by the table of pairs written out."""
+
+    class Fixed(torch.nn.Module):
+        """Says 0 of an image and of its first view, 1 of the other one, by its call."""
+
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+
+        def forward(self, x):
+            sure = torch.tensor([[8.0, 0.0], [0.0, 8.0]])
+            kind = torch.arange(len(x)) % 2
+            # The second view takes every fourth image for the other kind.
+            if self.calls == 2:
+                kind = torch.where(torch.arange(len(x)) % 4 == 0, 1 - kind, kind)
+            self.calls += 1
+            return sure[kind]
+
+    share = dataclasses.replace(TRIAL, n_views=2).kept_by_views(Fixed(), state, digits)
+    n = len(digits)
+    kind = np.arange(n) % 2
+    other = np.where(np.arange(n) % 4 == 0, 1 - kind, kind)
+    top = np.exp(8) / (np.exp(8) + 1)
+    q = np.array([[top, 1 - top], [1 - top, top]])
+    joint = (q[kind].T @ q[kind] + q[kind].T @ q[other]) / (2 * n)
+    joint = (joint + joint.T) / 2
+    marginal = joint.sum(0)
+    information = (joint * np.log(joint / np.outer(marginal, marginal))).sum()
+    entropy = -(marginal * np.log(marginal)).sum()
+    assert share == pytest.approx(information / entropy, rel=1e-6)
