@@ -31,6 +31,7 @@ def tiny(**changes):
         "image_shape": SHAPE,
         "n_components": K,
         "latent_dim": D,
+        "guide": "diagonal",
         "hidden": (16, 8),
         "assigner_network": "mlp",
         "assigner_hidden": (8,),

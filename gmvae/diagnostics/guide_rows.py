@@ -39,17 +39,31 @@ def _mean_over_images(name: str, values: Array, good: float, bad: float) -> Chec
     return Check("guide", name, float(values.mean()), threshold, f"at most {values.max():.2f}")
 
 
-def simulation_rows(ranks: Ranks, premise: str) -> list[Check]:
-    """From simulation-based calibration; lenient where simulated images have a ``premise``."""
+def simulation_rows(ranks: Ranks, of_guide: Ranks, premise: str) -> list[Check]:
+    """From simulation-based calibration; lenient where simulated images have a ``premise``.
+
+    Args:
+        ranks: by the guide's draws with their importance weights.
+        of_guide: by its draws alone.
+        premise: what is wrong with simulated images.
+    """
+    n_images = f"{len(ranks.ranks):,} simulated images{premise}"
     return [
         Check(
             "guide",
             "simulation-based calibration, p of uniform ranks",
             ranks.p_value,
             Threshold(0.05, 0.001, f"Talts et al. 2018; limits: {CONVENTION}"),
-            f"{len(ranks.ranks):,} simulated images{premise}",
+            f"of weighted draws; {n_images}",
             lenient=bool(premise),
-        )
+        ),
+        Check(
+            "guide",
+            "the same of q(z | x) alone",
+            of_guide.p_value,
+            detail="small where it is wider than the posterior, as the last phase of training "
+            "makes it",
+        ),
     ]
 
 

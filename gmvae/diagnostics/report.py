@@ -69,7 +69,7 @@ class Diagnosis:
     Attributes:
         tree: the draws of the guide and what they predict, in ArviZ's schema.
         checks: the verdict, a row a check.
-        ranks: of simulation-based calibration.
+        ranks: of simulation-based calibration, of the posterior by importance sampling.
         predictive: statistics of images and replicates.
         reliability: by what the truth was: ``simulated``, and ``labels`` where there are some.
         nuts_rows: the images that NUTS was run on; empty for none.
@@ -136,7 +136,7 @@ def diagnose(
         mixture = _fitted_mixture(model, guide, images, options)
     of_mixture = _under_mixture(model, draws, mixture, options, say)
     say("simulated images")
-    ranks, curves = _on_simulated_images(model, guide, options)
+    ranks, ranks_of_guide, curves = _on_simulated_images(model, guide, options)
     if images.labels is not None:
         curves["labels"] = calibration.labelled_reliability(
             draws.q_y, images.labels, component_classes
@@ -145,7 +145,7 @@ def diagnose(
     reference = _by_nuts(model, guide, images, rows, options, say)
 
     premise = simulation.premise(model.likelihood)
-    verdict = [*importance_rows(draws), *simulation_rows(ranks, premise)]
+    verdict = [*importance_rows(draws), *simulation_rows(ranks, ranks_of_guide, premise)]
     if reference is not None:
         verdict += nuts_rows(reference, rows, draws.log_evidence[rows])
     verdict += [*fit_rows(model, guide, draws), *predictive_rows(predictive)]
@@ -210,11 +210,18 @@ def _under_mixture(
 
 def _on_simulated_images(
     model: Model, guide: Guide, options: Options
-) -> tuple[Ranks, dict[str, Reliability]]:
-    """Ranks and reliability where the truth is known, since the model itself drew it."""
+) -> tuple[Ranks, Ranks, dict[str, Reliability]]:
+    """Ranks and reliability where the truth is known, since the model itself drew it.
+
+    The ranks of the posterior by importance sampling, those of the guide alone, and the reliability
+    of p(y | x) by importance sampling.
+    """
     simulated = simulation.simulate(model, guide, options.simulated_images, options.seed + 3)
-    ranks = simulation.calibrate(model, guide, simulated, seed=options.seed + 4)
-    return ranks, {"simulated": calibration.simulated_reliability(model, guide, simulated)}
+    draws = draw(model, guide, simulated.x, options.n_draws, options.seed + 4)
+    ranks = simulation.calibrate_weighted(draws, simulated, seed=options.seed + 4)
+    of_guide = simulation.calibrate(model, guide, simulated, seed=options.seed + 4)
+    curve = calibration.reliability(draws.p_y, simulated.y.cpu().numpy())
+    return ranks, of_guide, {"simulated": curve}
 
 
 def _by_nuts(

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmvae.diagnostics.draws import Array, batches, settled
+from gmvae.diagnostics.draws import Array, Draws, batches, settled
 from gmvae.probability.guide import Guide
-from gmvae.probability.likelihood import Bernoulli, Likelihood
+from gmvae.probability.likelihood import Likelihood
 from gmvae.probability.model import Model
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
@@ -82,10 +82,7 @@ def calibrate(
     Raises:
         ArgumentError: fewer than 20 images.
     """
-    if len(simulation.x) < 20:
-        raise ArgumentError(
-            f"`simulation` expected at least 20 images; got {len(simulation.x)}. Simulate more."
-        )
+    _check_enough(simulation)
     parts = []
     with settled(model, guide, seed):
         latents = simulation.z.split(_BATCH)
@@ -95,13 +92,44 @@ def calibrate(
     return Ranks(ranks, n_draws, _uniformity(ranks, n_draws + 1))
 
 
+def calibrate_weighted(
+    draws: Draws, simulation: Simulation, n_draws: int = 99, seed: int = 1
+) -> Ranks:
+    """Simulation-based calibration of the posterior by importance sampling, as :func:`calibrate`.
+
+    The ranks are among draws of the guide that are drawn once more, by their smoothed weights: a
+    guide that is wider than the posterior, so that its draws can be weighed, is none itself.
+
+    Args:
+        draws: of the guide for the images of the simulation, with their weights, (S, N).
+        simulation: draws of the model, at least 20.
+        n_draws: L.
+        seed: of the choice.
+
+    Raises:
+        ArgumentError: fewer than 20 images.
+    """
+    _check_enough(simulation)
+    rng = np.random.default_rng(seed)
+    z = simulation.z.cpu().numpy()
+    weights = np.exp(draws.smoothed)
+    ranks = np.empty(z.shape, dtype=np.int64)
+    for i, of_image in enumerate(weights.T):
+        rows = rng.choice(len(of_image), n_draws, p=of_image / of_image.sum())
+        ranks[i] = (draws.z[rows, i] < z[i]).sum(0)
+    return Ranks(ranks, n_draws, _uniformity(ranks, n_draws + 1))
+
+
 def premise(likelihood: Likelihood) -> str:
     """What is wrong with simulated images where the likelihood is no density of the real ones."""
-    if likelihood.normalised:
-        return ""
-    if isinstance(likelihood, Bernoulli):
-        return "; they are black and white, the model's own images grey"
-    return "; the likelihood is no normalised density"
+    return "" if likelihood.normalised else "; the likelihood is no normalised density"
+
+
+def _check_enough(simulation: Simulation) -> None:
+    if len(simulation.x) < 20:
+        raise ArgumentError(
+            f"`simulation` expected at least 20 images; got {len(simulation.x)}. Simulate more."
+        )
 
 
 def _uniformity(ranks: Array, n_values: int) -> float:

@@ -15,7 +15,7 @@ QUESTIONS: dict[Topic, str] = {
 }
 LENIENT = (
     "its figure fails its threshold, and counts as look: it rests on something that is not quite "
-    "the case (black-and-white replicates of grey pixels, or a reference that is itself in doubt)"
+    "the case (a likelihood that is no density, or a reference that is itself in doubt)"
 )
 
 

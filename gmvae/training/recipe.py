@@ -14,6 +14,7 @@ from gmvae.training.clustering import N_CLUSTERED
 from gmvae.training.phases import (
     Assignment,
     Cells,
+    Covering,
     Joint,
     Length,
     Phase,
@@ -55,6 +56,7 @@ def recipe(
     ``placing``     gives each component a place in the latent, and the encoder lays its images
                     there
     ``joint``       trains model and guide on the bound, by stochastic variational inference
+    ``covering``    trains the encoder alone, so that q(z | x) covers the posterior
     ==============  ==============================================================================
 
     Args:
@@ -97,6 +99,7 @@ def recipe(
             settings.classification_weight,
             joint,
         ),
+        Covering(lasting(Covering.length)),
     ]
 
 
