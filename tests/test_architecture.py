@@ -64,6 +64,7 @@ INSIDE = {
         "likelihood": 1,
         "prior": 2,
         "model": 3,
+        "families": 1,
         "guide": 4,
         "objectives": 4,
         "evidence": 5,
@@ -119,6 +120,7 @@ INSIDE = {
         "assignment": 2,
         "sharpening": 2,
         "placing": 3,
+        "covering": 2,
         "joint": 2,
     },
     "diagnostics": {

@@ -259,5 +259,6 @@ def test_the_settings_of_a_model_are_all_of_their_group():
         "covariance",
         "network",
         "likelihood",
+        "guide",
         "assignment",
     )

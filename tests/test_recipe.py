@@ -8,6 +8,7 @@ from gmvae.settings import Settings
 from gmvae.training.phases import (
     Assignment,
     Cells,
+    Covering,
     Joint,
     Length,
     PixelAxes,
@@ -28,6 +29,7 @@ def test_the_standard_recipe():
         Sharpening(),
         Placing(),
         Joint(length=replace(Joint.length, patience=50)),
+        Covering(),
     ]
 
 
@@ -42,6 +44,8 @@ def test_the_lengths_of_the_standard_phases():
     assert (WarmUp().embedding_dim, Assignment().smoothing, Placing().gap) == (32, 0.1, 5.0)
     assert (Sharpening().sharp, Sharpening().classification_weight) == (0.95, 1.0)
     assert Cells().length == Length(2, 100, 512, 1e-3)
+    assert Covering().length == Length(1, 500, 16, 3e-3)
+    assert (Covering().n_simulated, Covering().n_draws, Covering().widening) == (4, 4, 1.15)
     assert (Cells().smoothing, Cells().pixel_share, Start().pixel_share) == (0.1, 0.5, 0.5)
 
 
@@ -64,7 +68,7 @@ def test_what_a_user_asks_for_reaches_its_phase():
         agreement_weight=2.0,
         classification_weight=3.0,
     )
-    _, warm_up, *_, joint = recipe(settings)
+    _, warm_up, *_, joint, _ = recipe(settings)
     assert warm_up == WarmUp(replace(WarmUp.length, exactly=3))
     length = replace(Joint.length, exactly=7, batch_size=32, lr=0.01, patience=4)
     assert joint == Joint(
@@ -89,7 +93,7 @@ def test_rounds(rounds, n_images, labels_lead, expected):
 
 
 def test_the_last_of_several_rounds_lasts_longest():
-    *_, first, sharp, second, sharper, _, _ = recipe(Settings(rounds=2))
+    *_, first, sharp, second, sharper, _, _, _ = recipe(Settings(rounds=2))
     assert (first, second) == (Assignment(), Assignment(2, Assignment.length.scaled(2)))
     assert sharp == Sharpening(1, replace(Sharpening.length, epochs=5))
     assert sharper == Sharpening(2)
@@ -110,6 +114,6 @@ def test_effort_scales_all_phases_together(effort, factor):
 
 
 def test_epochs_win_over_effort():
-    _, warm_up, *_, joint = recipe(Settings(effort="quick", epochs=40, warmup_epochs=30))
+    _, warm_up, *_, joint, _ = recipe(Settings(effort="quick", epochs=40, warmup_epochs=30))
     assert warm_up.length.schedule(100).epochs == 30
     assert joint.length.schedule(100).epochs == 40

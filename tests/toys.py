@@ -18,6 +18,7 @@ from gmvae.probability.prior import MixturePrior
 
 COVARIANCES = ["spherical", "diagonal", "full"]
 ASSIGNMENTS = ["amortised", "exact"]
+GUIDES = ["diagonal", "full", "mixture"]
 SHAPE = (1, 3, 4)
 SMALL = (1, 2, 3)
 K, D = 3, 2
