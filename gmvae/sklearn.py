@@ -49,6 +49,7 @@ class GaussianMixtureVAE(
         image_shape: (C, H, W) of the images that the rows are; None for rows of numbers.
         latent_dim: number of dimensions D of the latent.
         covariance: ``spherical``, ``diagonal`` or ``full``.
+        guide: q(z | x): ``diagonal``, ``full`` or ``mixture``.
         network: ``mlp`` or ``conv``.
         likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``; None for gaussian of
             rows and bernoulli of images.
@@ -100,6 +101,7 @@ class GaussianMixtureVAE(
         covariance: str = "full",
         network: str = "mlp",
         likelihood: str | None = None,
+        guide: str = "mixture",
         assignment: str = "amortised",
         augment: str = "affine",
         effort: str = "quick",
@@ -123,6 +125,7 @@ class GaussianMixtureVAE(
         self.covariance = covariance
         self.network = network
         self.likelihood = likelihood
+        self.guide = guide
         self.assignment = assignment
         self.augment = augment
         self.effort = effort
@@ -351,7 +354,7 @@ class GaussianMixtureVAE(
 
 # The parameters that are settings of a run under their own names.
 SETTINGS = (
-    *("n_components", "latent_dim", "covariance", "network", "assignment", "augment", "effort"),
-    *("epochs", "warmup_epochs", "rounds", "batch_size", "lr", "information_weight"),
+    *("n_components", "latent_dim", "covariance", "network", "guide", "assignment", "augment"),
+    *("effort", "epochs", "warmup_epochs", "rounds", "batch_size", "lr", "information_weight"),
     *("classification_weight", "agreement_weight", "held_out", "patience"),
 )

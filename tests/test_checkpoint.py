@@ -95,7 +95,7 @@ def test_a_run_that_has_found_its_number_goes_on_with_it(images, tmp_path, chang
     # More than the one that it began with, and as many as prominent splits make.
     k = undisturbed.gmvae.config.n_components
     assert k == 1 + (undisturbed.prominences >= 3).sum() > 1
-    trained = ["warm-up", "assignment", "sharpening", "placing", "joint"]
+    trained = ["warm-up", "assignment", "sharpening", "placing", "joint", "covering"]
     assert [*dict.fromkeys(phase_of)] == trained
     # Steps go on being counted: each stop is one in the middle of its phase, or its first.
     stops = Steps(*(phase_of.index(phase) + 1 for phase in trained))
@@ -166,7 +166,7 @@ def test_within_a_phase_it_saves_when_it_is_time(images, tmp_path, monkeypatch):
     within = [(time, step) for time, phase, step in saved if phase == 1 and step is not None]
     # Eight steps of twelve seconds: thirty have passed after the third and the sixth.
     assert [time for time, _ in within] == [36.0, 72.0]
-    assert [phase for _, phase, step in saved if step is None] == [1, 2, 3, 4, 5, 6, 7]
+    assert [phase for _, phase, step in saved if step is None] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.usefixtures("quick")

@@ -62,5 +62,5 @@ def test_the_example_runs(capsys):
     assert told.startswith("clusters of [")
     fitted = space["fit"]
     phases = list(dict.fromkeys(row["phase"] for row in fitted.history))
-    assert phases == ["warm-up", "start", "assignment", "placing", "joint", "covering"]
+    assert phases == ["warm-up", "start", "assignment", "placing", "joint"]
     assert [step.gap for step in space["steps"] if step.name == "placing"] == [8.0]

@@ -25,8 +25,8 @@ from gmvae.diagnostics import (
     leave_one_out,
     log_likelihood,
     predictive_check,
+    reliability,
     simulate,
-    simulated_reliability,
 )
 from gmvae.diagnostics.calibration_rows import calibration_rows
 from gmvae.diagnostics.guide_rows import importance_rows, nuts_rows, simulation_rows
@@ -34,7 +34,7 @@ from gmvae.diagnostics.model_checks import replicate
 from gmvae.diagnostics.model_rows import fit_rows, mixture_rows, predictive_rows
 from gmvae.diagnostics.nuts import chosen_images
 from gmvae.diagnostics.pictures import plot_diagnosis
-from gmvae.diagnostics.simulation import premise
+from gmvae.diagnostics.simulation import calibrate_weighted
 from gmvae.diagnostics.tree import guide_tree, nuts_tree
 from gmvae.support.errors import ArgumentError, ContentError
 
@@ -182,25 +182,25 @@ def test_every_step_is_told_what_it_needs_and_what_it_finds_is_kept(
     replicates = replicate(*pair, draws.z[:100, :5], seed=12)
     under_mixture = log_likelihood(pair[0], draws, mixture, seed=16) if fitted else None
     simulated = simulate(*pair, 60, seed=13)
-    ranks = calibrate(*pair, simulated, 99, seed=14)
+    of_simulated = draw(*pair, simulated.x, 120, seed=14)
+    ranks = calibrate_weighted(of_simulated, simulated, 99, seed=14)
+    of_guide = calibrate(*pair, simulated, 99, seed=14)
     curves = {
         "labels": labelled_reliability(draws.q_y, images.labels, names),
-        "simulated": simulated_reliability(*pair, simulated),
+        "simulated": reliability(of_simulated.p_y, simulated.y.numpy()),
     }
     rows = chosen_images(draws.khat, 2, 1, seed=10)
     ((model, guide, x, n_draws, seed),) = some_reference
     assert (model, guide, n_draws, seed) == (*pair, 11, 10)
     assert torch.equal(x, images.tensor(rows))
-    grey = premise(gmvae.model.likelihood)
-    assert grey
     expected = [
         *importance_rows(draws),
-        *simulation_rows(ranks, grey),
+        *simulation_rows(ranks, of_guide, ""),
         *nuts_rows(found.reference, rows, draws.log_evidence[rows]),
         *fit_rows(*pair, draws),
         *predictive_rows(predictive),
         *(mixture_rows(mixture, leave_one_out(under_mixture)) if fitted else []),
-        *calibration_rows(curves, grey, named=names is not None),
+        *calibration_rows(curves, "", named=names is not None),
     ]
     assert [check.as_dict() for check in found.checks] == [check.as_dict() for check in expected]
     assert np.array_equal(found.ranks.ranks, ranks.ranks)
@@ -209,9 +209,7 @@ def test_every_step_is_told_what_it_needs_and_what_it_finds_is_kept(
         name: curve.ece for name, curve in curves.items()
     }
     assert found.nuts_rows.tolist() == rows.tolist()
-    assert found.tree.identical(
-        guide_tree(images, draws, replicates, False, mixture, under_mixture)
-    )
+    assert found.tree.identical(guide_tree(images, draws, replicates, True, mixture, under_mixture))
     assert found.nuts_tree.identical(nuts_tree(found.reference, rows))
     assert said == [
         "draws of the guide",
@@ -238,7 +236,7 @@ def test_a_mixture_that_is_given_is_not_fitted_again(monkeypatch):
 
 def test_the_rows_of_the_verdict_are_in_the_order_of_the_questions(diagnosis):
     topics = [check.topic for check in diagnosis.checks]
-    assert topics == ["guide"] * 11 + ["model"] * 9 + ["probabilities"] * 2
+    assert topics == ["guide"] * 12 + ["model"] * 9 + ["probabilities"] * 2
     json.dumps([check.as_dict() for check in diagnosis.checks], allow_nan=False)
 
 

@@ -10,7 +10,14 @@ from scipy import stats
 from torch import nn
 from toys import ConstantAssigner, LinearGaussian, exact_guide
 
-from gmvae.diagnostics.simulation import _uniformity, calibrate, premise, simulate
+from gmvae.diagnostics.draws import draw
+from gmvae.diagnostics.simulation import (
+    _uniformity,
+    calibrate,
+    calibrate_weighted,
+    premise,
+    simulate,
+)
 from gmvae.probability.guide import Guide
 from gmvae.probability.likelihood import Bernoulli, Gaussian
 from gmvae.support.errors import ArgumentError
@@ -156,12 +163,37 @@ def test_too_few_simulated_images_are_refused():
 
 def test_the_premise_of_simulated_images():
     grey = Bernoulli()
-    assert premise(grey) == "; they are black and white, the model's own images grey"
-    assert premise(Bernoulli(grey=False)) == ""
+    assert premise(grey) == premise(Bernoulli(grey=False)) == ""
     likelihood = Gaussian()
     assert premise(likelihood) == ""
     likelihood.normalised = False
     assert premise(likelihood) == "; the likelihood is no normalised density"
+
+
+def test_weights_correct_a_guide_that_is_too_wide():
+    """Of one and a half times the posterior's width, its own ranks crowd in the middle."""
+    truth = LinearGaussian(1, assignment="exact")
+    model = truth.model
+
+    class Wide(torch.nn.Module):
+        def forward(self, x):
+            truth.x = x
+            means, covariances = truth.posterior()
+            return means[:, 0], 1.5 * covariances[0].diagonal().sqrt().expand(len(x), -1)
+
+    guide = Guide(Wide(), prior=truth.prior)
+    simulated = simulate(model, guide, 1_000)
+    draws = draw(model, guide, simulated.x, 500)
+    assert calibrate(model, guide, simulated).p_value < 1e-6
+    ranks = calibrate_weighted(draws, simulated)
+    assert ranks.p_value > 0.01
+    assert ranks.ranks.shape == (1_000, 2)
+    assert ranks.p_value == _uniformity(ranks.ranks, 100)
+    again, other = (calibrate_weighted(draws, simulated, seed=s).ranks for s in (1, 2))
+    assert np.array_equal(ranks.ranks, again)
+    assert not np.array_equal(ranks.ranks, other)
+    with pytest.raises(ArgumentError, match="`simulation` expected at least 20 images; got 19"):
+        calibrate_weighted(draws, simulate(model, guide, 19))
 
 
 def test_the_p_value_is_that_of_one_rank_more_than_draws():

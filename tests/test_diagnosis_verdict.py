@@ -88,6 +88,5 @@ def test_the_questions_and_the_word_for_a_limit_of_our_own():
     assert Threshold(0.05, 0.20, source) == BAD_KHATS
     assert LENIENT == (
         "its figure fails its threshold, and counts as look: it rests on something that is not "
-        "quite the case (black-and-white replicates of grey pixels, or a reference that is itself "
-        "in doubt)"
+        "quite the case (a likelihood that is no density, or a reference that is itself in doubt)"
     )

@@ -105,7 +105,9 @@ def test_effort_scales_all_phases_together(effort, factor):
     standard, scaled = (
         recipe(changed, 2_000) for changed in (settings, replace(settings, effort=effort))
     )
-    assert len(standard) == len(scaled)
+    if effort == "quick":
+        # The last phase needs its steps.
+        assert standard.pop() == Covering()
     for phase, other in zip(standard, scaled, strict=True):
         if hasattr(phase, "length"):
             assert other == replace(phase, length=phase.length.scaled(factor))
@@ -114,6 +116,6 @@ def test_effort_scales_all_phases_together(effort, factor):
 
 
 def test_epochs_win_over_effort():
-    _, warm_up, *_, joint, _ = recipe(Settings(effort="quick", epochs=40, warmup_epochs=30))
+    _, warm_up, *_, joint = recipe(Settings(effort="quick", epochs=40, warmup_epochs=30))
     assert warm_up.length.schedule(100).epochs == 30
     assert joint.length.schedule(100).epochs == 40

@@ -15,6 +15,8 @@ N_GAUSSIANS = 3
 # Latent dimensions above which the Gaussians of a mixture are diagonal: the layer of their factors
 # grows with the square, and would be most of the network.
 MOST_FULL = 32
+# How far the Gaussians of a mixture start from each other, in units of how far chance would lay them.
+_APART = 0.1
 
 
 class Encoder(nn.Module):
@@ -75,6 +77,11 @@ class MixtureEncoder(nn.Module):
         self.logits = nn.Linear(n, n_gaussians)
         self.full = latent_dim <= MOST_FULL
         self.lower = nn.Linear(n, n_gaussians * n_lower) if self.full and n_lower else None
+        # Near each other: from far apart each would have to learn alone where images lie.
+        for layer in (self.loc, self.raw_scale, *([] if self.lower is None else [self.lower])):
+            for values in (layer.weight.data, layer.bias.data):
+                of_each = values.unflatten(0, (n_gaussians, -1))
+                of_each.copy_(of_each[:1] + _APART * (of_each - of_each[:1]))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Locations, factors or scales, and logits, of images (..., C, H, W)."""
