@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -60,17 +61,20 @@ class Covering:
         trained = [p for p in encoder.parameters() if p.requires_grad]
         if model.assignment == "exact" or not trained:
             return state
-        with torch.no_grad():
-            prior = model.prior.z_dist()  # held, and so the same in every step
+
+        @cache  # Held, and so the same in every step; first asked for when a resumed run is filled.
+        @torch.no_grad()
+        def prior() -> Any:
+            return model.prior.z_dist()
 
         def objective(x: Tensor, y: Tensor | None, size: int) -> Tensor:
             x = varied(x, model, state.generator)
-            z, drawn = simulated(model, prior, self.n_simulated * len(x))
+            z, drawn = simulated(model, prior(), self.n_simulated * len(x))
             answer = cast(Answer, encoder(torch.cat([drawn, x])))
             narrow = (answer[0], answer[1] / self.widening, *answer[2:])
             of_drawn, of_images = slice(len(drawn)), slice(len(drawn), None)
             log_q = posterior(_rows(narrow, of_drawn)).log_prob(z).mean()
-            proposals, weights = self._weighted(model, prior, _rows(answer, of_images), x)
+            proposals, weights = self._weighted(model, prior(), _rows(answer, of_images), x)
             log_q_x = posterior(_rows(narrow, of_images)).log_prob(proposals)
             loss: Tensor = -size * (log_q + (weights * log_q_x).sum(0).mean())
             return loss
