@@ -15,7 +15,7 @@ N_GAUSSIANS = 3
 # Latent dimensions above which the Gaussians of a mixture are diagonal: the layer of their factors
 # grows with the square, and would be most of the network.
 MOST_FULL = 32
-# How far the Gaussians of a mixture start from each other, in units of how far chance would lay them.
+# How far the Gaussians of a mixture start from each other, where 1 is as chance would lay them.
 _APART = 0.1
 
 
