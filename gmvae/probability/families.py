@@ -80,8 +80,8 @@ def at_noise(q_z: Any, noise: Tensor, uniform: Tensor | None = None) -> Tensor:
     if isinstance(q_z, dist.MultivariateNormal):
         z: Tensor = q_z.loc + (q_z.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
         return z
-    shifted: Tensor = q_z.stddev * noise
-    return q_z.mean + shifted
+    mean: Tensor = q_z.mean
+    return mean + q_z.stddev * noise
 
 
 class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
