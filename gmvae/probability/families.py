@@ -13,7 +13,7 @@ guide          what the encoder answers                                         
 """
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pyro.distributions as dist
 import torch
@@ -78,10 +78,8 @@ def at_noise(q_z: Any, noise: Tensor, uniform: Tensor | None = None) -> Tensor:
         assert uniform is not None, "a mixture is drawn from with two kinds of noise"
         return q_z.moving(q_z.picked(noise, uniform))
     if isinstance(q_z, dist.MultivariateNormal):
-        z: Tensor = q_z.loc + (q_z.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
-        return z
-    mean: Tensor = q_z.mean
-    return mean + q_z.stddev * noise
+        return cast(Tensor, q_z.loc + (q_z.scale_tril @ noise.unsqueeze(-1)).squeeze(-1))
+    return cast(Tensor, q_z.mean + q_z.stddev * noise)
 
 
 class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
