@@ -68,6 +68,18 @@ def test_each_kind_of_guide_has_its_answer(guide, d):
     assert all(p.grad.abs().sum() > 0 for p in encoder.parameters())
 
 
+@pytest.mark.parametrize("guide", ["full", "mixture"])
+def test_what_is_built_next_begins_alike_whatever_the_guide(guide):
+    """And the first Gaussian as that of a diagonal guide."""
+    built = []
+    for kind in ("diagonal", guide):
+        torch.manual_seed(4)
+        encoder = build_encoder(build_features("mlp", (1, 5, 7), *LAYERS), 3, kind)
+        built.append((encoder.loc.weight[:3], encoder.raw_scale.bias[:3], torch.rand(3)))
+    for one, other in zip(*built, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_the_entries_of_a_factor_stand_row_by_row():
     scale = torch.tensor([[1.0, 2.0, 3.0]])
     lower = torch.tensor([[0.5, -1.0, 0.25]])

@@ -45,7 +45,9 @@ class FullEncoder(Encoder):
     def __init__(self, features: MLPFeatures | ConvFeatures, latent_dim: int) -> None:
         super().__init__(features, latent_dim)
         n_lower = latent_dim * (latent_dim - 1) // 2
-        self.lower = nn.Linear(features.n_features, n_lower) if n_lower else None
+        # Apart from torch's own draws: what is built next begins alike whatever the guide.
+        with torch.random.fork_rng(devices=[]):
+            self.lower = nn.Linear(features.n_features, n_lower) if n_lower else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Loc (..., D) and factor (..., D, D) of images (..., C, H, W)."""
@@ -72,11 +74,18 @@ class MixtureEncoder(nn.Module):
         self.features = features
         self.shape = n_gaussians, latent_dim
         n, n_lower = features.n_features, latent_dim * (latent_dim - 1) // 2
-        self.loc = nn.Linear(n, n_gaussians * latent_dim)
-        self.raw_scale = nn.Linear(n, n_gaussians * latent_dim)
-        self.logits = nn.Linear(n, n_gaussians)
+        one = Encoder(features, latent_dim)
         self.full = latent_dim <= MOST_FULL
-        self.lower = nn.Linear(n, n_gaussians * n_lower) if self.full and n_lower else None
+        # Apart from torch's own draws: what is built next begins alike whatever the guide.
+        with torch.random.fork_rng(devices=[]):
+            self.loc = nn.Linear(n, n_gaussians * latent_dim)
+            self.raw_scale = nn.Linear(n, n_gaussians * latent_dim)
+            self.logits = nn.Linear(n, n_gaussians)
+            self.lower = nn.Linear(n, n_gaussians * n_lower) if self.full and n_lower else None
+        with torch.no_grad():
+            for layer, first in ((self.loc, one.loc), (self.raw_scale, one.raw_scale)):
+                layer.weight[:latent_dim] = first.weight
+                layer.bias[:latent_dim] = first.bias
         # Near each other: from far apart each would have to learn alone where images lie.
         for layer in (self.loc, self.raw_scale, *([] if self.lower is None else [self.lower])):
             for values in (layer.weight.data, layer.bias.data):
