@@ -36,7 +36,7 @@ class StopAt:
 
 def test_the_best_so_far_is_kept_and_the_fit_is_whole(images):
     # Of so large steps the fourth epoch is worse than the third.
-    settings = dataclasses.replace(SETTINGS, lr=0.05)
+    settings = dataclasses.replace(SETTINGS, lr=0.05, guide="diagonal")
     undisturbed = fit(images, settings)
     stop = StopAt("joint", 4)
     stopped = fit(images, settings, callback=stop)
