@@ -41,6 +41,7 @@ def _rows(run: Run) -> Iterator[tuple[str, str]]:
     yield "components", f"{config['n_components']}, {config['covariance']} covariance"
     yield "network", config["network"]
     yield "likelihood", config["likelihood"]
+    yield "guide", config["guide"]
     yield "assignment", config["assignment"]
     yield "parameters", f"{sum(p.numel() for p in run.gmvae.parameters()):,}"
     yield from _training(run)

@@ -29,8 +29,8 @@ from gmvae.data import Images
 from gmvae.data.images import rows_at_once
 from gmvae.networks import (
     Assigner,
-    Encoder,
     build_decoder,
+    build_encoder,
     build_features,
     default_modes,
     in_eval_mode,
@@ -67,7 +67,8 @@ class GMVAE(nn.Module):
 
     Args:
         config: sizes and kinds.
-        encoder: a module of your own from (B, C, H, W) to location and scale, (B, D) each.
+        encoder: a module of your own from (B, C, H, W) to location and scale, (B, D) each, or to
+            the parameters of another q(z | x) (:mod:`gmvae.probability.families`).
         decoder: from (..., D) to the likelihood's parameters, (..., C, H, W).
         assigner: from (B, C, H, W) to logits of y, (B, K).
         likelihood: from the decoder's output to p(x | z); its ``normalised`` is taken at its word.
@@ -124,7 +125,8 @@ class GMVAE(nn.Module):
         prior = MixturePrior(k, d, config.covariance)
         if encoder is None:
             sizes = config.hidden, config.channels
-            encoder = Encoder(build_features(config.network, shape, *sizes), d)
+            features = build_features(config.network, shape, *sizes)
+            encoder = build_encoder(features, d, config.guide)
         if decoder is None:
             decoder = build_decoder(config.network, d, shape, config.hidden, config.channels)
         if assigner is None and config.assignment == "amortised":
@@ -231,20 +233,20 @@ class GMVAE(nn.Module):
         return SVI(self.model, guide, optimiser, elbo)
 
     def encode(self, x: Tensor | Images) -> Tensor:
-        """Means of q(z | x), (N, D)."""
-        return self._in_chunks(x, lambda batch: self.guide.encoder(batch)[0])
+        """Means of q(z | x), (N, D); of a mixture that of its heaviest Gaussian."""
+        return self._in_chunks(x, self.guide.location)
 
     def classify(self, x: Tensor | Images) -> Tensor:
         """Probabilities of the components, (N, K), without any sampling.
 
-        The amortised q(y | x), or with the exact assignment p(y | z) at the mean of q(z | x).
+        The amortised q(y | x), or with the exact assignment p(y | z) at the encoded image.
         """
         return self._in_chunks(x, lambda batch: self.guide.y_dist(batch).probs)
 
     def responsibilities(self, x: Tensor | Images) -> Tensor:
-        """p(y | z) of the mixture at the mean of q(z | x), (N, K)."""
+        """p(y | z) of the mixture at the encoded image, (N, K)."""
         prior = self.model.prior
-        return self._in_chunks(x, lambda b: prior.responsibilities(self.guide.encoder(b)[0]))
+        return self._in_chunks(x, lambda b: prior.responsibilities(self.guide.location(b)))
 
     def predict(self, x: Tensor | Images) -> np.ndarray:
         """The class that names the most probable component, (N,) int64.
@@ -260,8 +262,8 @@ class GMVAE(nn.Module):
         return np.asarray(names[probabilities[:, named].argmax(-1)])
 
     def reconstruct(self, x: Tensor | Images) -> Tensor:
-        """E(x | z) at the mean of q(z | x), (N, C, H, W) in [0, 1]."""
-        return self._in_chunks(x, lambda batch: self._decode(self.guide.encoder(batch)[0]))
+        """E(x | z) at the encoded image, (N, C, H, W) in [0, 1]."""
+        return self._in_chunks(x, lambda batch: self._decode(self.guide.location(batch)))
 
     def decode(self, z: Tensor) -> Tensor:
         """E(x | z), (..., C, H, W) in [0, 1], at latents (..., D)."""
@@ -328,14 +330,14 @@ class GMVAE(nn.Module):
         return self._in_chunks(x, bound, rows=max(1, at_once // n_samples))
 
     def log_joint(self, x: Tensor | Images) -> Tensor:
-        """Log p(x, z) at the mean z of q(z | x), (N,) nats: how well an image is explained.
+        """Log p(x, z) at the encoded image z, (N,) nats: how well an image is explained.
 
         Without draws, so that the same image always has the same.
         """
 
         def explained(batch: Tensor) -> Tensor:
             self._check_support(batch)
-            z = self.guide.encoder(batch)[0]
+            z = self.guide.location(batch)
             log_likelihood: Tensor = self.model.likelihood(self.model.decoder(z)).log_prob(batch)
             return log_likelihood + self.model.prior.log_joint(z).logsumexp(-1)
 

@@ -65,6 +65,7 @@ INSIDE = {
         "likelihood": 1,
         "prior": 2,
         "model": 3,
+        "families": 1,
         "guide": 4,
         "objectives": 4,
         "evidence": 5,
@@ -140,6 +141,7 @@ INSIDE = {
         "sharpening": 2,
         "trial": 3,
         "placing": 3,
+        "covering": 2,
         "joint": 2,
     },
     "diagnostics": {

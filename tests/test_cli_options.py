@@ -18,6 +18,7 @@ SETTINGS: dict[str, tuple[str, Any]] = {
     "covariance": ("--covariance diagonal", "diagonal"),
     "network": ("--network conv", "conv"),
     "likelihood": ("--likelihood gaussian", "gaussian"),
+    "guide": ("--guide full", "full"),
     "assignment": ("--assignment exact", "exact"),
     "augment": ("--augment none", "none"),
     "effort": ("--effort quick", "quick"),

@@ -10,6 +10,7 @@ from gmvae.data import Images
 from gmvae.diagnostics import arviz_bridge
 from gmvae.diagnostics.certified import certified_draws, components_of, coverage
 from gmvae.diagnostics.marginal import log_marginals
+from gmvae.diagnostics.simulation import calibrate, ranks_among, simulate
 
 
 def test_leave_one_out_of_the_values_is_the_evidence():
@@ -67,3 +68,14 @@ def test_it_is_what_a_user_gets():
     assert y.shape == (60, 5, K)
     at = gmvae.model.prior.responsibilities(torch.as_tensor(found.z)).detach().numpy()
     assert np.moveaxis(y, 0, 1) == pytest.approx(at, abs=1e-5)
+
+
+@pytest.mark.parametrize("widen", [0.6, 1.5])
+def test_a_guide_that_is_too_narrow_or_too_wide_is_corrected(widen):
+    """Of its own draws the ranks of the truth crowd at the ends or in the middle."""
+    truth, guide = linear_gaussian(1, widen)
+    simulated = simulate(truth.model, guide, 600)
+    assert calibrate(truth.model, guide, simulated).p_value < 1e-6
+    posterior = certified_draws(truth.model, guide, simulated.x, 500, 3)
+    assert posterior.certified.all()
+    assert ranks_among(posterior.z, simulated, 499).p_value > 0.01

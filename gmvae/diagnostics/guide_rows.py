@@ -17,7 +17,8 @@ _OF_CHAINS = "Vehtari et al. 2021"
 def importance_rows(draws: Draws) -> list[Check]:
     """From the importance weights of the bare guide: k-hat, both gaps and p(y | x).
 
-    They inform: the posterior that is certified does not rest on the guide.
+    They inform: the posterior that is certified does not rest on the guide. A sure q(y | x) may
+    cost any number of nats.
     """
     n_draws = len(draws.z)
     limit = khat_threshold(n_draws)
@@ -47,7 +48,8 @@ def guide_ranks_row(ranks: Ranks) -> Check:
         "posterior",
         "bare guide: simulation-based calibration, p of uniform ranks",
         ranks.p_value,
-        detail=f"{len(ranks.ranks):,} simulated images",
+        detail=f"{len(ranks.ranks):,} simulated images; small where q(z | x) is narrower than "
+        "the posterior, or wider, as the last phase of training makes it",
     )
 
 

@@ -1,4 +1,4 @@
-"""Data drawn from the model itself, for which the guide ought to be right.
+"""Data drawn from the model itself, whose latents are known.
 
 N images, L draws an image, D latent dimensions, K components.
 """
@@ -32,11 +32,10 @@ class Ranks:
     """Simulation-based calibration of q(z | x), or of other draws.
 
     Attributes:
-        ranks: of the z behind each image among L draws of the guide, by dimension, (N, D), in
-            0 to L.
+        ranks: of the z behind each image among L draws, by dimension, (N, D), in 0 to L.
         n_draws: L.
         p_value: of the uniformity of the ranks, over all dimensions (Bonferroni's correction of
-            the least): a small one says that the guide is no posterior.
+            the least): a small one says that they are no draws of the posterior.
     """
 
     ranks: Array
