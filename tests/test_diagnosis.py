@@ -138,8 +138,9 @@ def test_plain_arviz_takes_the_files(diagnosis, name, tmp_path):
     elpd = float(loo.elpd_loo if old else loo.elpd)
     rows = slice(None) if name == "draws" else diagnosis.nuts_rows
     expected = diagnosis.posterior.log_evidence[rows]
-    # By 50 draws, or 120 of chains; of more it is closer (`test_diagnosis_certified.py`).
-    assert elpd == pytest.approx(expected.sum(), abs=0.15 * n)
+    # By 50 draws, or by chains of two modes that are worth about ten; of more it is closer
+    # (`test_diagnosis_certified.py`).
+    assert elpd == pytest.approx(expected.sum(), abs=(0.15 if name == "draws" else 0.4) * n)
     assert np.median(loo.pareto_k) < 0.6
 
 

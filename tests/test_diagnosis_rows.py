@@ -236,6 +236,10 @@ def test_the_row_of_simulated_ranks(p, status):
     detail = "1,234 simulated images"
     assert_row(check, "posterior", name, p, (0.05, 0.001, UNIFORM), detail, status)
     check = guide_ranks_row(ranks)
+    detail += (
+        "; small where q(z | x) is narrower than the posterior, or wider, as the last phase of "
+        "training makes it"
+    )
     assert_row(check, "posterior", f"bare guide: {name}", p, None, detail, "note")
 
 
