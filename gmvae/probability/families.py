@@ -35,6 +35,11 @@ def posterior(answer: Answer) -> Any:
     return dist.Normal(loc, scale).to_event(1)
 
 
+def rows_of(answer: Answer, rows: slice | Tensor) -> Answer:
+    """What was answered for these images alone, by their numbers or a slice of them."""
+    return cast(Answer, tuple(part[rows] for part in answer))
+
+
 def location(answer: Answer) -> Tensor:
     """The point by which an image is encoded, (B, D): the mean of q(z | x), if it is one Gaussian.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from gmvae.data import Images
-from gmvae.probability.families import Answer, posterior
+from gmvae.probability.families import Answer, posterior, rows_of
 from gmvae.probability.likelihood import Bernoulli
 from gmvae.probability.model import Model
 from gmvae.training.phases.phase import Length, train_phase
@@ -73,9 +73,9 @@ class Covering:
             answer = cast(Answer, encoder(torch.cat([drawn, x])))
             narrow = (answer[0], answer[1] / self.widening, *answer[2:])
             of_drawn, of_images = slice(len(drawn)), slice(len(drawn), None)
-            log_q = posterior(_rows(narrow, of_drawn)).log_prob(z).mean()
-            proposals, weights = self._weighted(model, prior(), _rows(answer, of_images), x)
-            log_q_x = posterior(_rows(narrow, of_images)).log_prob(proposals)
+            log_q = posterior(rows_of(narrow, of_drawn)).log_prob(z).mean()
+            proposals, weights = self._weighted(model, prior(), rows_of(answer, of_images), x)
+            log_q_x = posterior(rows_of(narrow, of_images)).log_prob(proposals)
             loss: Tensor = -size * (log_q + (weights * log_q_x).sum(0).mean())
             return loss
 
@@ -125,8 +125,3 @@ def _uniform(like: Tensor, generator: Generator | None) -> Callable[..., Tensor]
         return torch.rand(*shape, generator=generator).to(like)
 
     return draw
-
-
-def _rows(answer: Any, rows: slice) -> Answer:
-    """What an encoder answered for these images alone."""
-    return cast(Answer, tuple(part[rows] for part in answer))
