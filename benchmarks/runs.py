@@ -100,7 +100,7 @@ def circumstances() -> dict[str, str]:
 # Every task trains the default likelihood, Bernoulli, on grey pixels.
 HEADER = (
     "| task | mean | sd | minimum | seeds 0, 1, ... | p(y given z) "
-    "| -ELBO train (no normalised density) | -ELBO test (no normalised density) "
+    "| -ELBO train (nats) | -ELBO test (nats) "
     "| joint epochs | median seconds | commit | machine |\n" + "|---" * 12 + "|"
 )
 

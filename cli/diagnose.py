@@ -52,6 +52,7 @@ Mixture = Annotated[
         "fixed; its draws and leave-one-out join the others. 0: none.",
     ),
 ]
+Full = Annotated[bool, typer.Option("--full", help="Print the table of all checks, too.")]
 Strict = Annotated[bool, typer.Option("--strict", help=f"Exit with {FAILED} where a check fails.")]
 Output = Annotated[
     Path,
@@ -69,6 +70,7 @@ def diagnose(
     nuts_images: NutsImages = 6,
     simulated_images: SimulatedImages = 1_000,
     mixture: Mixture = 0,
+    full: Full = False,
     json: options.AsJson = False,
     strict: Strict = False,
     output: Output = Path("gmvae-diagnosis"),
@@ -79,10 +81,10 @@ def diagnose(
 ) -> None:
     """Ask how far the model's posterior can be trusted.
 
-    Three questions: is the guide the posterior, does the model fit the images, are the
-    probabilities honest? Each check is pass (good), look (in between), fail (bad) or note (no
-    threshold); the verdict is the worst of them, and what a fail means for the use of the model
-    is said below the table. Draws are written as netCDF, for ArviZ.
+    Three questions: is the posterior right, does the model fit the images, are the probabilities
+    honest? An answer is yes, doubtful or no, by the worst of its checks; --full shows them. The
+    posterior is the one that `gmvae posterior` writes; the bare guide is reported beside it. Draws
+    are written as netCDF, for ArviZ.
     """
     if mixture == 1:
         raise ArgumentError("`--mixture` expected 0 or at least 2 components; got 1. Choose 10.")
@@ -112,21 +114,29 @@ def diagnose(
     if json:
         answer(as_json(verdict))
     else:
-        _print(f"{name}: {len(images):,} images", diagnosis)
-        answer(f"Verdict: {verdict['verdict']}. Table, draws and pictures: {output}")
+        title = f"{name}: {len(images):,} images"
+        _print_answers(title, diagnosis)
+        if full:
+            _print(title, diagnosis)
+        for line in consequences((check.topic, check.status) for check in diagnosis.checks):
+            say(line)
+        more = "" if full else " (all checks: --full)"
+        answer(f"Verdict: {verdict['verdict']}{more}. Table, draws and pictures: {output}")
     if strict and diagnosis.failed:
         raise typer.Exit(FAILED)
 
 
 def _verdict(diagnosis: "Diagnosis", run: Run, name: str, n_images: int) -> dict[str, Any]:
     """The table, ready for JSON, and the worst of it."""
-    statuses = {check.status for check in diagnosis.checks}
-    worst = next(status for status in ("fail", "look", "pass", "note") if status in statuses)
+    from gmvae.diagnostics.sentences import summary
+    from gmvae.diagnostics.verdict import worst
+
     return {
         "images": name,
         "n_images": n_images,
-        "verdict": worst,
+        "verdict": worst(diagnosis.checks),
         OF_MODEL: run.config.get(OF_MODEL),
+        "answers": {answer.topic: answer.sentence for answer in summary(diagnosis)},
         "checks": [check.as_dict() for check in diagnosis.checks],
     }
 
@@ -147,6 +157,15 @@ def _write(output: Path, diagnosis: "Diagnosis", verdict: dict[str, Any]) -> Non
             picture.savefig(draft / f"{name}.png")
 
 
+def _print_answers(title: str, diagnosis: "Diagnosis") -> None:
+    """A question and its answer each."""
+    from gmvae.diagnostics.sentences import summary
+
+    answer(title)
+    for one in summary(diagnosis):
+        answer(f"{one.question} {one.sentence[0].upper()}{one.sentence[1:]}.")
+
+
 def _print(title: str, diagnosis: "Diagnosis") -> None:
     """The checks, a block a question, and below them what is to be known of the words."""
     from rich.console import Console
@@ -154,7 +173,7 @@ def _print(title: str, diagnosis: "Diagnosis") -> None:
 
     from gmvae.diagnostics.verdict import QUESTIONS
 
-    colours = {"pass": "green", "look": "yellow", "fail": "bold red", "note": "dim"}
+    colours = {"pass": "green", "doubtful": "yellow", "fail": "bold red", "note": "dim"}
     grid = Table(title=title, title_justify="left", title_style="bold")
     for column in ("verdict", "check", "figure", "threshold", "source and detail"):
         grid.add_column(column, justify="right" if column == "figure" else "left")
@@ -180,16 +199,15 @@ def _print(title: str, diagnosis: "Diagnosis") -> None:
 
 
 def _key(diagnosis: "Diagnosis") -> Iterator[str]:
-    """The words of the table that need some more, and what follows from a fail."""
+    """The words of the table that need some more."""
     from gmvae.diagnostics.verdict import LENIENT
 
-    yield "pass: good; look: in between; fail: bad; note: no threshold."
+    yield "pass: good; doubtful: in between; fail: bad; note: no threshold."
     if any(check.spared for check in diagnosis.checks):
-        yield f"look*: {LENIENT}."
+        yield f"doubtful*: {LENIENT}."
     if diagnosis.reference is not None and (diagnosis.reference.modes > 1).any():
         yield (
             "Several modes: regions of latents, apart from each other, that explain an image. A "
             "chain stays in one of them, so R-hat and the sample size say nothing of such images; "
             "the k-hat of the weighted chains does."
         )
-    yield from consequences((check.topic, check.status) for check in diagnosis.checks)

@@ -50,6 +50,7 @@ def model_rows(gmvae: "GMVAE") -> Iterator[tuple[str, str]]:
     yield "components", f"{config['n_components']}, {config['covariance']} covariance"
     yield "network", config["network"]
     yield "likelihood", config["likelihood"]
+    yield "guide", config["guide"]
     yield "assignment", config["assignment"]
     yield "parameters", f"{sum(p.numel() for p in gmvae.parameters()):,}"
 

@@ -146,6 +146,7 @@ def train(
                 (assignment 2, sharpening 2: the same again, with --rounds)
     placing     gives each cluster a place in the latent space
     joint       trains model and guide on the ELBO, in nats an image: the higher, the better
+    covering    lets q(z|x) cover the posterior, the model held; not in a quick run
 
     The held-out objective, which tells when the joint phase has lasted long enough, is the ELBO
     of images held out from training plus the mutual information of an image's y and its view's,

@@ -166,7 +166,7 @@ def _fit(
     stop: Callable[[], bool],
     log: Board | None,
 ) -> tuple["Fit", tuple["Restart", ...], "Progress | None"]:
-    """The kept run, what became of each, and the last epoch of the kept one, if any was told."""
+    """The kept run, what became of each, and the last joint epoch of the kept, if any was told."""
     from gmvae.training.restarts import fit_restarts
 
     from .progress import progress
@@ -175,7 +175,8 @@ def _fit(
     with progress(experiment.is_density(settings.likelihood)) as show:
 
         def callback(now: "Progress") -> None:
-            last[now.restart] = now
+            if now.phase != "covering":  # which lasts as long as it is meant to
+                last[now.restart] = now
             show(now)
             if log is not None:
                 log(now)

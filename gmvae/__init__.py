@@ -10,7 +10,16 @@ from gmvae.support.lazy import lazy_names
 from gmvae.support.version import VERSION
 
 if TYPE_CHECKING:
-    from gmvae import data, diagnostics, metrics, networks, plots, probability, training
+    from gmvae import (
+        data,
+        diagnostics,
+        metrics,
+        networks,
+        plots,
+        posterior,
+        probability,
+        training,
+    )
     from gmvae.bars import progress
     from gmvae.config import Config
     from gmvae.data import Images, load
@@ -55,6 +64,7 @@ __all__ = [
     "metrics",
     "networks",
     "plots",
+    "posterior",
     "probability",
     "progress",
     "training",
@@ -88,6 +98,7 @@ __getattr__, __dir__ = lazy_names(
         "metrics": "metrics",
         "networks": "networks",
         "plots": "plots",
+        "posterior": "posterior",
         "probability": "probability",
         "progress": "bars",
         "training": "training",

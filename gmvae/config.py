@@ -8,7 +8,14 @@ from typing import Any, get_args
 
 from gmvae.networks import ImageShape
 from gmvae.support import checks
-from gmvae.support.choices import MOST_DIMENSIONS, Assignment, Covariance, LikelihoodName, Network
+from gmvae.support.choices import (
+    MOST_DIMENSIONS,
+    Assignment,
+    Covariance,
+    GuideKind,
+    LikelihoodName,
+    Network,
+)
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE
 from gmvae.support.names import printable
@@ -24,6 +31,9 @@ CLASS_NAMES, NAMES_BY_HAND = "class_names", "names_by_hand"
 # What torch's kernels count to, and more layers than signals pass.
 MOST_UNITS, MOST_LAYERS = 2**31 - 1, 1_000
 
+# Fields that models were saved without before there was a choice, and what they were then.
+ADDED = {"guide": "diagonal"}
+
 # What may be the user's own in place of what the other fields name.
 MODULES = ("encoder", "decoder", "assigner", "likelihood")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -31,6 +41,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "network": get_args(Network),
     "assigner_network": get_args(Network),
     "likelihood": get_args(LikelihoodName),
+    "guide": get_args(GuideKind),
     "assignment": get_args(Assignment),
 }
 
@@ -53,6 +64,8 @@ class Config:
         assigner_channels: the same of the network of q(y | x).
         likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``.
         grey: whether that Bernoulli likelihood takes pixels between 0 and 1.
+        guide: q(z | x): ``diagonal`` or ``full``, one Gaussian of that covariance, or ``mixture``,
+            three full ones.
         assignment: ``amortised``, with a network for q(y | x), or ``exact``, with y summed out.
         custom: which of ``encoder``, ``decoder``, ``assigner`` and ``likelihood`` are the user's
             own modules, used instead of what the other fields name.
@@ -70,6 +83,7 @@ class Config:
     assigner_channels: tuple[int, ...] = (16, 32, 64)
     likelihood: LikelihoodName = "bernoulli"
     grey: bool = True
+    guide: GuideKind = "mixture"
     assignment: Assignment = "amortised"
     custom: tuple[str, ...] = ()
 
@@ -99,6 +113,8 @@ class Config:
             ContentError: a field that is missing, unknown, of another type or out of its range.
         """
         names = {f.name for f in fields(cls)}
+        if isinstance(values, dict):
+            values = ADDED | values
         if not isinstance(values, dict) or set(values) != names:
             written = set(values) if isinstance(values, dict) else set()
             raise ContentError(

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,18 @@ from gmvae.data import Images
 from gmvae.data.images import rows_at_once
 from gmvae.networks import (
     Assigner,
-    Encoder,
     build_decoder,
+    build_encoder,
     build_features,
     default_modes,
     in_eval_mode,
 )
+from gmvae.posterior.block import Block
+from gmvae.posterior.effort import Effort
+from gmvae.posterior.pareto import FEWEST_DRAWS
+from gmvae.posterior.result import Pace, Posterior
+from gmvae.posterior.routes import Plan
+from gmvae.posterior.work import batch_size, blocks_of
 from gmvae.probability.dry_run import check_shapes
 from gmvae.probability.evidence import Parts, elbo_parts, log_evidence
 from gmvae.probability.guide import SAMPLED_RIGHTLY, Guide
@@ -65,7 +71,8 @@ class GMVAE(nn.Module):
 
     Args:
         config: sizes and kinds.
-        encoder: a module of your own from (B, C, H, W) to location and scale, (B, D) each.
+        encoder: a module of your own from (B, C, H, W) to location and scale, (B, D) each, or to
+            the parameters of another q(z | x) (:mod:`gmvae.probability.families`).
         decoder: from (..., D) to the likelihood's parameters, (..., C, H, W).
         assigner: from (B, C, H, W) to logits of y, (B, K).
         likelihood: from the decoder's output to p(x | z); its ``normalised`` is taken at its word.
@@ -122,7 +129,8 @@ class GMVAE(nn.Module):
         prior = MixturePrior(k, d, config.covariance)
         if encoder is None:
             sizes = config.hidden, config.channels
-            encoder = Encoder(build_features(config.network, shape, *sizes), d)
+            features = build_features(config.network, shape, *sizes)
+            encoder = build_encoder(features, d, config.guide)
         if decoder is None:
             decoder = build_decoder(config.network, d, shape, config.hidden, config.channels)
         if assigner is None and config.assignment == "amortised":
@@ -229,20 +237,20 @@ class GMVAE(nn.Module):
         return SVI(self.model, guide, optimiser, elbo)
 
     def encode(self, x: Tensor | Images) -> Tensor:
-        """Means of q(z | x), (N, D)."""
-        return self._in_chunks(x, lambda batch: self.guide.encoder(batch)[0])
+        """Means of q(z | x), (N, D); of a mixture that of its heaviest Gaussian."""
+        return self._in_chunks(x, self.guide.location)
 
     def classify(self, x: Tensor | Images) -> Tensor:
         """Probabilities of the components, (N, K), without any sampling.
 
-        The amortised q(y | x), or with the exact assignment p(y | z) at the mean of q(z | x).
+        The amortised q(y | x), or with the exact assignment p(y | z) at the encoded image.
         """
         return self._in_chunks(x, lambda batch: self.guide.y_dist(batch).probs)
 
     def responsibilities(self, x: Tensor | Images) -> Tensor:
-        """p(y | z) of the mixture at the mean of q(z | x), (N, K)."""
+        """p(y | z) of the mixture at the encoded image, (N, K)."""
         prior = self.model.prior
-        return self._in_chunks(x, lambda b: prior.responsibilities(self.guide.encoder(b)[0]))
+        return self._in_chunks(x, lambda b: prior.responsibilities(self.guide.location(b)))
 
     def predict(self, x: Tensor | Images) -> np.ndarray:
         """The class that names the most probable component, (N,) int64.
@@ -258,8 +266,8 @@ class GMVAE(nn.Module):
         return np.asarray(names[probabilities[:, named].argmax(-1)])
 
     def reconstruct(self, x: Tensor | Images) -> Tensor:
-        """E(x | z) at the mean of q(z | x), (N, C, H, W) in [0, 1]."""
-        return self._in_chunks(x, lambda batch: self._decode(self.guide.encoder(batch)[0]))
+        """E(x | z) at the encoded image, (N, C, H, W) in [0, 1]."""
+        return self._in_chunks(x, lambda batch: self._decode(self.guide.location(batch)))
 
     def decode(self, z: Tensor) -> Tensor:
         """E(x | z), (..., C, H, W) in [0, 1], at latents (..., D)."""
@@ -326,14 +334,14 @@ class GMVAE(nn.Module):
         return self._in_chunks(x, bound, rows=max(1, at_once // n_samples))
 
     def log_joint(self, x: Tensor | Images) -> Tensor:
-        """Log p(x, z) at the mean z of q(z | x), (N,) nats: how well an image is explained.
+        """Log p(x, z) at the encoded image z, (N,) nats: how well an image is explained.
 
         Without draws, so that the same image always has the same.
         """
 
         def explained(batch: Tensor) -> Tensor:
             self._check_support(batch)
-            z = self.guide.encoder(batch)[0]
+            z = self.guide.location(batch)
             log_likelihood: Tensor = self.model.likelihood(self.model.decoder(z)).log_prob(batch)
             return log_likelihood + self.model.prior.log_joint(z).logsumexp(-1)
 
@@ -356,6 +364,68 @@ class GMVAE(nn.Module):
             return torch.stack(found, dim=-1)
 
         return Parts(*self._in_chunks(x, parts).unbind(-1))
+
+    def posterior(
+        self,
+        x: Tensor | Images,
+        n_draws: int = 500,
+        *,
+        effort: Effort | None = None,
+        weights: bool = False,
+        generator: Generator | None = None,
+        callback: Callable[[Pace], None] | None = None,
+    ) -> Posterior:
+        """Draws from p(z, y | x) of every image, and how good they are.
+
+        See :mod:`gmvae.posterior` for the ways by which an image gets them. Of images so many that
+        their draws do not fit into memory there is :meth:`posterior_blocks`.
+
+        Args:
+            x: the images.
+            n_draws: kept of each, at least 25.
+            effort: the most that is done for an image; the defaults for None.
+            weights: whether draws of the proposals and their weights are kept, too.
+            generator: the source of chance, on the CPU.
+            callback: told after each batch how far the work has come.
+
+        Raises:
+            ArgumentError: a number out of its range, or no such generator.
+        """
+        return Posterior.joined(
+            self.posterior_blocks(
+                x,
+                n_draws,
+                effort=effort,
+                weights=weights,
+                generator=generator,
+                callback=callback,
+            )
+        )
+
+    def posterior_blocks(
+        self,
+        x: Tensor | Images,
+        n_draws: int = 500,
+        *,
+        effort: Effort | None = None,
+        weights: bool = False,
+        generator: Generator | None = None,
+        callback: Callable[[Pace], None] | None = None,
+    ) -> Iterator[Block]:
+        """The same a batch of images at a time, memory flat in their number."""
+        effort = Effort() if effort is None else effort
+        checks.instance("effort", effort, Effort, "a gmvae.posterior.Effort, or None")
+        plan = Plan(checks.whole("n_draws", n_draws, least=FEWEST_DRAWS), effort, weights)
+        checks.generator(generator, torch.device("cpu"))
+        like = self.model.prior.means
+        batches = self._chunks(x, batch_size(self.config.image_shape, plan))
+
+        def checked(batch: Tensor) -> Tensor:
+            self._check_support(batch)
+            return batch.to(like)
+
+        batches = map(checked, batches)
+        return blocks_of(self.model, self.guide, batches, len(x), plan, generator, callback)
 
     def save(self, folder: str | Path, extra: dict[str, Any] | None = None) -> None:
         """Write ``config.json`` and ``model.safetensors``, each whole or not at all.

@@ -16,6 +16,7 @@ from gmvae.support.choices import (
     Augmentation,
     Covariance,
     Effort,
+    GuideKind,
     LikelihoodName,
     Network,
 )
@@ -48,6 +49,12 @@ class Settings:
     network: Network = setting("mlp", "Kind of network of the encoder and decoder.", group="model")
     likelihood: LikelihoodName = setting(
         "bernoulli", "Distribution of a pixel given the latent.", group="model"
+    )
+    guide: GuideKind = setting(
+        "mixture",
+        "Form of q(z|x): one Gaussian of diagonal or full covariance, or a mixture of three full "
+        "ones.",
+        group="model",
     )
     assignment: Assignment = setting(
         "amortised",

@@ -21,6 +21,7 @@ from toys import SHAPE, tiny
 
 import gmvae
 from gmvae import GMVAE, Images
+from gmvae.diagnostics.sentences import Answer
 from gmvae.diagnostics.verdict import Check, Threshold
 from gmvae.training.fitting import Fit
 from gmvae.training.loop import Progress
@@ -117,6 +118,7 @@ class Spies:
             "err": shown.err,
             "made": made,
             "first": shown.out.partition("\n")[0],
+            "lines": len(shown.out.splitlines()),
         }
         return self
 
@@ -186,13 +188,15 @@ def spies(
     found.watch(evaluation, "evaluate", None)
     found.watch(diagnostics, "diagnose", lambda _: failing_diagnosis())
     found.watch(answers, "answers", None)
-    for query in ("classify", "encode", "reconstruct", "sample", "log_prob"):
+    for query in ("classify", "encode", "reconstruct", "sample", "log_prob", "posterior_blocks"):
         found.watch(GMVAE, query)
     found.watch(verdicts, "read", lambda _: None)
     found.watch(portable, "check_onnx", lambda _: None)
     found.watch(portable, "onnx_difference", lambda _: 0.0)
     for write in ("export_onnx", "export_torch"):
         found.watch(portable, write, lambda a: a["path"].touch())
+    answers_of = (Answer("model", "fail", "no: the ink is not the images'"),)
+    monkeypatch.setattr("gmvae.diagnostics.sentences.summary", lambda _: answers_of)
     found.watch(diagnose, "_write", lambda a: write_diagnosis(a["output"]))
     for picture in ("candidates", "samples", "interpolation"):
         found.watch(plots, picture, lambda _: SimpleNamespace(savefig=Path.touch))

@@ -18,6 +18,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "diagnose",
+    "posterior",
     "sample",
     "interpolate",
     "info",

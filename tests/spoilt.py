@@ -199,6 +199,7 @@ def configurations(whole):
             "covariance": ("tied", "", None, 3, "x" * 100_000),
             "network": ("vit", None, "\x1b[2J"),
             "likelihood": ("poisson", 1),
+            "guide": ("flow", None, 2, ["full"]),
             "assignment": ("none", ["exact"]),
             "grey": (1, None, "yes"),
             "custom": (["prior"], "encoder", [1], None),

@@ -20,16 +20,17 @@ FLOORS = {
     "probability": 3,
     "settings": 2,
     "config": 3,
-    "gmvae": 4,
-    "answers": 5,
-    "plots": 6,
-    "training": 7,
-    "diagnostics": 7,
-    "portable": 6,
-    "report": 8,
-    "bars": 8,
-    "rows": 8,
-    "sklearn": 9,
+    "posterior": 4,
+    "gmvae": 5,
+    "answers": 6,
+    "plots": 7,
+    "training": 8,
+    "diagnostics": 8,
+    "portable": 7,
+    "report": 9,
+    "bars": 9,
+    "rows": 9,
+    "sklearn": 10,
 }
 INSIDE = {
     "support": {
@@ -69,11 +70,30 @@ INSIDE = {
         "likelihood": 1,
         "prior": 2,
         "model": 3,
+        "families": 1,
         "guide": 4,
         "objectives": 4,
         "evidence": 5,
         "bayesian": 5,
         "dry_run": 5,
+    },
+    "posterior": {
+        "effort": 1,
+        "pareto": 1,
+        "chance": 1,
+        "chains": 2,
+        "resampling": 2,
+        "target": 2,
+        "student": 2,
+        "modes": 3,
+        "importance": 3,
+        "hamiltonian": 3,
+        "block": 3,
+        "schema": 4,
+        "routes": 4,
+        "result": 5,
+        "work": 6,
+        "files": 6,
     },
     "plots": {
         "style": 1,
@@ -134,6 +154,7 @@ INSIDE = {
         "sharpening": 2,
         "trial": 3,
         "placing": 3,
+        "covering": 2,
         "joint": 2,
     },
     "diagnostics": {
@@ -150,11 +171,15 @@ INSIDE = {
         "simulation": 5,
         "model_checks": 5,
         "calibration": 6,
+        "certified": 6,
+        "marginal": 6,
         "tree": 6,
         "guide_rows": 7,
+        "posterior_rows": 7,
         "model_rows": 7,
         "calibration_rows": 7,
         "report": 8,
+        "sentences": 9,
         "pictures": 9,
     },
 }
@@ -248,7 +273,7 @@ assert len(pyro.get_param_store()) == 0
 
 def test_public_names_exist():
     assert dir(gmvae) == sorted(gmvae.__all__)
-    for package in (gmvae, gmvae.probability, gmvae.diagnostics):
+    for package in (gmvae, gmvae.posterior, gmvae.probability, gmvae.diagnostics):
         for name in package.__all__:
             value = getattr(package, name)
             # STOP is a value, and shows its name.

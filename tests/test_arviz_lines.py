@@ -205,39 +205,14 @@ def test_the_table(line, tree, n_chains, monkeypatch):
     assert list(table.columns) == list(expected)
 
 
-def test_psislw_is_given_log_weights_by_the_old_line_and_minus_them_by_the_new(line, monkeypatch):
-    log_weights = np.linspace(-3.0, 0.0, 30)
-    given = []
-
-    def psislw(values):
-        given.append(values.copy())
-        return np.full(30, np.log(2.0)), np.array(0.25)
-
-    monkeypatch.setattr(arviz_line, "array_statistics", lambda: SimpleNamespace(psislw=psislw))
-    smoothed, khat = bridge.psis(log_weights - 100)
-    (values,) = given
-    assert values == pytest.approx(log_weights if line.old else -log_weights)
-    assert khat == 0.25
-    # Normalised, whatever the line answers.
-    assert smoothed == pytest.approx(np.full(30, -np.log(30)))
-
-
-@pytest.mark.parametrize(("tail", "khat"), [([0.0] * 5, -np.inf), ([0.0] * 4 + [0.1], np.inf)])
-def test_an_endless_khat_is_the_best_where_the_largest_weights_are_alike(
-    line, tail, khat, monkeypatch
-):
-    """Five largest of 30 alike: the old line answers infinity, the new one with an error."""
-
-    def psislw(values):
-        if line.old:
-            return values, np.array(np.inf)
-        if khat < 0:
-            raise ValueError("a tail without spread")
-        return -values, np.array(np.inf)
-
-    monkeypatch.setattr(arviz_line, "array_statistics", lambda: SimpleNamespace(psislw=psislw))
-    log_weights = np.concatenate([np.full(25, -5.0), tail])
-    assert bridge.khat(log_weights) == khat
+def test_the_weights_are_smoothed_without_it(line, monkeypatch):
+    """Its lines expect opposite signs, and answer constant weights by infinity or an error."""
+    monkeypatch.setattr(arviz_line, "array_statistics", lambda: pytest.fail("ArviZ is asked"))
+    tail = np.concatenate([np.full(25, -5.0), [0.0] * 5])
+    assert bridge.khat(tail) == -np.inf
+    smoothed, khat = bridge.psis(np.linspace(-3.0, 0.0, 30) - 100)
+    assert np.exp(smoothed).sum() == pytest.approx(1)
+    assert khat < 0.5
 
 
 def test_axes_of_chains_are_told_to_the_new_line(line, monkeypatch):

@@ -36,8 +36,16 @@ def run(tmp_path):
 def test_it_prints_and_writes_the_verdict(run, tmp_path, capsys):
     assert run("--predictive-images", "2") == 0
     shown = capsys.readouterr().out
-    assert "Verdict: fail" in shown
-    assert all(question in shown for question in QUESTIONS.values())
+    assert "Verdict: fail (all checks: --full)" in shown
+    # One screen: a title, an answer each, what follows from a fail, and the verdict.
+    lines = shown.splitlines()
+    assert lines[0].endswith("noise.npz: 12 images")
+    questions = tuple(QUESTIONS.values())
+    assert [line.startswith(q) for line, q in zip(lines[1:4], questions, strict=True)] == [True] * 3
+    assert "Is the posterior right? " in lines[1]
+    assert "of 12 images 12 certified" in lines[1]
+    assert len(lines) <= 4 + 3 + 1
+    assert "│" not in shown
     written = {path.name for path in (tmp_path / "found").iterdir()}
     pictures = {"khat.png", "predictive.png", "ranks_simulated.png", "reliability.png"}
     assert written == {"verdict.json", "draws.nc"} | pictures
@@ -57,6 +65,15 @@ def test_strict_turns_a_failed_check_into_an_exit_code(run, capsys):
     assert found["verdict"] == "fail"
     assert found["n_images"] == 12
     assert {"check", "figure", "threshold", "status"} <= set(found["checks"][0])
+    assert set(found["answers"]) == set(QUESTIONS)
+
+
+def test_the_table_is_shown_where_it_is_asked_for(run, capsys):
+    assert run("--full") == 0
+    shown = capsys.readouterr().out
+    assert "Verdict: fail. Table" in shown
+    assert shown.count("bare guide: ") >= 4
+    assert "pass: good; doubtful: in between; fail: bad; note: no threshold." in shown
 
 
 def test_a_mixture_with_a_posterior_is_written_too(run, tmp_path, monkeypatch):
@@ -71,15 +88,17 @@ def test_a_mixture_with_a_posterior_is_written_too(run, tmp_path, monkeypatch):
 def test_what_the_words_of_the_table_mean_is_said_below_it(modes, figure, capsys):
     limits = Threshold(0.05, 0.001, "here")
     checks = (
-        Check("guide", "ranks", figure, limits, lenient=True),
+        Check("posterior", "ranks", figure, limits, lenient=True),
         Check("model", "ink", figure, limits),
     )
     reference = None if modes is None else SimpleNamespace(modes=np.array(modes))
-    diagnose._print("some", SimpleNamespace(checks=checks, reference=reference))
+    found = SimpleNamespace(checks=checks, reference=reference)
+    diagnose._print("some", found)
     shown = capsys.readouterr().out
-    assert ("look*" in shown) == ("counts as look" in shown) == (figure == 0.0)
-    assert ("The model fails" in shown) == (figure == 0.0)
-    assert "The guide fails" not in shown
+    assert ("doubtful*" in shown) == ("counts as doubtful" in shown) == (figure == 0.0)
+    pairs = [(check.topic, check.status) for check in found.checks]
+    consequences = list(verdicts.consequences(pairs))
+    assert consequences == ([verdicts.CONSEQUENCES["model"]] if figure == 0.0 else [])
     assert ("Several modes: " in shown) == (modes == [1, 2])
 
 
@@ -139,13 +158,14 @@ def test_the_defaults_that_reach_the_library(spies):
 def test_the_verdict_is_the_worst_of_the_checks(spies):
     limits = Threshold(0.05, 0.001, "here")
     passed, look, fail = (
-        Check("guide", name, figure, limits) for name, figure in (("a", 0.5), ("b", 0.01), ("c", 0))
+        Check("posterior", name, figure, limits)
+        for name, figure in (("a", 0.5), ("b", 0.01), ("c", 0))
     )
-    note = Check("guide", "d", 1.0)
+    note = Check("posterior", "d", 1.0)
     run = SimpleNamespace(config={"weights_sha256": "ab"})
     for checks, verdict in (
         ((note, passed, look, fail), "fail"),
-        ((look, passed, note), "look"),
+        ((look, passed, note), "doubtful"),
         ((note, passed), "pass"),
         ((note,), "note"),
     ):
@@ -155,16 +175,22 @@ def test_the_verdict_is_the_worst_of_the_checks(spies):
             "n_images": 12,
             "verdict": verdict,
             "weights_sha256": "ab",
+            "answers": {"model": "no: the ink is not the images'"},
             "checks": [check.as_dict() for check in checks],
         }
 
 
 def test_what_diagnose_says(spies):
     lines = shown_by(spies)
-    assert lines[0] == "other: 24 images"
-    assert lines[-1] == "Verdict: fail. Table, draws and pictures: gmvae-diagnosis"
-    assert lines[-2] == verdicts.CONSEQUENCES["model"]
-    assert lines[-3] == "pass: good; look: in between; fail: bad; note: no threshold."
+    assert lines == [
+        "other: 24 images",
+        "Does the model fit the images? No: the ink is not the images'.",
+        verdicts.CONSEQUENCES["model"],
+        "Verdict: fail (all checks: --full). Table, draws and pictures: gmvae-diagnosis",
+    ]
+    full = shown_by(spies, "--full", "--force")
+    assert full[-1] == "Verdict: fail. Table, draws and pictures: gmvae-diagnosis"
+    assert full[-3] == "pass: good; doubtful: in between; fail: bad; note: no threshold."
     assert spies.at("_write.verdict")["n_images"] == 24
     assert json.loads("\n".join(shown_by(spies, "--json", "--force"))) == {
         **spies.at("_write.verdict"),
@@ -175,8 +201,8 @@ def test_what_diagnose_says(spies):
 def test_a_row_of_the_table(capsys):
     limits = Threshold(0.05, 0.001, "Somebody, 2024")
     checks = (
-        Check("guide", "ranks [z]", 0.5, limits, detail="so many"),
-        Check("guide", "other", 0.0, limits, lenient=True),
+        Check("posterior", "ranks [z]", 0.5, limits, detail="so many"),
+        Check("posterior", "other", 0.0, limits, lenient=True),
         Check("model", "ink", 123.456),
     )
     diagnose._print("some", SimpleNamespace(checks=checks, reference=None))
@@ -185,7 +211,7 @@ def test_a_row_of_the_table(capsys):
     figures = [line.strip("│").split("│")[2] for line in lines if "│" in line]
     assert {len(figure.rstrip()) for figure in figures if figure.strip()} == {len("figure") + 1}
     assert rows == [
-        ["", QUESTIONS["guide"], "", "", ""],
+        ["", QUESTIONS["posterior"], "", "", ""],
         [
             "pass",
             "ranks [z]",
@@ -193,7 +219,7 @@ def test_a_row_of_the_table(capsys):
             ">= 0.05, fails beyond 0.001",
             "so many; Somebody, 2024",
         ],
-        ["look*", "other", "0", ">= 0.05, fails beyond 0.001", "Somebody, 2024"],
+        ["doubtful*", "other", "0", ">= 0.05, fails beyond 0.001", "Somebody, 2024"],
         ["", QUESTIONS["model"], "", "", ""],
         ["note", "ink", "123.5", "", ""],
     ]
@@ -215,4 +241,4 @@ def test_strict_and_good_is_no_failure(spies, monkeypatch):
     )
     monkeypatch.setattr("gmvae.diagnostics.diagnose", lambda *_, **__: good)
     assert spies.run(["diagnose", "--strict"]).at("command.code") == 0
-    assert spies.at("command.out").splitlines()[-1].startswith("Verdict: note. ")
+    assert spies.at("command.out").splitlines()[-1].startswith("Verdict: note (all")

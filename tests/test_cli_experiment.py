@@ -133,7 +133,7 @@ def test_class_lists() -> None:
 @pytest.mark.parametrize(
     ("likelihood", "grey", "density"),
     [
-        ("bernoulli", True, False),
+        ("bernoulli", True, True),
         ("bernoulli", False, True),
         ("continuous-bernoulli", True, True),
         ("gaussian", True, True),

@@ -90,6 +90,7 @@ def test_the_options_of_train_stand_in_panels(capsys: pytest.CaptureFixture[str]
             "--covariance",
             "--network",
             "--likelihood",
+            "--guide",
             "--assignment",
         },
         "Training": {

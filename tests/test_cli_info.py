@@ -30,6 +30,7 @@ def test_info_in_rows(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> None:
         ("components", "3, full covariance"),
         ("network", "mlp"),
         ("likelihood", "bernoulli"),
+        ("guide", "diagonal"),
         ("assignment", "amortised"),
         ("parameters", f"{count:,}"),
         ("trained on", "data.npz, classes 1, 4"),

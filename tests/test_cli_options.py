@@ -18,6 +18,7 @@ SETTINGS: dict[str, tuple[str, Any]] = {
     "covariance": ("--covariance diagonal", "diagonal"),
     "network": ("--network conv", "conv"),
     "likelihood": ("--likelihood gaussian", "gaussian"),
+    "guide": ("--guide full", "full"),
     "assignment": ("--assignment exact", "exact"),
     "augment": ("--augment none", "none"),
     "effort": ("--effort quick", "quick"),
@@ -89,6 +90,7 @@ ROWS: list[Row] = [
             ("reconstruct", "reconstruct.x"),
             ("evaluate", "evaluate.images"),
             ("diagnose", "diagnose.images"),
+            ("posterior", "posterior_blocks.x"),
         )
         for row in (
             (command, "data", "other", {f"{query}.name": "other"}),
@@ -103,6 +105,7 @@ ROWS: list[Row] = [
             "reconstruct",
             "evaluate",
             "diagnose",
+            "posterior",
             "sample",
             "interpolate",
         )
@@ -124,7 +127,15 @@ ROWS: list[Row] = [
     ("select", "grey", "data.npz --grey", {"load.grey": True}),
     *(
         (command, "strict", "data.npz --strict", {"load.strict": True})
-        for command in ("train", "select", "classify", "encode", "reconstruct", "evaluate")
+        for command in (
+            "train",
+            "select",
+            "classify",
+            "encode",
+            "reconstruct",
+            "evaluate",
+            "posterior",
+        )
     ),
     ("reconstruct", "output", "-o mine.npz", {"command.made": ["mine.npz"]}),
     ("evaluate", "samples", "--samples 3", {"evaluate.n_samples": 3, "log_prob.n_samples": 3}),
@@ -163,10 +174,18 @@ ROWS: list[Row] = [
         {"diagnose.options.simulated_images": 21},
     ),
     ("diagnose", "mixture", "--mixture 5", {"diagnose.options.mixture_components": 5}),
+    ("diagnose", "full", "--full", {"command.lines": 12}),
     ("diagnose", "json", "--json", {"command.first": "{"}),
     ("diagnose", "strict", "--strict", {"command.code": 3}),
     ("diagnose", "output", "--output mine", {"_write.output": Path("mine")}),
     ("diagnose", "seed", "--seed 12", {"diagnose.options.seed": 12}),
+    ("posterior", "output", "-o mine.nc", {"command.made": ["mine.nc"]}),
+    ("posterior", "draws", "--draws 30", {"posterior_blocks.n_draws": 30}),
+    ("posterior", "starts", "--starts 2", {"posterior_blocks.effort.starts": 2}),
+    ("posterior", "rounds", "--rounds 2", {"posterior_blocks.effort.rounds": 2}),
+    ("posterior", "hmc_draws", "--hmc-draws 20", {"posterior_blocks.effort.hmc_draws": 20}),
+    ("posterior", "weights", "--weights", {"posterior_blocks.weights": True}),
+    ("posterior", "seed", "--seed 12", {"posterior_blocks.generator.initial_seed": 12}),
     ("sample", "number", "--number 7", {"sample.n": 7}),
     ("sample", "component", "--component 2", {"sample.component": 2}),
     *(

@@ -127,7 +127,7 @@ class TestDiagnosis:
         """A folder as ``gmvae diagnose`` writes it, but for the draws."""
         sha256 = json.loads((named_run / "config.json").read_text())["weights_sha256"]
         limits = {"good": 0.05, "bad": 0.2, "source": "here"}
-        check = {"topic": "guide", "check": "k-hat", "figure": 0.5, "threshold": limits}
+        check = {"topic": "posterior", "check": "k-hat", "figure": 0.5, "threshold": limits}
         check |= {"status": "fail", "spared": None, "detail": "of six"}
         verdict = {"images": "digits", "n_images": 134, "verdict": "fail", "checks": [check]}
         (tmp_path / "made").mkdir()

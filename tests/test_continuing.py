@@ -125,9 +125,9 @@ class TestParts:
             assignment="exact",
         )
 
-    def test_without_new_components_there_is_only_the_joint_phase(self, start):
+    def test_without_new_components_only_joint_phase_and_that_of_the_guide_are_left(self, start):
         names = [phase.name for phase in continued(recipe(SETTINGS), start, SETTINGS)]
-        assert names == ["joint"]
+        assert names == ["joint", "covering"]
         more = [phase.name for phase in continued(recipe(MORE), start, MORE)]
         assert more == [phase.name for phase in recipe(MORE)]
 
@@ -259,5 +259,6 @@ def test_the_settings_of_a_model_are_all_of_their_group():
         "covariance",
         "network",
         "likelihood",
+        "guide",
         "assignment",
     )

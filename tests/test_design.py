@@ -25,7 +25,7 @@ def test_every_path_is_there(path):
 
 def test_every_entry_has_its_row():
     entries = {p.name for p in (TOP / "gmvae").iterdir() if not p.name.startswith(("_", "py"))}
-    rows = re.findall(r"^\| \d \| `(\w+)(?:/|\.py)` \|", PAGE.text, flags=re.MULTILINE)
+    rows = re.findall(r"^\| \d+ \| `(\w+)(?:/|\.py)` \|", PAGE.text, flags=re.MULTILINE)
     assert sorted(rows) == sorted(entry.removesuffix(".py") for entry in entries)
 
 

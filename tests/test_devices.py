@@ -5,11 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from toys import random_images, tiny
+from toys import random_images, seeded, tiny
 
 from gmvae.data import Images
 from gmvae.diagnostics import nuts
 from gmvae.diagnostics.draws import _draw
+from gmvae.posterior import Effort
+from gmvae.posterior.block import ROUTES
+from gmvae.posterior.routes import Batch, Plan
+from gmvae.posterior.target import points
 from gmvae.probability.bayesian import variational_start
 from gmvae.settings import Settings
 from gmvae.support import checks
@@ -91,6 +95,16 @@ class TestDoubles:
         with torch.no_grad():
             _, _, log_weights, _, gap_y = _draw(gmvae.model, gmvae.guide, random_images(4), 3)
         assert (log_weights.dtype, gap_y.dtype) == (np.float64, np.float64)
+
+    def test_of_a_posterior(self):
+        gmvae = tiny()
+        with torch.no_grad():
+            shared = points(gmvae.model, (1, 3, 4), seeded())
+            plan = Plan(50, Effort(), True)
+            pair = gmvae.model, gmvae.guide
+            block = Batch(*pair, random_images(4), shared, plan, seeded()).answer()
+        assert block.mean.dtype == np.float64
+        assert (block.route < ROUTES.index("unresolved")).all()
 
     def test_of_the_weights_of_draws_around_chains(self):
         gmvae = tiny()

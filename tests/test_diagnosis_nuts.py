@@ -19,6 +19,12 @@ from gmvae.probability.prior import MixturePrior
 from gmvae.support.errors import ArgumentError
 
 
+def entropy_less(model, guide, x):
+    """Of -log p(z | x) at the mode: what the energy has beside the two chi-squares."""
+    scale = guide.z_dist(x).stddev
+    return (scale.log() + math.log(2 * math.pi) / 2).sum(-1).detach().numpy()
+
+
 def test_nuts_agrees_with_the_exact_posterior():
     model, guide = linear_gaussian(latent_dim=2)
     x = simulate(model, guide, 2).x
@@ -30,6 +36,11 @@ def test_nuts_agrees_with_the_exact_posterior():
     assert np.abs(found.narrowness - 1).max() < 0.1
     assert (found.modes == 1).all()
     assert found.khat.max() < 0.7
+    # Energies are of one half more a dimension, kinetic and potential, than the normaliser's.
+    assert found.energy.shape == (2, 150, 2)
+    assert not found.diverging.any()
+    potential = found.energy.mean((0, 1)) + found.log_evidence
+    assert potential == pytest.approx(2 / 2 + 2 / 2 + entropy_less(model, guide, x), abs=0.35)
     # The guide is exact, so that each of its draws has log p(x) as its weight.
     known = draw(model, guide, x, 25).log_evidence
     assert np.allclose(found.log_evidence, known, atol=0.05)
@@ -121,7 +132,8 @@ def test_the_worst_images_are_chosen_first():
 
 def test_shift_and_narrowness_are_in_the_posteriors_sd():
     pair = np.array([[1.0, 5.0]])
-    nothing = {name: np.zeros(1) for name in ("z", "log_evidence", "khat", "modes", "rhat", "ess")}
+    names = "z", "log_evidence", "khat", "modes", "rhat", "ess", "energy", "diverging"
+    nothing = {name: np.zeros(1) for name in names}
     found = Reference(guide_mean=pair, guide_sd=pair, mean=pair[:, ::-1], sd=2 * pair, **nothing)
     assert found.shift.tolist() == [[2.0, 0.4]]
     assert found.narrowness.tolist() == [[0.5, 0.5]]
@@ -267,7 +279,8 @@ def test_four_chains_of_200_draws_after_100_of_warm_up_by_default(monkeypatch):
 
     def run(model, x, start, factor, n_draws, n_warmup):
         told.append((len(start), n_draws, n_warmup))
-        return torch.randn(len(start), n_draws, 1).double()
+        z = torch.randn(len(start), n_draws, 1).double()
+        return nuts._Chains(z, z[..., 0], np.zeros(n_draws, bool))
 
     monkeypatch.setattr(nuts, "_run", run)
     model, guide = linear_gaussian()
@@ -277,9 +290,9 @@ def test_four_chains_of_200_draws_after_100_of_warm_up_by_default(monkeypatch):
 
 def test_a_trajectory_has_at_most_63_steps(monkeypatch):
     depths = []
-    real = nuts.NUTS
+    real = nuts._Recording
     monkeypatch.setattr(
-        nuts, "NUTS", lambda **kinds: depths.append(kinds["max_tree_depth"]) or real(**kinds)
+        nuts, "_Recording", lambda **kinds: depths.append(kinds["max_tree_depth"]) or real(**kinds)
     )
     model, guide = linear_gaussian()
     pair = [sample_posterior(model, guide, torch.zeros(1, *SMALL), 20, 20, 2) for _ in range(2)]

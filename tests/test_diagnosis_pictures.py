@@ -53,7 +53,7 @@ def test_pictures_are_drawn_and_titled(diagnosis, tmp_path):
     assert {name: figure.get_suptitle() for name, figure in drawn.items()} == {
         "khat": "k-hat of 30 images",
         "predictive": "Statistics of the images and of their replicates",
-        "ranks_simulated": "Ranks of simulated latents among draws of the guide",
+        "ranks_simulated": "Ranks of simulated latents among draws of the posterior",
         "reliability": "How often a prediction is right",
         "forest": "z[image, latent] by NUTS",
         "rank": "Ranks by chain, image 5",

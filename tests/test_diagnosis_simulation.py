@@ -10,9 +10,8 @@ from scipy import stats
 from torch import nn
 from toys import ConstantAssigner, LinearGaussian, exact_guide
 
-from gmvae.diagnostics.simulation import _uniformity, calibrate, premise, simulate
+from gmvae.diagnostics.simulation import Simulation, _uniformity, calibrate, ranks_among, simulate
 from gmvae.probability.guide import Guide
-from gmvae.probability.likelihood import Bernoulli, Gaussian
 from gmvae.support.errors import ArgumentError
 
 
@@ -154,14 +153,26 @@ def test_too_few_simulated_images_are_refused():
         calibrate(model, guide, simulate(model, guide, 19))
 
 
-def test_the_premise_of_simulated_images():
-    grey = Bernoulli()
-    assert premise(grey) == "; they are black and white, the model's own images grey"
-    assert premise(Bernoulli(grey=False)) == ""
-    likelihood = Gaussian()
-    assert premise(likelihood) == ""
-    likelihood.normalised = False
-    assert premise(likelihood) == "; the likelihood is no normalised density"
+def test_ranks_among_any_draws():
+    """Of the truth's own kind uniform; of draws too narrow by half at the ends."""
+    rng = np.random.default_rng(0)
+    truth, noise = torch.zeros(400, 2), rng.normal(size=(400, 200, 2))
+    mean = rng.normal(size=(400, 1, 2))
+    simulated = Simulation(torch.zeros(400), truth, torch.zeros(400, 1, 1, 1))
+    right = ranks_among(mean + noise, simulated)
+    assert right.p_value > 0.01
+    assert (right.ranks == (mean + noise[:, :99] < 0).sum(1)).all()
+    assert ranks_among(mean + noise / 2, simulated).p_value < 1e-6
+    assert ranks_among(mean + noise, simulated, 7).ranks.max() <= 7
+
+
+def test_what_ranks_refuse():
+    few = Simulation(torch.zeros(19), torch.zeros(19, 2), torch.zeros(19, 1, 1, 1))
+    with pytest.raises(ArgumentError, match="at least 20 images; got 19"):
+        ranks_among(np.zeros((19, 99, 2)), few)
+    enough = Simulation(torch.zeros(20), torch.zeros(20, 2), torch.zeros(20, 1, 1, 1))
+    with pytest.raises(ArgumentError, match="`n_draws` expected 1 to 98; got 99"):
+        ranks_among(np.zeros((20, 98, 2)), enough)
 
 
 def test_the_p_value_is_that_of_one_rank_more_than_draws():

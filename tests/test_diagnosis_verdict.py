@@ -1,15 +1,22 @@
-"""From figures to pass, look and fail."""
+"""From figures to pass, doubtful and fail."""
 
 import math
 
 import pytest
 
 from gmvae.diagnostics import Check, Threshold
-from gmvae.diagnostics.verdict import BAD_KHATS, CONVENTION, LENIENT, QUESTIONS, khat_threshold
+from gmvae.diagnostics.verdict import (
+    BAD_KHATS,
+    CONVENTION,
+    LENIENT,
+    QUESTIONS,
+    khat_threshold,
+    worst,
+)
 
 
 @pytest.mark.parametrize(
-    ("figure", "status"), [(0.1, "pass"), (0.15, "look"), (0.3, "fail"), (math.nan, "look")]
+    ("figure", "status"), [(0.1, "pass"), (0.15, "doubtful"), (0.3, "fail"), (math.nan, "doubtful")]
 )
 def test_a_low_figure_is_good_where_good_is_below_bad(figure, status):
     assert Threshold(0.1, 0.2, "here").status(figure) == status
@@ -17,14 +24,14 @@ def test_a_low_figure_is_good_where_good_is_below_bad(figure, status):
 
 def test_a_high_figure_is_good_where_good_is_above_bad():
     limits = Threshold(0.05, 0.001, "here")
-    assert [limits.status(f) for f in (0.5, 0.01, 1e-5)] == ["pass", "look", "fail"]
-    spared = Check("guide", "p", 0.0, limits, lenient=True)
-    assert spared.status == "look"
-    assert "counts as look" in spared.as_dict()["spared"]
+    assert [limits.status(f) for f in (0.5, 0.01, 1e-5)] == ["pass", "doubtful", "fail"]
+    spared = Check("posterior", "p", 0.0, limits, lenient=True)
+    assert spared.status == "doubtful"
+    assert "counts as doubtful" in spared.as_dict()["spared"]
     for figure in (0.01, 0.5):  # nothing was spared that would not fail
-        assert Check("guide", "p", figure, limits, lenient=True).as_dict()["spared"] is None
-    assert Check("guide", "p", 0.0).status == "note"
-    assert Check("guide", "p", math.inf, limits).as_dict()["figure"] is None
+        assert Check("posterior", "p", figure, limits, lenient=True).as_dict()["spared"] is None
+    assert Check("posterior", "p", 0.0).status == "note"
+    assert Check("posterior", "p", math.inf, limits).as_dict()["figure"] is None
 
 
 def test_the_threshold_of_khat_rises_to_its_limit():
@@ -34,8 +41,8 @@ def test_the_threshold_of_khat_rises_to_its_limit():
 
 def test_figures_on_a_limit_are_still_the_better_of_the_two():
     low, high = Threshold(0.1, 0.2, "here"), Threshold(0.2, 0.1, "here")
-    assert [low.status(f) for f in (0.1, 0.2, 0.21)] == ["pass", "look", "fail"]
-    assert [high.status(f) for f in (0.2, 0.1, 0.09)] == ["pass", "look", "fail"]
+    assert [low.status(f) for f in (0.1, 0.2, 0.21)] == ["pass", "doubtful", "fail"]
+    assert [high.status(f) for f in (0.2, 0.1, 0.09)] == ["pass", "doubtful", "fail"]
     # With one limit there is nothing between: a figure up to it passes, another fails.
     one = Threshold(0.0, 0.0, "here")
     assert [one.status(f) for f in (-1.0, 0.0, 1.0)] == ["pass", "pass", "fail"]
@@ -49,12 +56,12 @@ def test_a_threshold_in_words():
 
 def test_a_row_ready_for_json():
     limits = Threshold(0.1, 0.2, "here")
-    assert Check("guide", "gap", 0.15, limits, "at most 3").as_dict() == {
-        "topic": "guide",
+    assert Check("posterior", "gap", 0.15, limits, "at most 3").as_dict() == {
+        "topic": "posterior",
         "check": "gap",
         "figure": 0.15,
         "threshold": {"good": 0.1, "bad": 0.2, "source": "here"},
-        "status": "look",
+        "status": "doubtful",
         "spared": None,
         "detail": "at most 3",
     }
@@ -64,11 +71,11 @@ def test_a_row_ready_for_json():
 
 
 def test_a_lenient_row_says_that_it_was_spared():
-    spared = Check("guide", "p", 0.3, Threshold(0.1, 0.2, "here"), lenient=True)
-    assert (spared.spared, spared.status, spared.as_dict()["spared"]) == (True, "look", LENIENT)
+    spared = Check("posterior", "p", 0.3, Threshold(0.1, 0.2, "here"), lenient=True)
+    assert (spared.spared, spared.status, spared.as_dict()["spared"]) == (True, "doubtful", LENIENT)
     # Without a threshold there is nothing that could fail.
-    assert not Check("guide", "p", 0.3, lenient=True).spared
-    strict = Check("guide", "p", 0.3, Threshold(0.1, 0.2, "here"))
+    assert not Check("posterior", "p", 0.3, lenient=True).spared
+    strict = Check("posterior", "p", 0.3, Threshold(0.1, 0.2, "here"))
     assert (strict.spared, strict.status) == (False, "fail")
 
 
@@ -79,7 +86,7 @@ def test_the_threshold_of_khat_is_one_minus_one_over_the_logarithm(n_draws, limi
 
 def test_the_questions_and_the_word_for_a_limit_of_our_own():
     assert QUESTIONS == {
-        "guide": "Is the guide the posterior?",
+        "posterior": "Is the posterior right?",
         "model": "Does the model fit the images?",
         "probabilities": "Are the probabilities honest?",
     }
@@ -87,7 +94,16 @@ def test_the_questions_and_the_word_for_a_limit_of_our_own():
     source = "k-hat: Vehtari et al. 2024; shares: convention of gmvae"
     assert Threshold(0.05, 0.20, source) == BAD_KHATS
     assert LENIENT == (
-        "its figure fails its threshold, and counts as look: it rests on something that is not "
-        "quite the case (black-and-white replicates of grey pixels, or a reference that is itself "
-        "in doubt)"
+        "its figure fails its threshold, and counts as doubtful: it rests on a reference that is "
+        "in doubt itself"
     )
+
+
+def test_the_worst_of_some_checks():
+    limits = Threshold(0.1, 0.2, "here")
+    good, between, bad = (Check("model", "a", figure, limits) for figure in (0.0, 0.15, 0.3))
+    note = Check("model", "a", 9.0)
+    assert worst([note, good, between, bad]) == "fail"
+    assert worst([good, note, between]) == "doubtful"
+    assert worst([note, good]) == "pass"
+    assert worst([note]) == "note"

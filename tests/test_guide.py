@@ -6,7 +6,18 @@ import pyro
 import pytest
 import torch
 from pyro import poutine
-from toys import ASSIGNMENTS, COVARIANCES, D, K, LinearGaussian, exact_guide, random_images, tiny
+from toys import (
+    ASSIGNMENTS,
+    COVARIANCES,
+    GUIDES,
+    D,
+    K,
+    LinearGaussian,
+    exact_guide,
+    log_normal,
+    random_images,
+    tiny,
+)
 
 from gmvae.probability.guide import Guide, held_to
 from gmvae.support.errors import ArgumentError
@@ -102,6 +113,104 @@ def test_the_prior_stays_the_models_own():
     torch.testing.assert_close(twin.guide.y_dist(x).probs, expected)
     doubled = gmvae.double()
     assert doubled.guide.y_dist(x.double()).probs.dtype == torch.float64
+
+
+def moved_by_hand(answer, z):
+    """Draws (B, 2) of a mixture, with the gradients by which F(z) stays as it is.
+
+    F is the distribution function of each entry given those before it, and the draws move by
+    minus the inverse of its Jacobian times its derivative by the parameters.
+    """
+    loc, factor, logits = answer
+    normal = torch.distributions.Normal(torch.zeros(()).to(loc), torch.ones(()).to(loc))
+
+    def f(z, loc, factor, logits):
+        first = (z[:, :1] - loc[..., 0]) / factor[..., 0, 0]
+        second = (z[:, 1:] - loc[..., 1] - factor[..., 1, 0] * first) / factor[..., 1, 1]
+        log_r = logits.log_softmax(-1) + normal.log_prob(first) - factor[..., 0, 0].log()
+        share = logits.softmax(-1), log_r.softmax(-1)
+        return torch.stack(
+            [(w * normal.cdf(n)).sum(-1) for w, n in zip(share, (first, second), strict=True)], -1
+        )
+
+    z = z.detach()
+    fixed = [part.detach() for part in answer]
+    jacobian = torch.autograd.functional.jacobian(lambda at: f(at, *fixed).sum(0), z).permute(
+        1, 0, 2
+    )
+    change = f(z, loc, factor, logits)
+    return z - torch.linalg.solve(jacobian, (change - change.detach()).unsqueeze(-1)).squeeze(-1)
+
+
+@pytest.mark.parametrize("labels", [None, Y], ids=["none", "some"])
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("kind", GUIDES)
+def test_the_bound_and_its_gradient_of_each_kind_are_those_written_by_hand(
+    kind, assignment, labels
+):
+    gmvae = tiny(guide=kind, assignment=assignment).double()
+    prior, guide, x = gmvae.model.prior, gmvae.guide, random_images(5, dtype=torch.float64)
+    torch.manual_seed(1)
+    by_pyro = gmvae.elbo_module()(x, labels)
+    answer = guide.encoder(x)
+    torch.manual_seed(1)
+    z = guide.z_dist(x).rsample()
+    if kind == "mixture":
+        z = moved_by_hand(answer, z)
+        loc, factor, logits = answer
+        each = log_normal(z.unsqueeze(1), loc, factor @ factor.mT)
+        log_q_z = (logits.softmax(-1) * each.exp()).sum(-1).log()
+    else:
+        loc, scale = answer
+        factor = scale if kind == "full" else scale.diag_embed()
+        torch.manual_seed(1)
+        z = loc + (factor @ torch.randn_like(loc).unsqueeze(-1)).squeeze(-1)
+        log_q_z = log_normal(z, loc, factor @ factor.mT)
+    log_p_z = log_normal(z.unsqueeze(1), prior.means, prior.full_covariances)
+    joint = prior.weights.log() + log_p_z
+    known = torch.zeros(5, dtype=torch.bool) if labels is None else labels >= 0
+    one_hot = torch.eye(K).double()[Y.clamp(min=0)]
+    if assignment == "amortised":
+        q_y = torch.where(known.unsqueeze(-1), one_hot, guide.assigner(x).softmax(-1))
+        about_y = (q_y * joint - torch.special.xlogy(q_y, q_y)).sum(-1)
+    else:
+        about_y = torch.where(known, (one_hot * joint).sum(-1), joint.exp().sum(-1).log())
+    log_p_x = -torch.nn.functional.binary_cross_entropy_with_logits(
+        gmvae.model.decoder(z), x, reduction="none"
+    ).sum((1, 2, 3))
+    by_hand = -(log_p_x + about_y - log_q_z).sum()
+    torch.testing.assert_close(by_pyro, by_hand, rtol=1e-10, atol=1e-10)
+    names, parameters = zip(*gmvae.named_parameters(), strict=True)
+    gradients = (
+        torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        for loss in (by_pyro, by_hand)
+    )
+    for name, one, other in zip(names, *gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("kind", GUIDES)
+def test_the_decoder_runs_once_an_image_and_draw(kind):
+    gmvae, rows = tiny(guide=kind), []
+    gmvae.model.decoder.register_forward_hook(lambda _, given, __: rows.append(given[0].shape))
+    gmvae.elbo_module()(random_images(5))
+    assert rows == [(5, D)]
+
+
+def test_a_mixture_guide_can_be_the_exact_posterior_of_several_components():
+    """K > 1, y summed out: the posterior of z is a mixture, and so is the guide."""
+    truth = LinearGaussian(K, "full", assignment="exact")
+    means, covariances = truth.posterior()
+    factors = torch.linalg.cholesky(covariances).expand(5, -1, -1, -1)
+
+    class Exact(torch.nn.Module):
+        def forward(self, x):
+            return means, factors, truth.log_joint()
+
+    guide = Guide(Exact(), prior=truth.prior)
+    for _ in range(3):
+        loss = pyro.infer.Trace_ELBO(max_plate_nesting=1).loss(truth.model, guide, truth.x)
+        assert loss == pytest.approx(-truth.log_evidence().sum().item(), rel=1e-12)
 
 
 def test_assigner_or_prior_but_not_both():

@@ -257,7 +257,9 @@ def test_a_process_that_is_begun_again_by_an_unguarded_script_ends(digits, tmp_p
 
 def test_processes_find_what_one_process_finds(digits):
     images = digits.subset(slice(0, 60))
-    settings = dataclasses.replace(QUICK, epochs=1, warmup_epochs=1, information_weight=0.0)
+    settings = dataclasses.replace(
+        QUICK, effort="quick", epochs=1, warmup_epochs=1, information_weight=0.0
+    )
     told = []
 
     def second_ends_before_the_joint_phase(progress):

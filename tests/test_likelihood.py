@@ -1,5 +1,7 @@
 """The heads against their formulas."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -129,11 +131,22 @@ def test_a_fixed_scale_is_saved_but_never_trained():
     assert list(fixed.state_dict()) == list(learned.state_dict()) == ["log_scale"]
 
 
-@pytest.mark.parametrize(
-    ("head", "normalised"), list(zip(HEADS, [False, True, True, True, True], strict=True))
-)
-def test_normalised_says_whether_it_is_a_density(head, normalised):
-    assert head.normalised is normalised
+def test_grey_pixels_have_the_expected_log_probability_of_black_and_white_ones():
+    """The sum over all black-and-white images, by their probability under the grey one."""
+    shape = (1, 2, 3)
+    output, x = torch.randn(shape).double(), torch.rand(shape).double()
+    every = torch.tensor(list(itertools.product((0.0, 1.0), repeat=6))).double()
+    every = every.reshape(-1, *shape)
+    by_grey = torch.where(every == 1, x, 1 - x).prod(-1).prod(-1).prod(-1)
+    head = Bernoulli()
+    expected = (by_grey * head(output).log_prob(every)).sum()
+    torch.testing.assert_close(head(output).log_prob(x), expected)
+    assert head(output).log_prob(every).exp().sum().item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_each_is_a_density_of_what_it_is_of(head):
+    assert head.normalised
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from toys import LinearGaussian, exact_guide, small_pair, three_clusters
 
 from gmvae.diagnostics import (
@@ -17,6 +18,7 @@ from gmvae.diagnostics import (
     mixture,
 )
 from gmvae.probability.bayesian import BayesianMixturePrior, DrawnMixture, variational_start
+from gmvae.probability.families import posterior as posterior_of
 from gmvae.support.errors import ArgumentError
 
 
@@ -156,12 +158,46 @@ def test_leaving_one_out_by_hand():
 
 
 def encoded(model, guide, x, seed):
-    """What a fit starts from: location and scale of the latents, and one draw of them."""
+    """What a fit starts from: what the encoder answers, and one draw of the latents."""
     torch.manual_seed(seed)
-    q_z = guide.z_dist(x)
+    answer = guide.encoder(x)
     BayesianMixturePrior(3, 2)  # its means are drawn before the latents are
     rows = torch.randperm(len(x))
-    return q_z.mean, q_z.stddev, torch.normal(q_z.mean[rows], q_z.stddev[rows])
+    return answer, posterior_of(tuple(part[rows] for part in answer)).sample()
+
+
+class LeftAndRight(nn.Module):
+    """An encoder of a mixture: two Gaussians left and right of where the image's latent lies."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x):
+        loc, scale = self.encoder(x)
+        apart = torch.tensor([[-3.0, 0.0], [3.0, 0.0]], dtype=loc.dtype)
+        both = loc.unsqueeze(1) + apart
+        return both, scale.unsqueeze(1).expand_as(both) / 100, torch.zeros(len(x), 2).to(loc)
+
+
+def test_the_latents_are_those_of_a_guide_of_several_gaussians(monkeypatch):
+    """Between the two nothing is drawn, where one Gaussian of their spread would have most."""
+    told = []
+    monkeypatch.setattr("gmvae.diagnostics.mixture._learn", lambda *_: None)
+
+    def start(z, n_components, seed):
+        told.append(z)
+        return variational_start(z, n_components, seed)
+
+    monkeypatch.setattr("gmvae.diagnostics.mixture.variational_start", start)
+    model, guide = small_pair(5)
+    x = three_clusters(model, 1).expand(60, -1, -1, -1)
+    centre = guide.encoder(x[:1])[0]
+    guide.encoder = LeftAndRight(guide.encoder)
+    fit_mixture(model, guide, x, 2, n_draws=25)
+    off = (told[0] - centre)[:, 0].detach()
+    assert (off.abs() - 3).abs().max() < 1
+    assert 10 < (off > 0).sum() < 50
 
 
 def test_a_fit_starts_from_the_variational_mixture_of_the_latents(monkeypatch):
@@ -170,20 +206,19 @@ def test_a_fit_starts_from_the_variational_mixture_of_the_latents(monkeypatch):
     model, guide = small_pair(5)
     x = three_clusters(model, 100)
     found = fit_mixture(model, guide, x, 3, n_draws=400, seed=2)
-    loc, scale, z = encoded(model, guide, x, 2)
+    answer, z = encoded(model, guide, x, 2)
     weights, means, covariances = variational_start(z, 3, 2)
     # The draws lie around the start, as narrow as the autoguide starts.
     assert found.weights.shape == (400, 3)
     assert found.weights.mean(0) == pytest.approx(weights.numpy(), abs=0.01)
     assert found.means.mean(0) == pytest.approx(means.numpy(), abs=0.02)
     assert found.covariances.mean(0) == pytest.approx(covariances.numpy(), abs=0.05)
-    ((prior, posterior, seen, loc_told, scale_told),) = told
-    assert torch.equal(loc_told, loc)
-    assert torch.equal(scale_told, scale)
+    ((prior, posterior, seen, answer_told),) = told
+    assert all(map(torch.equal, answer_told, answer))
     assert torch.equal(seen, x[:1])
     assert posterior.guide.encoder is guide.encoder
     # The prior has the scale of the latents: means twice as wide as components.
-    spread = loc.std().item()
+    spread = answer[0].std().item()
     assert (prior.mean_scale, prior.scale) == pytest.approx((2 * spread, spread))
     assert prior.concentration == pytest.approx(1 / 6)
 

@@ -10,8 +10,11 @@ from gmvae.networks import (
     Encoder,
     Frozen,
     build_decoder,
+    build_encoder,
     build_features,
+    encoders,
 )
+from gmvae.networks.encoders import MOST_FULL, N_GAUSSIANS
 from gmvae.networks.features import halvings
 from gmvae.support.errors import ArgumentError
 
@@ -38,6 +41,50 @@ def test_encoders_take_any_image_and_any_leading_dimensions(network, image_shape
             torch.testing.assert_close(loc[i, 0, j], encoder(x[i, 0, j])[0])
             torch.testing.assert_close(scale[i, 0, j], encoder(x[i, 0, j])[1])
             torch.testing.assert_close(assigner(x)[i, 0, j], assigner(x[i, 0, j]))
+
+
+@pytest.mark.parametrize("guide", ["diagonal", "full", "mixture"])
+@pytest.mark.parametrize("d", [1, 3, MOST_FULL + 1])
+def test_each_kind_of_guide_has_its_answer(guide, d):
+    """Shapes, a factor that is lower triangular with a diagonal above 0, rows by themselves."""
+    encoder = build_encoder(build_features("mlp", (1, 5, 7), *LAYERS), d, guide)
+    x = 50 * torch.rand(2, 4, 1, 5, 7)
+    answer = encoder(x)
+    several = (N_GAUSSIANS,) if guide == "mixture" else ()
+    full = guide == "full" or (guide == "mixture" and d <= MOST_FULL)
+    square = (d,) if full else ()
+    shapes = [(2, 4, *several, d), (2, 4, *several, d, *square), (2, 4, *several)]
+    assert [tuple(part.shape) for part in answer] == shapes[: len(answer)]
+    assert len(answer) == (3 if several else 2)
+    diagonal = answer[1]
+    if full:
+        assert torch.equal(answer[1], answer[1].tril())
+        assert d == 1 or answer[1].tril(-1).abs().sum() > 0
+        diagonal = answer[1].diagonal(dim1=-2, dim2=-1)
+    assert (diagonal > 0).all()
+    for whole, part in zip(answer, encoder(x[1, 2]), strict=True):
+        torch.testing.assert_close(whole[1, 2], part)
+    sum(part.sum() for part in answer).backward()
+    assert all(p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("guide", ["full", "mixture"])
+def test_what_is_built_next_begins_alike_whatever_the_guide(guide):
+    """And the first Gaussian as that of a diagonal guide."""
+    built = []
+    for kind in ("diagonal", guide):
+        torch.manual_seed(4)
+        encoder = build_encoder(build_features("mlp", (1, 5, 7), *LAYERS), 3, kind)
+        built.append((encoder.loc.weight[:3], encoder.raw_scale.bias[:3], torch.rand(3)))
+    for one, other in zip(*built, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_entries_of_a_factor_stand_row_by_row():
+    scale = torch.tensor([[1.0, 2.0, 3.0]])
+    lower = torch.tensor([[0.5, -1.0, 0.25]])
+    expected = torch.tensor([[[1.0, 0, 0], [1.0, 2.0, 0], [-3.0, 0.75, 3.0]]])
+    torch.testing.assert_close(encoders._factor(scale, lower), expected)
 
 
 @sizes

@@ -36,6 +36,7 @@ KINDS = [
     *({"assignment": a, "covariance": c} for a in ASSIGNMENTS for c in COVARIANCES),
     *({"network": n, "assigner_network": m} for n in ("mlp", "conv") for m in ("mlp", "conv")),
     *({"likelihood": name} for name in ("bernoulli", "continuous-bernoulli", "gaussian")),
+    *({"guide": guide, "latent_dim": d} for guide in ("full", "mixture") for d in (1, 3)),
     {"image_shape": (3, 5, 9), "network": "conv"},
     {"grey": False, "n_components": 1, "latent_dim": 1},
 ]
@@ -112,6 +113,19 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, kind):
     for one, other in zip(loaded.elbo(x, 2, seeded()), gmvae.elbo(x, 2, seeded()), strict=True):
         assert torch.equal(one, other)
     assert torch.equal(loaded.sample(3, None, seeded())[0], gmvae.sample(3, None, seeded())[0])
+
+
+def test_a_model_saved_before_there_was_a_choice_has_a_diagonal_guide(tmp_path):
+    saved = tiny(guide="diagonal")
+    saved.save(tmp_path)
+    path = tmp_path / "config.json"
+    written = json.loads(path.read_text())
+    del written["model"]["guide"]
+    path.write_text(json.dumps(written))
+    loaded, x = GMVAE.load(tmp_path), random_images(3)
+    assert loaded.config == saved.config
+    assert torch.equal(loaded.encode(x), saved.encode(x))
+    assert torch.equal(loaded.guide.z_dist(x).stddev, saved.guide.z_dist(x).stddev)
 
 
 def test_saving_twice_replaces_and_leaves_nothing_beside(tmp_path):

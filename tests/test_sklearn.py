@@ -200,7 +200,7 @@ def test_its_parameters_are_the_settings():
     defaults = Settings()
     assert {*SETTINGS, "likelihood", "seed"} == {*vars(defaults)}
     # K has no good default: that of a toy. Tables are small, and searches try many.
-    other = {"n_components": 3, "effort": "quick", "held_out": 0.0}
+    other = {"n_components": 3, "effort": "quick", "held_out": 0.0, "guide": "diagonal"}
     for name in SETTINGS:
         assert parameters[name].default == other.get(name, getattr(defaults, name)), name
     assert parameters["random_state"].default == defaults.seed

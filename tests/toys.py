@@ -18,6 +18,7 @@ from gmvae.probability.prior import MixturePrior
 
 COVARIANCES = ["spherical", "diagonal", "full"]
 ASSIGNMENTS = ["amortised", "exact"]
+GUIDES = ["diagonal", "full", "mixture"]
 SHAPE = (1, 3, 4)
 SMALL = (1, 2, 3)
 K, D = 3, 2
@@ -31,6 +32,7 @@ def tiny(**changes):
         "image_shape": SHAPE,
         "n_components": K,
         "latent_dim": D,
+        "guide": "diagonal",
         "hidden": (16, 8),
         "assigner_network": "mlp",
         "assigner_hidden": (8,),

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from gmvae.diagnostics.nuts import Reference, sample_posterior
     from gmvae.diagnostics.pictures import plot_diagnosis
     from gmvae.diagnostics.report import Diagnosis, Options, diagnose
+    from gmvae.diagnostics.sentences import Answer, summary
     from gmvae.diagnostics.simulation import Ranks, calibrate, simulate
     from gmvae.diagnostics.verdict import Check, Threshold
 
 __all__ = [
+    "Answer",
     "Check",
     "Diagnosis",
     "Draws",
@@ -57,11 +59,13 @@ __all__ = [
     "sample_posterior",
     "simulate",
     "simulated_reliability",
+    "summary",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "Answer": "sentences",
         "Check": "verdict",
         "Diagnosis": "report",
         "Draws": "draws",
@@ -86,5 +90,6 @@ __getattr__, __dir__ = lazy_names(
         "sample_posterior": "nuts",
         "simulate": "simulation",
         "simulated_reliability": "calibration",
+        "summary": "sentences",
     },
 )

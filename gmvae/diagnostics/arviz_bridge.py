@@ -2,8 +2,7 @@
 
 Everything else holds a plain :class:`xarray.DataTree` in ArviZ's schema. What differs between
 the two lines is settled here and in :mod:`~gmvae.diagnostics.arviz_plots`, by the installed
-version: the sign that ``psislw`` expects, the names of arguments and columns, and what a plot
-returns.
+version: the names of arguments and columns, and what a plot returns.
 """
 
 from collections.abc import Sequence
@@ -17,12 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from gmvae.diagnostics import arviz_line, hdf5
 from gmvae.diagnostics.arviz_line import INTERVAL, Coords, for_arviz
 from gmvae.diagnostics.arviz_plots import plot_forest, plot_khat, plot_pair, plot_ppc, plot_rank
+from gmvae.posterior.pareto import FEWEST_DRAWS, psis
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import replacing
 from gmvae.support.names import printable
 from gmvae.support.reading import check_regular
 
 __all__ = [
+    "FEWEST_DRAWS",
     "ess",
     "for_arviz",
     "khat",
@@ -40,55 +41,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-
-# Below this spread of log-weights, in nats, the weights are constant but for rounding.
-CONSTANT = 1e-6
-# A tail of five weights, the fewest that a generalised Pareto distribution is fitted to.
-FEWEST_DRAWS = 25
-
-
-def psis(log_weights: ArrayLike) -> tuple[Array, Array]:
-    """Pareto-smoothed importance sampling, whatever the line of ArviZ.
-
-    Two traps are taken care of. ArviZ 0.x expects log w and 1.x expects minus log w, and either
-    gives a harmless-looking figure for the other. And where the weights are constant, the best
-    there is, 0.x answers with a k-hat of infinity, the worst there is, and 1.x with an error;
-    here it is minus infinity.
-
-    Args:
-        log_weights: log p - log q of the draws, (..., S) with at least 25 draws S; minus
-            infinity is a weight of zero.
-
-    Returns:
-        The smoothed log-weights, (..., S), normalised to sum to 1, and k-hat, (...). Above
-        about 0.7 the weights cannot be relied on.
-
-    Raises:
-        ArgumentError: fewer than 25 draws, or weights that are NaN, infinite or all zero.
-
-    References:
-        Vehtari, Simpson, Gelman, Yao and Gabry, *Pareto smoothed importance sampling*, Journal
-        of Machine Learning Research, 2024.
-    """
-    log_w = np.asarray(log_weights, dtype=np.float64)
-    n_draws = log_w.shape[-1] if log_w.ndim else 0
-    if n_draws < FEWEST_DRAWS:
-        raise ArgumentError(
-            f"`log_weights` expected at least {FEWEST_DRAWS} draws; got {n_draws}. Draw more."
-        )
-    rows = log_w.reshape(-1, n_draws)
-    highest = rows.max(-1, keepdims=True)
-    if not np.isfinite(highest).all():
-        raise ArgumentError(
-            "`log_weights` expected finite numbers or -inf, not all -inf; got NaN, inf or none. "
-            "Leave such rows out."
-        )
-    rows = rows - highest
-    khat = np.full(len(rows), -np.inf)
-    for i in np.flatnonzero(-rows.min(-1) >= CONSTANT):
-        rows[i], khat[i] = _psis_row(rows[i])
-    rows -= np.log(np.exp(rows).sum(-1, keepdims=True))
-    return rows.reshape(log_w.shape), khat.reshape(log_w.shape[:-1])
 
 
 def khat(log_weights: ArrayLike) -> Array:
@@ -190,21 +142,6 @@ def read(path: str | Path) -> xr.DataTree:
     except Exception as error:
         why = printable(" ".join(str(error).split()), 200)
         raise ContentError(f"{path} expected netCDF; got: {why}. Diagnose again.") from error
-
-
-def _psis_row(log_weights: Array) -> tuple[Array, float]:
-    """Smoothed log-weights and k-hat of one image, (S,), not all the same."""
-    statistics = arviz_line.array_statistics()
-    try:
-        answer = statistics.psislw(log_weights if arviz_line.is_old() else -log_weights)
-    except ValueError:
-        # ArviZ 1.x, where the largest weights are all the same.
-        return log_weights, -np.inf
-    smoothed, k = np.asarray(answer[0]), float(answer[1])
-    if np.isposinf(k) and np.ptp(np.sort(log_weights)[-FEWEST_DRAWS // 5 :]) < CONSTANT:
-        # ArviZ 0.x in the same case.
-        return log_weights, -np.inf
-    return smoothed, k
 
 
 def _chains(draws: ArrayLike, fewest: int) -> Array:

@@ -10,15 +10,17 @@ from gmvae.diagnostics.verdict import CONVENTION, Check, Threshold
 _LIMITS = Threshold(0.05, 0.15, f"error: Guo et al. 2017; limits: {CONVENTION}")
 
 
-def calibration_rows(curves: Mapping[str, Reliability], premise: str, named: bool) -> list[Check]:
-    """From the reliability of q(y | x): against labels, where there are some, and by simulation.
+def calibration_rows(
+    curves: Mapping[str, Reliability], of_guide: Reliability, named: bool
+) -> list[Check]:
+    """From reliability: of q(y | x) against labels, if there are some; of p(y | x) by simulation.
 
     Args:
         curves: ``simulated``, and ``labels`` where there are some.
-        premise: what is wrong with simulated images; their row is lenient where there is one.
+        of_guide: of q(y | x), by simulation.
         named: whether the components were named in training.
     """
-    checks = [_simulated_row(curves["simulated"], premise)]
+    checks = [_simulated_row(curves["simulated"]), _guide_row(of_guide)]
     if "labels" in curves:
         checks.insert(0, _labels_row(curves["labels"], named))
     return checks
@@ -28,21 +30,29 @@ def _labels_row(curve: Reliability, named: bool) -> Check:
     naming = "components as named in training" if named else "components matched to the labels"
     return Check(
         "probabilities",
-        "calibration error against the labels",
+        "calibration error of q(y | x) against the labels",
         curve.ece,
         _LIMITS,
         f"{sureness(curve)}; {naming}",
     )
 
 
-def _simulated_row(curve: Reliability, premise: str) -> Check:
+def _simulated_row(curve: Reliability) -> Check:
     return Check(
         "probabilities",
-        "calibration error on simulated images",
+        "calibration error of p(y | x) on simulated images",
         curve.ece,
         _LIMITS,
-        f"{sureness(curve)}{premise}",
-        lenient=bool(premise),
+        sureness(curve),
+    )
+
+
+def _guide_row(curve: Reliability) -> Check:
+    return Check(
+        "probabilities",
+        "bare guide: calibration error of q(y | x) on simulated images",
+        curve.ece,
+        detail=sureness(curve),
     )
 
 

@@ -71,8 +71,8 @@ class Evaluation(Clusters):
         kl_z: its part from q(z | x), subtracted.
         kl_y: its part from q(y | x), subtracted.
         log_likelihood: importance-weighted log p(x).
-        likelihood_normalised: False where p(x | z) is no normalised density of these pixels
-            (Bernoulli on grey pixels): then bounds compare between models of the same data only.
+        likelihood_normalised: False where p(x | z) is no normalised density, as a likelihood of
+            one's own may say: then bounds compare between models of the same data only.
         effective_components: exp of the entropy of the mean responsibilities, in [1, K].
         smallest_weight: of the mixture.
         overlap: Bhattacharyya coefficients of its Gaussians, K x K.

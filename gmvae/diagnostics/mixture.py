@@ -5,6 +5,7 @@ N images, S draws of the mixture, K components, D latent dimensions.
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyro
@@ -22,6 +23,8 @@ from gmvae.probability.bayesian import (
     DrawnMixture,
     variational_start,
 )
+from gmvae.probability.families import Answer, rows_of
+from gmvae.probability.families import posterior as q_of
 from gmvae.probability.guide import Guide
 from gmvae.probability.model import Model
 from gmvae.support import checks
@@ -110,28 +113,29 @@ def fit_mixture(
     """
     checks.whole("n_components", n_components, least=2)
     with settled(model, guide, seed), pyro.get_param_store().scope():
-        q_z = [guide.z_dist(batch) for batch in batches(model, x, 1_024)]
-        loc, scale = (torch.cat([getattr(q, a) for q in q_z]) for a in ("mean", "stddev"))
+        answers = [guide.encoder(batch) for batch in batches(model, x, 1_024)]
+        answer = cast(Answer, tuple(torch.cat(parts) for parts in zip(*answers, strict=True)))
+        loc = q_of(answer).mean
         spread = loc.std().item()
         prior = BayesianMixturePrior(
             n_components, model.prior.latent_dim, mean_scale=2 * spread, scale=spread
         )
         bayesian = Model(model.decoder, prior.to(loc), model.likelihood, "exact")
         rows = torch.randperm(len(loc), device=loc.device)[:_START_ROWS]
-        start = variational_start(torch.normal(loc[rows], scale[rows]), n_components, seed)
+        start = variational_start(q_of(rows_of(answer, rows)).sample(), n_components, seed)
         posterior = BayesianGuide(bayesian, Guide(guide.encoder, prior=prior), start)
         seen = next(batches(model, x, 1))
         posterior.mixture(seen)
-        _learn(prior, posterior, seen, loc, scale)
+        _learn(prior, posterior, seen, answer)
         drawn = posterior.draw(seen, n_draws, seed)
     return MixturePosterior(*(drawn[name].cpu().numpy() for name in drawn))
 
 
 def _learn(
-    prior: BayesianMixturePrior, posterior: BayesianGuide, seen: Tensor, loc: Tensor, scale: Tensor
+    prior: BayesianMixturePrior, posterior: BayesianGuide, seen: Tensor, answer: Answer
 ) -> None:
-    """Fit the autoguide to latents drawn from Normal(loc, scale), (N, D)."""
-    n = len(loc)
+    """Fit the autoguide to latents of N images, drawn from what the encoder answered for them."""
+    n = len(answer[0])
 
     def latents(z: Tensor) -> None:
         mixture = prior()
@@ -148,8 +152,8 @@ def _learn(
     # Validation refuses a weight that has underflowed to 0, as those switched off do.
     with torch.enable_grad(), pyro.validation_enabled(False):
         for _ in range(_STEPS):
-            rows = torch.randperm(n, device=loc.device)[:_ROWS]
-            z = torch.normal(loc[rows], scale[rows])
+            rows = torch.randperm(n, device=answer[0].device)[:_ROWS]
+            z = q_of(rows_of(answer, rows)).sample()
             optimiser.zero_grad()
             Trace_ELBO().differentiable_loss(latents, mixture, z).backward()
             optimiser.step()

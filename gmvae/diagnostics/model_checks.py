@@ -79,15 +79,14 @@ def predictive_check(
 ) -> Predictive:
     """Compare the images with replicates from p(x | z), z of their posterior.
 
-    The draws of the guide stand for the posterior. Where the likelihood is Bernoulli on grey
-    pixels, its replicates are black and white, and so are the images made, at random, with each
-    pixel's value as its probability.
+    A Bernoulli model is one of black-and-white images: so are its replicates, and grey images are
+    made so, at random, with each pixel's value as its probability.
 
     Args:
         model: the generative model.
         guide: its guide, kept from learning meanwhile.
         x: the images.
-        draws: of the guide for them.
+        draws: of the posterior for them.
         n_replicates: R, at most the number of draws.
         seed: of the pixels.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gmvae.diagnostics import model_checks
-from gmvae.diagnostics.draws import Draws, standard_error
+from gmvae.diagnostics.draws import Array, Draws, standard_error
 from gmvae.diagnostics.mixture import LeaveOneOut, MixturePosterior
 from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.verdict import BAD_KHATS, CONVENTION, Check, Threshold, khat_threshold
@@ -19,10 +19,9 @@ _STATISTICS = {
 }
 
 
-def fit_rows(model: Model, guide: Guide, draws: Draws) -> list[Check]:
-    """From the guide's draws: log p(x), and how the latents compare with the mixture."""
+def fit_rows(model: Model, guide: Guide, draws: Draws, log_evidence: Array) -> list[Check]:
+    """From draws of the posterior: log p(x), (N,), and how the latents compare with the mixture."""
     prior = model.prior
-    log_evidence = draws.log_evidence
     density = "" if model.likelihood.normalised else "; no normalised density"
     inactive = prior.latent_dim - model_checks.active_units(draws)
     checks = [
@@ -112,5 +111,6 @@ def mixture_rows(mixture: MixturePosterior, loo: LeaveOneOut) -> list[Check]:
             f"LOO over the mixture: share of images with k-hat above {limit:.2f}",
             float((loo.khat > limit).mean()),
             BAD_KHATS,
+            f"limit of {n_draws} draws",
         ),
     ]

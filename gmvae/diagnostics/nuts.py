@@ -5,7 +5,7 @@ n images, C chains, S draws, D latent dimensions.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyro
@@ -61,6 +61,8 @@ class Reference:
         modes: how many p(z | x) has, (n,), at least 1.
         rhat: of the draws, (n, D); at most 1.01 is wanted where there is one mode.
         ess: the effective number of the draws, (n, D).
+        energy: the Hamiltonian of the trajectory to each draw, (C, S, n) nats.
+        diverging: whether that trajectory diverged, (S, n): the chains of an image share it.
     """
 
     z: Array
@@ -73,6 +75,8 @@ class Reference:
     modes: Array
     rhat: Array
     ess: Array
+    energy: Array
+    diverging: Array
 
     @property
     def shift(self) -> Array:
@@ -129,7 +133,7 @@ def sample_posterior(
         chains = [
             _run(model, x[i], starts[:, i], factors[:, i], n_draws, n_warmup) for i in range(len(x))
         ]
-        z = torch.stack(chains, dim=2)
+        z = torch.stack([chain.z for chain in chains], dim=2)
         weighted, smoothed, log_evidence, khat = _weighted(model, x, z, scale)
         modes = _modes(model, x, weighted, smoothed, scale)
     draws, values, weights = (part.cpu().double().numpy() for part in (z, weighted, smoothed))
@@ -146,13 +150,39 @@ def sample_posterior(
         modes,
         _by_quantity(arviz_bridge.rhat, draws),
         _by_quantity(arviz_bridge.ess, draws),
+        torch.stack([chain.energy for chain in chains], dim=2).cpu().numpy(),
+        np.stack([chain.diverging for chain in chains], axis=1),
     )
+
+
+class _Chains(NamedTuple):
+    """The chains of one image: z (C, S, D), energy (C, S), diverging (S,)."""
+
+    z: Tensor
+    energy: Tensor
+    diverging: Array
+
+
+class _Recording(NUTS):  # type: ignore[misc]
+    """NUTS that keeps where each trajectory starts and with what kinetic energy, by chain."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.begun: list[tuple[Tensor, Tensor]] = []
+
+    def _sample_r(self, name: str) -> Any:
+        r, r_unscaled = super()._sample_r(name)
+        # Not where a step size is looked for.
+        if name.startswith("r_t="):
+            momentum = next(iter(r_unscaled.values())).reshape(self._z_last["z"].shape)
+            self.begun.append((self._z_last["z"].detach(), momentum.square().sum(-1) / 2))
+        return r, r_unscaled
 
 
 def _run(
     model: Model, x: Tensor, start: Tensor, factor: Tensor, n_draws: int, n_warmup: int
-) -> Tensor:
-    """The chains of one image, (C, S, D), from starts (C, D), in the coordinates of the factors.
+) -> _Chains:
+    """The chains of one image from starts (C, D), in the coordinates of the factors.
 
     Args:
         model: the generative model.
@@ -167,14 +197,18 @@ def _run(
     def located(standard: Tensor) -> Tensor:
         return start + (factor @ standard.unsqueeze(-1)).squeeze(-1)
 
-    def potential(sites: dict[str, Tensor]) -> Tensor:
-        z = located(sites["z"])
+    def potentials(standard: Tensor) -> Tensor:
+        z = located(standard)
         log_p_x = model.likelihood(model.decoder(z)).log_prob(x)
-        minus: Tensor = -(log_p_x + prior.log_prob(z)).sum()
+        minus: Tensor = -(log_p_x + prior.log_prob(z))
         return minus
 
+    def potential(sites: dict[str, Tensor]) -> Tensor:
+        return potentials(sites["z"]).sum()
+
+    kernel = _Recording(potential_fn=potential, max_tree_depth=_DEEPEST)
     mcmc = MCMC(
-        NUTS(potential_fn=potential, max_tree_depth=_DEEPEST),
+        kernel,
         num_samples=n_draws,
         warmup_steps=n_warmup,
         initial_params={"z": torch.zeros_like(start)},
@@ -183,7 +217,11 @@ def _run(
     # Validating each of some thousand tiny distributions takes a third of the time.
     with torch.enable_grad(), pyro.validation_enabled(False):
         mcmc.run()
-    return located(mcmc.get_samples()["z"].detach()).transpose(0, 1)
+        energies = [potentials(z) + kinetic for z, kinetic in kernel.begun[-n_draws:]]
+    diverging = np.zeros(n_draws, dtype=bool)
+    diverging[mcmc.diagnostics()["divergences"]["chain 0"]] = True
+    z = located(mcmc.get_samples()["z"].detach()).transpose(0, 1)
+    return _Chains(z, torch.stack(energies, 1).detach(), diverging)
 
 
 def _starts(model: Model, x: Tensor, loc: Tensor, scale: Tensor, n_chains: int) -> Tensor:

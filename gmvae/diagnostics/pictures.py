@@ -73,7 +73,7 @@ def _of_guide(diagnosis: Diagnosis) -> dict[str, tuple[Figure, str]]:
         "predictive": (predictive, "Statistics of the images and of their replicates"),
         "ranks_simulated": (
             plot_ranks(diagnosis.ranks),
-            f"Ranks of simulated latents among draws of the guide{some}",
+            f"Ranks of simulated latents among draws of the posterior{some}",
         ),
         "reliability": (plot_reliability(diagnosis.reliability), "How often a prediction is right"),
     }

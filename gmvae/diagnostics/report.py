@@ -1,23 +1,38 @@
 """Every check of one model on one set of images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import xarray as xr
 
 from gmvae.data import Images
 from gmvae.diagnostics import calibration, model_checks, nuts, simulation, tree
 from gmvae.diagnostics.calibration import Reliability
 from gmvae.diagnostics.calibration_rows import calibration_rows
+from gmvae.diagnostics.certified import certified_draws, components_of, coverage
 from gmvae.diagnostics.draws import Array, Draws, draw
-from gmvae.diagnostics.guide_rows import importance_rows, nuts_rows, simulation_rows
+from gmvae.diagnostics.guide_rows import (
+    chains_rows,
+    guide_against_nuts_rows,
+    guide_ranks_row,
+    importance_rows,
+)
+from gmvae.diagnostics.marginal import log_marginals
 from gmvae.diagnostics.mixture import MixturePosterior, fit_mixture, leave_one_out, log_likelihood
 from gmvae.diagnostics.model_checks import Predictive
 from gmvae.diagnostics.model_rows import fit_rows, mixture_rows, predictive_rows
 from gmvae.diagnostics.nuts import Reference
+from gmvae.diagnostics.posterior_rows import (
+    LEVEL,
+    against_nuts_rows,
+    certified_rows,
+    simulated_rows,
+)
 from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import Check
 from gmvae.networks import default_modes
+from gmvae.posterior import Posterior
 from gmvae.probability.guide import Guide
 from gmvae.probability.likelihood import check_support
 from gmvae.probability.model import Model
@@ -26,6 +41,8 @@ from gmvae.support.errors import ArgumentError, ContentError
 
 Say = Callable[[str], None]
 
+# Draws of the posterior of a simulated image.
+SIMULATED_DRAWS = 500
 # Replicates of each image whose pixels are kept in the tree.
 KEPT_REPLICATES = 100
 
@@ -67,9 +84,9 @@ class Diagnosis:
     """What was found.
 
     Attributes:
-        tree: the draws of the guide and what they predict, in ArviZ's schema.
+        tree: the certified draws and what they predict, in ArviZ's schema.
         checks: the verdict, a row a check.
-        ranks: of simulation-based calibration.
+        ranks: of simulation-based calibration of that posterior.
         predictive: statistics of images and replicates.
         reliability: by what the truth was: ``simulated``, and ``labels`` where there are some.
         nuts_rows: the images that NUTS was run on; empty for none.
@@ -89,6 +106,11 @@ class Diagnosis:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "failed", any(c.status == "fail" for c in self.checks))
+
+    @property
+    def posterior(self) -> Posterior:
+        """Of every image, as :meth:`gmvae.GMVAE.posterior` gives it."""
+        return Posterior(self.tree)
 
 
 @default_modes()
@@ -127,41 +149,57 @@ def diagnose(
 
     say("draws of the guide")
     draws = draw(model, guide, images, options.n_draws, options.seed)
+    say("posterior of every image")
+    posterior = certified_draws(model, guide, images, options.n_draws, options.seed + 7)
+    y = components_of(model, guide, posterior.z)
+    # What is asked of the model is asked of the posterior, not of the guide.
+    right = replace(draws, z=np.moveaxis(posterior.z, 0, 1), y=y)
     say("posterior predictive")
-    predictive = model_checks.predictive_check(model, guide, images, draws, seed=options.seed + 1)
-    shown = draws.z[:KEPT_REPLICATES, : options.predictive_images]
+    predictive = model_checks.predictive_check(model, guide, images, right, seed=options.seed + 1)
+    shown = right.z[:KEPT_REPLICATES, : options.predictive_images]
     replicates = model_checks.replicate(model, guide, shown, options.seed + 2)
     if mixture is None and options.mixture_components:
         say("posterior of the mixture")
         mixture = _fitted_mixture(model, guide, images, options)
     of_mixture = _under_mixture(model, draws, mixture, options, say)
     say("simulated images")
-    ranks, curves = _on_simulated_images(model, guide, options)
+    simulated = _on_simulated_images(model, guide, options)
+    curves = {"simulated": simulated.of_posterior}
     if images.labels is not None:
         curves["labels"] = calibration.labelled_reliability(
             draws.q_y, images.labels, component_classes
         )
-    rows = nuts.chosen_images(draws.khat, options.worst_images, options.random_images, options.seed)
+    khat = np.where(posterior.certified, posterior.tree["sample_stats"]["khat"], np.inf)
+    rows = nuts.chosen_images(khat, options.worst_images, options.random_images, options.seed)
     reference = _by_nuts(model, guide, images, rows, options, say)
 
-    premise = simulation.premise(model.likelihood)
-    verdict = [*importance_rows(draws), *simulation_rows(ranks, premise)]
+    verdict = [
+        *certified_rows(posterior),
+        *simulated_rows(simulated.ranks, simulated.covered),
+    ]
     if reference is not None:
-        verdict += nuts_rows(reference, rows, draws.log_evidence[rows])
-    verdict += [*fit_rows(model, guide, draws), *predictive_rows(predictive)]
-    if mixture is not None:
+        verdict += against_nuts_rows(reference, posterior, rows)
+        verdict += chains_rows(reference, rows)
+    verdict += [*importance_rows(draws), guide_ranks_row(simulated.guide_ranks)]
+    if reference is not None:
+        verdict += guide_against_nuts_rows(reference, draws.log_evidence[rows])
+    verdict += fit_rows(model, guide, right, posterior.log_evidence)
+    verdict += predictive_rows(predictive)
+    if of_mixture is not None and mixture is not None:
         verdict += mixture_rows(mixture, leave_one_out(of_mixture))
-    verdict += calibration_rows(curves, premise, named)
-    normalised = model.likelihood.normalised
+    verdict += calibration_rows(curves, simulated.of_guide, named)
+    likelihood = of_mixture
+    if likelihood is None:
+        likelihood = log_marginals(model, guide, images, posterior.z)
     return Diagnosis(
-        tree.guide_tree(images, draws, replicates, normalised, mixture, of_mixture),
+        tree.draws_tree(images, posterior, draws, y, replicates, likelihood, mixture),
         tuple(verdict),
-        ranks,
+        simulated.ranks,
         predictive,
         curves,
         rows,
         reference,
-        None if reference is None else tree.nuts_tree(reference, rows),
+        None if reference is None else _nuts_tree(model, guide, images, rows, reference, options),
     )
 
 
@@ -208,13 +246,55 @@ def _under_mixture(
     return log_likelihood(model, draws, mixture, options.seed + 6)
 
 
-def _on_simulated_images(
-    model: Model, guide: Guide, options: Options
-) -> tuple[Ranks, dict[str, Reliability]]:
-    """Ranks and reliability where the truth is known, since the model itself drew it."""
-    simulated = simulation.simulate(model, guide, options.simulated_images, options.seed + 3)
-    ranks = simulation.calibrate(model, guide, simulated, seed=options.seed + 4)
-    return ranks, {"simulated": calibration.simulated_reliability(model, guide, simulated)}
+@dataclass(frozen=True)
+class _Simulated:
+    """What is known where the truth is: since the model itself drew it.
+
+    Attributes:
+        ranks: among draws of the certified posterior.
+        covered: the share of latents inside their central 90 % interval, (D,).
+        guide_ranks: among draws of the bare guide.
+        of_posterior: reliability of p(y | x).
+        of_guide: that of q(y | x).
+    """
+
+    ranks: Ranks
+    covered: Array
+    guide_ranks: Ranks
+    of_posterior: Reliability
+    of_guide: Reliability
+
+
+def _on_simulated_images(model: Model, guide: Guide, options: Options) -> _Simulated:
+    drawn = simulation.simulate(model, guide, options.simulated_images, options.seed + 3)
+    posterior = certified_draws(model, guide, drawn.x, SIMULATED_DRAWS, options.seed + 8)
+    truth = drawn.z.cpu().numpy()
+    return _Simulated(
+        # Of a few of them the ends of the ranks would be crowded: some draws come twice.
+        simulation.ranks_among(posterior.z, drawn, SIMULATED_DRAWS - 1),
+        coverage(posterior.z, truth, LEVEL),
+        simulation.calibrate(model, guide, drawn, seed=options.seed + 4),
+        calibration.reliability(posterior.p_y, drawn.y.cpu().numpy()),
+        calibration.simulated_reliability(model, guide, drawn),
+    )
+
+
+def _nuts_tree(
+    model: Model,
+    guide: Guide,
+    images: Images,
+    rows: Array,
+    reference: Reference,
+    options: Options,
+) -> xr.DataTree:
+    """The draws of NUTS, and what they predict."""
+    some, z = images.subset(rows), reference.z
+    n_chains, n_draws, n, d = z.shape
+    flat = z.reshape(-1, n, d)
+    values = log_marginals(model, guide, some, np.moveaxis(flat, 0, 1))
+    replicates = model_checks.replicate(model, guide, flat[:KEPT_REPLICATES], options.seed + 9)
+    values = values.reshape(n_chains, n_draws, n)
+    return tree.nuts_tree(reference, rows, some, replicates, values)
 
 
 def _by_nuts(

@@ -1,4 +1,4 @@
-"""Data drawn from the model itself, for which the guide ought to be right.
+"""Data drawn from the model itself, whose latents are known.
 
 N images, L draws an image, D latent dimensions, K components.
 """
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gmvae.diagnostics.draws import Array, batches, settled
 from gmvae.probability.guide import Guide
-from gmvae.probability.likelihood import Bernoulli, Likelihood
 from gmvae.probability.model import Model
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
@@ -30,14 +29,13 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Simulation-based calibration of q(z | x).
+    """Simulation-based calibration of q(z | x), or of other draws.
 
     Attributes:
-        ranks: of the z behind each image among L draws of the guide, by dimension, (N, D), in
-            0 to L.
+        ranks: of the z behind each image among L draws, by dimension, (N, D), in 0 to L.
         n_draws: L.
         p_value: of the uniformity of the ranks, over all dimensions (Bonferroni's correction of
-            the least): a small one says that the guide is no posterior.
+            the least): a small one says that they are no draws of the posterior.
     """
 
     ranks: Array
@@ -82,10 +80,7 @@ def calibrate(
     Raises:
         ArgumentError: fewer than 20 images.
     """
-    if len(simulation.x) < 20:
-        raise ArgumentError(
-            f"`simulation` expected at least 20 images; got {len(simulation.x)}. Simulate more."
-        )
+    _check_enough(simulation)
     parts = []
     with settled(model, guide, seed):
         latents = simulation.z.split(_BATCH)
@@ -95,13 +90,28 @@ def calibrate(
     return Ranks(ranks, n_draws, _uniformity(ranks, n_draws + 1))
 
 
-def premise(likelihood: Likelihood) -> str:
-    """What is wrong with simulated images where the likelihood is no density of the real ones."""
-    if likelihood.normalised:
-        return ""
-    if isinstance(likelihood, Bernoulli):
-        return "; they are black and white, the model's own images grey"
-    return "; the likelihood is no normalised density"
+def ranks_among(z: Array, simulation: Simulation, n_draws: int = 99) -> Ranks:
+    """Simulation-based calibration of any draws of the posterior.
+
+    Args:
+        z: draws of equal weight, (N, S, D), S at least ``n_draws``.
+        simulation: draws of the model, at least 20.
+        n_draws: L.
+
+    Raises:
+        ArgumentError: fewer than 20 images, or fewer draws.
+    """
+    _check_enough(simulation)
+    checks.whole("n_draws", n_draws, least=1, most=z.shape[1])
+    ranks = (z[:, :n_draws] < simulation.z.cpu().numpy()[:, None]).sum(1)
+    return Ranks(ranks, n_draws, _uniformity(ranks, n_draws + 1))
+
+
+def _check_enough(simulation: Simulation) -> None:
+    if len(simulation.x) < 20:
+        raise ArgumentError(
+            f"`simulation` expected at least 20 images; got {len(simulation.x)}. Simulate more."
+        )
 
 
 def _uniformity(ranks: Array, n_values: int) -> float:

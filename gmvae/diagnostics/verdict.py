@@ -1,21 +1,37 @@
-"""From figures to pass, look and fail."""
+"""From figures to pass, doubtful and fail."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Status = Literal["pass", "look", "fail", "note"]
-Topic = Literal["guide", "model", "probabilities"]
+from gmvae.posterior.pareto import khat_threshold
+
+__all__ = [
+    "BAD_KHATS",
+    "CONVENTION",
+    "LENIENT",
+    "QUESTIONS",
+    "Check",
+    "Status",
+    "Threshold",
+    "Topic",
+    "khat_threshold",
+    "worst",
+]
+
+Status = Literal["pass", "doubtful", "fail", "note"]
+Topic = Literal["posterior", "model", "probabilities"]
 
 CONVENTION = "convention of gmvae"
 QUESTIONS: dict[Topic, str] = {
-    "guide": "Is the guide the posterior?",
+    "posterior": "Is the posterior right?",
     "model": "Does the model fit the images?",
     "probabilities": "Are the probabilities honest?",
 }
 LENIENT = (
-    "its figure fails its threshold, and counts as look: it rests on something that is not quite "
-    "the case (black-and-white replicates of grey pixels, or a reference that is itself in doubt)"
+    "its figure fails its threshold, and counts as doubtful: it rests on a reference that is in "
+    "doubt itself"
 )
 
 
@@ -32,13 +48,13 @@ class Threshold:
     source: str
 
     def status(self, figure: float) -> Status:
-        """``pass``, ``look`` or ``fail``; ``look`` for a figure that is no number."""
+        """``pass``, ``doubtful`` or ``fail``; ``doubtful`` for a figure that is no number."""
         if math.isnan(figure):
-            return "look"
+            return "doubtful"
         sign = 1 if self.good <= self.bad else -1
         if sign * figure <= sign * self.good:
             return "pass"
-        return "look" if sign * figure <= sign * self.bad else "fail"
+        return "doubtful" if sign * figure <= sign * self.bad else "fail"
 
     def __str__(self) -> str:
         relation = "<=" if self.good <= self.bad else ">="
@@ -59,7 +75,7 @@ class Check:
         figure: its value.
         threshold: what it is held to; None for a figure that only informs.
         detail: what else to know.
-        lenient: whether it never does worse than ``look``, since its premises do not quite hold.
+        lenient: whether it does no worse than ``doubtful``, since its reference is in doubt.
     """
 
     topic: Topic
@@ -71,10 +87,10 @@ class Check:
 
     @property
     def status(self) -> Status:
-        """``pass``, ``look`` or ``fail``; ``note`` without a threshold."""
+        """``pass``, ``doubtful`` or ``fail``; ``note`` without a threshold."""
         if self.threshold is None:
             return "note"
-        return "look" if self.spared else self.threshold.status(self.figure)
+        return "doubtful" if self.spared else self.threshold.status(self.figure)
 
     @property
     def spared(self) -> bool:
@@ -97,10 +113,8 @@ class Check:
         }
 
 
-def khat_threshold(n_draws: int) -> float:
-    """Above this k-hat, ``n_draws`` draws do not make a reliable estimate; at most 0.7.
-
-    References:
-        Vehtari, Simpson, Gelman, Yao and Gabry, *Pareto smoothed importance sampling*, 2024.
-    """
-    return min(1 - 1 / math.log10(n_draws), 0.7)
+def worst(checks: Iterable[Check]) -> Status:
+    """The worst status among checks, at least one."""
+    statuses = {check.status for check in checks}
+    order: tuple[Status, ...] = ("fail", "doubtful", "pass", "note")
+    return next(status for status in order if status in statuses)

@@ -8,7 +8,14 @@ batch: for a network of x, which never carries an enumeration dimension.
 """
 
 from gmvae.networks.decoders import ConvDecoder, MLPDecoder, build_decoder
-from gmvae.networks.encoders import Assigner, Encoder, Frozen
+from gmvae.networks.encoders import (
+    Assigner,
+    Encoder,
+    Frozen,
+    FullEncoder,
+    MixtureEncoder,
+    build_encoder,
+)
 from gmvae.networks.features import MLP, ConvFeatures, ImageShape, MLPFeatures, build_features
 from gmvae.networks.modes import default_modes, in_eval_mode
 
@@ -19,10 +26,13 @@ __all__ = [
     "ConvFeatures",
     "Encoder",
     "Frozen",
+    "FullEncoder",
     "ImageShape",
     "MLPDecoder",
     "MLPFeatures",
+    "MixtureEncoder",
     "build_decoder",
+    "build_encoder",
     "build_features",
     "default_modes",
     "in_eval_mode",

@@ -32,23 +32,7 @@ def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
     k, d = model.prior.means.shape
     x, z = torch.zeros(_N, *image_shape), torch.zeros(_N, d)
     answer = _answer("encoder", guide.encoder, x)
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise ArgumentError(
-            f"`encoder` expected to answer (location, scale); got {_described(answer)}. Return "
-            "both."
-        )
-    for part in answer:
-        _expect("encoder", f"location and scale, ({_N}, {d}) each,", part, (_N, d), x)
-    if not answer[0].isfinite().all():
-        raise ArgumentError(
-            "`encoder` expected to answer finite locations; got NaN or infinity. Change what it "
-            "returns."
-        )
-    if not (answer[1] > 0).all():
-        raise ArgumentError(
-            f"`encoder` expected to answer scales above 0; got {answer[1].min().item():g}. Return "
-            "softplus or exp of its output."
-        )
+    _check_encoder(answer, d, x)
     if guide.assigner is not None:
         logits = _answer("assigner", guide.assigner, x)
         _expect("assigner", f"logits ({_N}, {k})", logits, (_N, k), x)
@@ -65,6 +49,40 @@ def check_shapes(model: Model, guide: Guide, image_shape: ImageShape) -> None:
             )
         mean = _answer("likelihood", model.likelihood, output, model.likelihood.mean)
         _expect("likelihood", f"mean images {shape}", mean, shape, output)
+
+
+def _check_encoder(answer: Any, d: int, x: Tensor) -> None:
+    """Refuse what is no row of the table in :mod:`gmvae.probability.families`."""
+    if not isinstance(answer, tuple | list) or len(answer) not in (2, 3):
+        raise ArgumentError(
+            f"`encoder` expected to answer (location, scale); got {_described(answer)}. Return "
+            "both."
+        )
+    located, scales = answer[:2]
+    if len(answer) == 2:
+        shape: tuple[int, ...] = (_N, d)
+        _expect("encoder", f"location and scale, ({_N}, {d}) each,", located, shape, x)
+    else:
+        m = located.shape[1] if isinstance(located, Tensor) and located.dim() == 3 else 1
+        shape = (_N, m, d)
+        _expect("encoder", f"locations of a mixture, ({_N}, M, {d}),", located, shape, x)
+        _expect("encoder", f"logits of the weights, ({_N}, {m}),", answer[2], (_N, m), x)
+    full = isinstance(scales, Tensor) and scales.dim() > len(shape)
+    of_each = f"a scale each, {shape}" if len(answer) == 3 else f"location and scale, {shape} each"
+    if full:
+        _expect("encoder", f"Cholesky factors {(*shape, d)}", scales, (*shape, d), x)
+        scales = scales.diagonal(dim1=-2, dim2=-1)
+    _expect("encoder", f"{of_each},", scales, shape, x)
+    if not located.isfinite().all():
+        raise ArgumentError(
+            "`encoder` expected to answer finite locations; got NaN or infinity. Change what it "
+            "returns."
+        )
+    if not (scales > 0).all():
+        raise ArgumentError(
+            f"`encoder` expected to answer scales above 0; got {scales.min().item():g}. Return "
+            "softplus or exp of its output."
+        )
 
 
 def _answer(

@@ -7,9 +7,9 @@ exactly. B images, S samples, K components, D latent dimensions.
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Generator, Tensor
 
+from gmvae.probability.families import draws
 from gmvae.probability.guide import Guide, held_to
 from gmvae.probability.model import Model
 from gmvae.support import checks
@@ -107,18 +107,11 @@ def log_evidence(
 def _draws(
     guide: Guide, x: Tensor, n_samples: int, generator: Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """``n_samples`` draws of q(z | x), (S, B, D), and their log-densities, (S, B).
-
-    Drawn by location and scale: torch's distributions take no generator.
-    """
+    """``n_samples`` draws of q(z | x), (S, B, D), and their log-densities, (S, B)."""
     remedy = "Of gmvae.Images it is images.tensor()."
     checks.instance("x", x, Tensor, "a tensor (B, C, H, W)", remedy)
     checks.whole("n_samples", n_samples, least=1)
     checks.generator(generator, x.device)
     q_z = guide.z_dist(x)
-    loc, scale = q_z.mean, q_z.stddev
-    noise = torch.randn(
-        n_samples, *loc.shape, generator=generator, dtype=loc.dtype, device=loc.device
-    )
-    z = loc + scale * noise
+    z = draws(q_z, n_samples, generator)
     return z, q_z.log_prob(z)

@@ -4,7 +4,6 @@ from itertools import count
 from typing import Any
 
 import pyro
-import pyro.distributions as dist
 import torch
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
@@ -13,6 +12,7 @@ from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from gmvae.probability.categorical import Categorical
+from gmvae.probability.families import location, posterior
 from gmvae.probability.model import check_labels, check_precision, images_plate, renamed_copy
 from gmvae.probability.prior import MixturePrior
 from gmvae.support.errors import ArgumentError
@@ -34,14 +34,15 @@ class Guide(PyroModule):  # type: ignore[misc]
     .. code-block:: text
 
         y_i | x_i ~ Categorical(assigner(x_i))      enumerated in parallel; one-hot where labelled
-        z_i | x_i ~ Normal(encoder(x_i))
+        z_i | x_i ~ one Gaussian or several (encoder(x_i))
 
     z does not depend on y, so the decoder runs once a batch. Without an assigner there is no
     site y: the guide of a model that sums y out (``assignment="exact"``), for which the
     posterior of y is p(y | z) of the mixture.
 
     Args:
-        encoder: any module from images (B, C, H, W) to the location and the scale, (B, D) each.
+        encoder: any module from images (B, C, H, W) to the parameters of q(z | x): location and
+            scale, (B, D) each, or what else :mod:`gmvae.probability.families` has in its table.
         assigner: any module from images (B, C, H, W) to logits of y, (B, K).
         prior: the model's mixture, in place of an assigner.
         name: the root of the parameters' names, as in :class:`gmvae.Model`.
@@ -93,20 +94,26 @@ class Guide(PyroModule):  # type: ignore[misc]
 
     def z_dist(self, x: Tensor) -> Any:
         """q(z | x), of batch shape (B,) and event shape (D,)."""
-        loc, scale = self.encoder(x)
-        return dist.Normal(loc, scale).to_event(1)
+        return posterior(self.encoder(x))
+
+    def location(self, x: Tensor) -> Tensor:
+        """The point by which each image is encoded, (B, D): the mean of q(z | x).
+
+        Of a mixture the mean of its heaviest Gaussian.
+        """
+        return location(self.encoder(x))
 
     def y_dist(self, x: Tensor, y: Tensor | None = None) -> Any:
         """q(y | x) of batch shape (B,), one-hot on the rows that ``y`` knows.
 
-        Without an assigner: p(y | z) at the mean of q(z | x).
+        Without an assigner: p(y | z) at the location of q(z | x).
         """
         if self.assigner is not None:
             logits = self.assigner(x)
         else:
             (prior,) = self._prior
             assert prior is not None
-            logits = prior.log_joint(self.encoder(x)[0])
+            logits = prior.log_joint(self.location(x))
         return Categorical(logits=logits if y is None else held_to(y, logits))
 
 

@@ -22,9 +22,9 @@ class Likelihood(nn.Module):
     """The base: a subclass gives ``forward``, the distribution of x.
 
     Attributes:
-        normalised: whether ``log_prob`` integrates (or sums) to 1 over the data it is meant for.
-            A distribution of torch or Pyro that validates refuses data outside its support, so
-            this is True; a subclass that takes such data all the same has to say False.
+        normalised: whether ``log_prob`` integrates (or sums) to 1 over the data that the model is
+            one of. A distribution of torch or Pyro that validates refuses data outside its support,
+            so this is True; a subclass that takes such data all the same has to say False.
     """
 
     normalised = True
@@ -55,12 +55,19 @@ class _Grey(dist.Bernoulli):  # type: ignore[misc]
 
 
 class Bernoulli(Likelihood):
-    """Independent Bernoulli pixels.
+    r"""Independent Bernoulli pixels.
 
-    On pixels between 0 and 1 ("grey") its log-probability is minus the cross-entropy, the
-    usual loss of the literature, but no normalised density (Loaiza-Ganem and Cunningham, 2019):
-    its values compare between models of the same data only. There, torch's validation is off;
-    pixels outside [0, 1] are refused all the same.
+    A model with it is one of black-and-white images b. Pixels x between 0 and 1 ("grey") stand for
+    the probabilities of white ones, and their log-probability, minus the cross-entropy of the
+    literature, is the expected one:
+
+    .. math:: E_{b \sim \mathrm{Bernoulli}(x)} \ln p(b \mid z)
+        = \sum_i x_i \ln p_i + (1 - x_i) \ln (1 - p_i)
+
+    So a bound on log p of grey images is one on :math:`E_b \ln p(b)`, also where it is
+    importance weighted, since log-mean-exp is convex; it is no density of x (Loaiza-Ganem and
+    Cunningham, 2019). There torch's validation is off; pixels outside [0, 1] are refused all the
+    same.
 
     Args:
         grey: whether pixels between 0 and 1 are to be accepted.
@@ -69,7 +76,6 @@ class Bernoulli(Likelihood):
     def __init__(self, grey: bool = True) -> None:
         super().__init__()
         self.grey = grey
-        self.normalised = not grey
 
     def forward(self, output: Tensor) -> Any:
         """p(x | z) of event shape (C, H, W), from logits (..., C, H, W)."""

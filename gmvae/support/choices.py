@@ -1,7 +1,7 @@
 """The words that a setting may take, and bounds that several parts share. Imports nothing heavy.
 
 Each stands in the docstring of what it chooses: the mixture, the networks, the likelihood, the
-model, the views.
+guide, the model, the views.
 """
 
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 Covariance = Literal["spherical", "diagonal", "full"]
 Network = Literal["mlp", "conv"]
 LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
+GuideKind = Literal["diagonal", "full", "mixture"]
 Assignment = Literal["amortised", "exact"]
 Augmentation = Literal["affine", "none"]
 Effort = Literal["quick", "standard", "thorough"]

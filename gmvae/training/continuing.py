@@ -105,7 +105,8 @@ def fingerprint_of(start: GMVAE) -> str:
 def continued(phases: list[Phase], start: GMVAE, settings: Settings) -> list[Phase]:
     """The phases of a run that starts from a model.
 
-    Without new components its clusters are as they are: there is only the joint phase. With some,
+    Without new components its clusters are as they are: only the joint phase and that of the
+    guide are left. With some,
     the features learn on from what they are, the clusters and the mixture are extended, and
     q(y | x) learns them.
 
@@ -115,7 +116,7 @@ def continued(phases: list[Phase], start: GMVAE, settings: Settings) -> list[Pha
         settings: of the run.
     """
     if settings.n_components == start.config.n_components:
-        return [phase for phase in phases if phase.name == "joint"]
+        return [phase for phase in phases if phase.name in ("joint", "covering")]
     more: list[Phase] = []
     for phase in phases:
         if isinstance(phase, Start):

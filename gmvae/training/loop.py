@@ -312,7 +312,8 @@ class Loop:
         try:
             yield
         except ValueError as error:
-            if "to satisfy the constraint" in str(error):
+            parameter = "to satisfy the constraint" in str(error)
+            if parameter or ("to be within the support" in str(error) and "nan" in str(error)):
                 raise self._diverged(state) from error
             raise
 

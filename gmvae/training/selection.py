@@ -38,8 +38,8 @@ class Candidate:
         n_components: K.
         log_likelihoods: importance-weighted log p(x) of each restart, the mean over images, in
             nats.
-        likelihood_normalised: False where p(x | z) is no normalised density of these pixels
-            (Bernoulli on grey pixels): then they compare between models of the same data only.
+        likelihood_normalised: False where p(x | z) is no normalised density, as a likelihood of
+            one's own may say: then they compare between models of the same data only.
         standard_error: of such a mean, by the spread of the images, in nats.
         stability: mean adjusted Rand index of the clusters of each two restarts: 1 where all
             find the same, about 0 where they agree by chance; None for fewer than two.

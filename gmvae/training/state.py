@@ -178,6 +178,7 @@ def config_for(images: Images, settings: Settings) -> Config:
         network=settings.network,
         likelihood=settings.likelihood,
         grey=not images.binary,
+        guide=settings.guide,
         assignment=settings.assignment,
     )
 

@@ -2,6 +2,7 @@
 
 from gmvae.training.phases.assignment import Assignment
 from gmvae.training.phases.cells import Cells
+from gmvae.training.phases.covering import Covering
 from gmvae.training.phases.finding import Start
 from gmvae.training.phases.joint import Joint
 from gmvae.training.phases.phase import Length, Phase, train_phase
@@ -15,6 +16,7 @@ from gmvae.training.state import State
 __all__ = [
     "Assignment",
     "Cells",
+    "Covering",
     "Joint",
     "Length",
     "Phase",

@@ -1,0 +1,129 @@
+"""``gmvae posterior``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .output import check_file, is_quiet, say
+from .run_folder import beside, images_for, open_run
+from .summary import skipped_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gmvae.posterior import Pace
+
+EXAMPLES = (
+    "gmvae posterior",
+    "gmvae posterior mnist --model mnist-run --draws 1000 -o mnist.nc",
+)
+# Lines of progress, off a terminal.
+LINES = 10
+# Images without a certificate that are named.
+MOST_NAMED = 20
+
+
+def posterior(
+    data: options.DataArgument = None,
+    model: options.Model = options.DEFAULT_RUN,
+    output: Annotated[
+        Path | None,
+        options.output_file(
+            "The netCDF file to write (.nc), for ArviZ and xarray; left out, RUN-posterior.nc "
+            "beside the run folder."
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=25, metavar="N", help="Draws kept of each image.")
+    ] = 500,
+    starts: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Climbs to the modes of each image. 0: none."),
+    ] = 6,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Rounds of proposals around the modes, at most, where draws of the guide will not "
+            "do. 0: none.",
+        ),
+    ] = 10,
+    hmc_draws: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Draws of each of four chains of Hamiltonian Monte Carlo, where these will not "
+            "do, either. 0: none.",
+        ),
+    ] = 500,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Write weighted draws of the proposals, too.")
+    ] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    strict: options.Strict = False,
+    force: options.Force = False,
+) -> None:
+    """Write the posterior of every image, and how good each one is.
+
+    The file holds draws of z of equal weight (posterior) and, an image each, p(y|x), log p(x),
+    expected pixels, mean and sd of z, their Monte Carlo standard errors, k-hat, effective sample
+    size and the way by which they were got (sample_stats): guide, refined, hmc, or unresolved,
+    which is no posterior yet. A batch of images is worked on at a time.
+    """
+    output = beside(model, "posterior.nc") if output is None else output
+    check_file(output, force, [".nc"])
+    run = open_run(model, device)
+    images, name = images_for(run, data, data_root, scored=False, strict=strict)
+    import torch
+
+    from gmvae.posterior import Effort
+    from gmvae.posterior.files import write_blocks
+    from gmvae.posterior.result import Tally, words_of
+
+    generator = torch.Generator().manual_seed(seed)
+    blocks = run.gmvae.posterior_blocks(
+        images,
+        draws,
+        effort=Effort(starts, rounds, hmc_draws),
+        weights=weights,
+        generator=generator,
+        callback=pace_lines(),
+    )
+    tally = Tally()
+    for block in write_blocks(output, blocks, len(images), images.files):
+        tally.add(block)
+    say(f"{name}: {len(images):,} images, {words_of(tally.routes)}.")
+    say(f"Mean log p(x): {tally.log_evidence:.3f} +- {tally.log_evidence_mcse:.3f} nats.")
+    if tally.unresolved:
+        more = len(tally.unresolved) - MOST_NAMED
+        rows = ", ".join(map(str, tally.unresolved[:MOST_NAMED]))
+        say(f"Unresolved: images {rows}" + (f" and {more:,} more." if more > 0 else "."))
+    say(f"Posterior: {output}{skipped_words(images)}")
+
+
+def pace_lines() -> "Callable[[Pace], None] | None":
+    """A callback that says on standard error how far the work has come; None where unwanted."""
+    if is_quiet():
+        return None
+    terminal = sys.stderr.isatty()
+    said = 0
+
+    def show(now: "Pace") -> None:
+        nonlocal said
+        due = LINES * now.done // now.total
+        if not terminal and due == said:
+            return
+        said = due
+        left = (now.total - now.done) / now.rate
+        line = f"{now.done:,}/{now.total:,} images, {now.rate:.1f} a second, {left:.0f} s left"
+        end = "" if terminal and now.done < now.total else "\n"
+        print(f"\r{line:<60}" if terminal else line, end=end, file=sys.stderr, flush=True)
+
+    return show

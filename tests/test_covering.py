@@ -1,0 +1,129 @@
+"""The last phase: the guide alone learns to cover the posterior."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toys import GUIDES, SHAPE, LinearGaussian
+
+from gmvae.config import Config
+from gmvae.data import Images
+from gmvae.gmvae import GMVAE
+from gmvae.probability.likelihood import Bernoulli, Gaussian
+from gmvae.settings import Settings
+from gmvae.training.phases import Covering, Length
+from gmvae.training.phases.covering import simulated, varied
+from gmvae.training.state import begin, config_for
+
+N, K = 60, 3
+SETTINGS = Settings(n_components=K, augment="none", held_out=0.0)
+BRIEF = Length(epochs=1, steps=1, batch_size=32, lr=1e-3)
+IMAGES = Images(np.random.default_rng(0).random((N, 1, 6, 6)).astype(np.float32))
+
+
+def state_of(**changes):
+    settings = dataclasses.replace(SETTINGS, **changes)
+    return begin(GMVAE(config_for(IMAGES, settings)), settings, np.full(N, -1), None)
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_the_encoder_learns_and_nothing_else(guide):
+    state = state_of(guide=guide)
+    before = {name: p.clone() for name, p in state.gmvae.named_parameters()}
+    classes = state.gmvae.eval().classify(IMAGES)
+    Covering(BRIEF).run(state, IMAGES)
+    moved = {n for n, p in state.gmvae.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {name for name in before if name.startswith("guide.encoder.")}
+    assert torch.equal(state.gmvae.eval().classify(IMAGES), classes)
+
+
+def test_the_exact_assignment_and_a_frozen_encoder_are_left_alone(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("nothing is to be trained")
+
+    monkeypatch.setattr("gmvae.training.phases.covering.train_phase", fail)
+    Covering().run(state_of(assignment="exact"), IMAGES)
+    state = state_of()
+    state.gmvae.guide.encoder.requires_grad_(False)
+    Covering().run(state, IMAGES)
+
+
+def test_the_same_seed_gives_the_same():
+    answers = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        state = state_of()
+        Covering(BRIEF).run(state, IMAGES)
+        answers.append(state.gmvae.encode(IMAGES))
+    assert torch.equal(*answers)
+
+
+def test_it_goes_to_the_posterior_so_much_wider():
+    """A linear-Gaussian model of one component, whose posterior is known."""
+    truth = LinearGaussian(1)
+    model = truth.model.float()
+
+    class Linear(nn.Module):
+        """Location and one scale; as wide as the posterior they can be exact."""
+
+        def __init__(self):
+            super().__init__()
+            self.loc, self.raw = nn.Linear(12, 2), nn.Parameter(torch.zeros(2))
+
+        def forward(self, x):
+            loc = self.loc(x.flatten(1))
+            return loc, self.raw.exp().expand_as(loc)
+
+    images = Images(torch.rand(64, *SHAPE).numpy())
+    encoder = Linear()
+    gmvae = GMVAE(Config(SHAPE, 1, 2), encoder, model.decoder, likelihood=model.likelihood)
+    gmvae.model.prior.set(
+        truth.prior.weights, truth.prior.means, truth.prior.full_covariances.detach()
+    )
+    state = begin(gmvae, dataclasses.replace(SETTINGS, n_components=1), np.full(64, -1), None)
+    length = Length(epochs=150, steps=1, batch_size=32, lr=5e-2)
+    Covering(length, n_simulated=32, widening=1.5).run(state, images)
+    truth.prior.double()
+    truth.x = images.tensor().double()
+    means, covariances = truth.posterior()
+    loc, scale = (part.detach() for part in encoder(images.tensor()))
+    sd = covariances[0].diagonal().sqrt()
+    torch.testing.assert_close(
+        scale[0].double() / sd, torch.full((2,), 1.5).double(), atol=0.1, rtol=0
+    )
+    assert ((loc.double() - means[:, 0]) / sd).abs().mean() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "shares"),
+    [(Bernoulli(), [1, 0]), (Bernoulli(grey=False), [1, 1]), (Gaussian(), [0, 0])],
+)
+def test_what_is_seen_of_the_images(likelihood, shares):
+    """Mixtures of two, black and white at random where the likelihood is of such."""
+    model = SimpleNamespace(likelihood=likelihood)
+    x = torch.tensor([0.2, 0.6]).repeat(2_000)[:, None, None, None].expand(-1, 1, 2, 2)
+    generator = torch.Generator().manual_seed(0)
+    seen = varied(x, model, generator)
+    assert torch.equal(seen, varied(x, model, torch.Generator().manual_seed(0)))
+    assert seen.shape == x.shape
+    binary = ((seen == 0) | (seen == 1)).flatten(1).all(1).float()
+    assert [binary[i::2].mean().item() for i in range(2)] == shares
+    # Half of one and half of the other, on average.
+    assert seen.mean().item() == pytest.approx(0.4, abs=0.02)
+    grey = seen[1::2] if shares == [1, 0] else seen
+    if shares != [1, 1]:
+        assert grey.min() >= 0.2
+        assert grey.max() <= 0.6
+
+
+def test_draws_of_the_model():
+    truth = LinearGaussian(3, "full")
+    prior = truth.prior.z_dist()
+    z, x = simulated(truth.model, prior, 20_000)
+    torch.testing.assert_close(z.mean(0), prior.mean.detach(), atol=0.1, rtol=0)
+    noise = x - truth.model.decoder(z)
+    assert noise.std().item() == pytest.approx(0.7, abs=0.01)
+    assert not x.requires_grad
