@@ -13,6 +13,7 @@ from gmvae.data import load
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, ContentError, InterruptedRunError
 from gmvae.training import checkpoint
+from gmvae.training.density import PROMINENT
 from gmvae.training.fitting import fit
 from gmvae.training.loop import Loop
 from gmvae.training.recipe import recipe
@@ -98,7 +99,7 @@ def test_a_run_that_has_found_its_number_goes_on_with_it(images, tmp_path, chang
     undisturbed = fit(images, settings, callback=told, checkpoint=tmp_path / "a", stop=steps)
     # More than the one that it began with, and as many as prominent splits make.
     k = undisturbed.gmvae.config.n_components
-    assert k == 1 + (undisturbed.prominences >= 3).sum() > 1
+    assert k == 1 + (undisturbed.prominences >= PROMINENT).sum() > 1
     trained = ["warm-up", "assignment", "sharpening", "placing", "joint"]
     trained += [] if changes else ["covering"]
     assert [*dict.fromkeys(phase_of)] == trained

@@ -10,7 +10,15 @@ from gmvae.data.images import rows_at_once
 from gmvae.probability.likelihood import Gaussian
 from gmvae.settings import Settings
 from gmvae.training.outcome import figures, independent_pixels
-from gmvae.training.phases import Assignment, Joint, Length, PixelAxes, Placing, WarmUp
+from gmvae.training.phases import (
+    Assignment,
+    Covering,
+    Joint,
+    Length,
+    PixelAxes,
+    Placing,
+    WarmUp,
+)
 from gmvae.training.phases.sharpening import Sharpening
 from gmvae.training.recipe import recipe
 from gmvae.training.state import begin
@@ -62,6 +70,7 @@ def test_only_the_batch_that_is_a_setting_is_not_made_smaller():
         Sharpening: True,
         Placing: True,
         Joint: False,
+        Covering: True,
     }
 
 
