@@ -146,7 +146,10 @@ class TestDiagnosis:
         assert ["fail", "k-hat", "0.5", "0.05, fails beyond 0.2", "of six"] in (
             read("page.html").rows
         )
-        assert "The guide fails: do not take the spread of q(z | x)" in read("page.html").text
+        assert (
+            "The posterior fails: take error bars and log p(x) of certified images"
+            in read("page.html").text
+        )
 
     def test_that_of_another_model_is_refused(
         self, diagnosed: Path, named_run: Path, capsys: pytest.CaptureFixture[str]

@@ -73,10 +73,13 @@ def test_the_function_answers_as_the_model(covariance, likelihood):
     [
         {"augment": "none"},
         {"assignment": "exact"},
+        {"guide": "full"},
+        {"guide": "mixture"},
+        {"guide": "mixture", "assignment": "exact"},
         {"network": "conv", "image_shape": (3, 8, 8), "assigner_network": "conv"},
         {"latent_dim": 1},
     ],
-    ids=["no views", "exact", "conv, colour", "one dimension"],
+    ids=["no views", "exact", "full", "mixture", "mixture, exact", "conv, colour", "one dimension"],
 )
 def test_other_models_too(changes):
     x = torch.rand(5, *changes.get("image_shape", SHAPE))

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from gmvae.answers import N_VIEWS, QUANTILES, views_of
 from gmvae.data.views import Affine
 from gmvae.gmvae import GMVAE
+from gmvae.probability.families import Answer, location
 from gmvae.probability.likelihood import (
     Bernoulli,
     ContinuousBernoulli,
@@ -49,6 +50,21 @@ class Classified(NamedTuple):
     responsibilities: Tensor
     latents: Tensor
     scales: Tensor
+
+
+def deviations(answer: Answer) -> Tensor:
+    """Standard deviations of the q(z | x) that an encoder answers with, (B, D).
+
+    Written out, of one Gaussian or several: other programs know no distributions.
+    """
+    scales = answer[1]
+    locations = answer[0]
+    variances = scales.square() if scales.dim() == locations.dim() else scales.square().sum(-1)
+    if len(answer) == 2:
+        return variances.sqrt()
+    weights = answer[2].softmax(-1).unsqueeze(-1)
+    mean = (weights * locations).sum(-2, keepdim=True)
+    return (weights * (variances + (locations - mean).square())).sum(-2).sqrt()
 
 
 class Classification(nn.Module):
@@ -98,7 +114,8 @@ class Classification(nn.Module):
 
     def forward(self, x: Tensor) -> Classified:
         """What the model says of images (B, C, H, W)."""
-        z, scales = self.encoder(x)
+        answer = self.encoder(x)
+        z, scales = location(answer), deviations(answer)
         joint = self.log_joint(z)
         of_mixture = joint.softmax(-1)
         q_y = self.q_y(x)
@@ -115,7 +132,7 @@ class Classification(nn.Module):
     def q_y(self, x: Tensor) -> Tensor:
         """q(y | x), (B, K)."""
         if self.assigner is None:
-            return self.log_joint(self.encoder(x)[0]).softmax(-1)
+            return self.log_joint(location(self.encoder(x))).softmax(-1)
         logits: Tensor = self.assigner(x)
         return logits.softmax(-1)
 

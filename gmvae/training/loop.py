@@ -77,7 +77,9 @@ class Progress:
             mean over the images (nats an image where it is a bound). In the joint phase also the
             figures of the held-out images: ``loss``, minus the bound and the weighted mutual
             information; ``elbo`` and its parts ``reconstruction``, ``kl_z`` and ``kl_y``, in nats
-            an image; ``effective_components``, from 1 to K. Empty where nothing is minimised.
+            an image; ``effective_components``, from 1 to K. In the trial, of each clustering,
+            ``kept_by_views``: the share, from 0 to 1, of what there is to know of a view's
+            component that its image says. Empty where nothing is minimised.
         restart: which of several runs that tell the same callback, from 1; 0 for a single one.
     """
 
