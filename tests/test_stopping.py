@@ -35,25 +35,27 @@ class StopAt:
 
 
 def test_the_best_so_far_is_kept_and_the_fit_is_whole(images):
-    # Of so large steps the fourth epoch is worse than the third.
-    settings = dataclasses.replace(SETTINGS, lr=0.05, guide="diagonal")
+    # Of so large steps some epoch is worse than the best before it.
+    settings = dataclasses.replace(SETTINGS, lr=0.3, guide="diagonal")
     undisturbed = fit(images, settings)
-    stop = StopAt("joint", 4)
+    objectives = [row["loss"] for row in undisturbed.history if row["phase"] == "joint"]
+    worse = 1 + next(i for i in range(1, 6) if objectives[i] > min(objectives[:i]))
+    stop = StopAt("joint", worse)
     stopped = fit(images, settings, callback=stop)
-    assert stop.told[-1] == ("joint", 4)
+    assert stop.told[-1] == ("joint", worse)
     assert stopped.history == undisturbed.history[: len(stopped.history)]
     losses = [row["loss"] for row in stopped.history if row["phase"] == "joint"]
-    assert np.argmin(losses) == 2
-    assert len(losses) == 4
-    assert stopped.figures["loss"] == pytest.approx(losses[2], rel=1e-4)
+    assert len(losses) == worse
+    assert min(losses) < losses[-1]
+    assert stopped.figures["loss"] == pytest.approx(min(losses), rel=1e-4)
     weights = stopped.gmvae.model.prior.weights.tolist()
     assert weights == sorted(weights, reverse=True)
     line = (
-        "stopped: the callback ended the run after epoch 4 of the phase joint; covering did not "
-        "run."
+        f"stopped: the callback ended the run after epoch {worse} of the phase joint; covering did "
+        "not run."
     )
     assert stopped.warnings[-1] == line
-    assert stopped.gmvae.training_record["stopped"] == {"phase": "joint", "epoch": 4}
+    assert stopped.gmvae.training_record["stopped"] == {"phase": "joint", "epoch": worse}
 
 
 def test_before_the_last_phase_the_others_do_not_run(images, tmp_path):
