@@ -35,8 +35,8 @@ class Trial:
 
     Attributes:
         assignment: how long a copy learns the clustering.
-        sharpening: how long it corrects it: half of a sharpening decided as the whole one did on 14
-            of 15 sets.
+        sharpening: how long it corrects it: half of a sharpening decided as the whole one did on 13
+            of 14 sets.
         n_views: of each image, to compare with.
     """
 
