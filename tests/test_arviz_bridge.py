@@ -169,7 +169,7 @@ def test_exchange_of_what_diagnose_writes():
     assert len(bridge.summary(draws, ["z"], few)) == 4
     assert len(bridge.summary(draws, ["weights"])) == draws["posterior"].sizes["mixture_component"]
     assert bridge.summary(nuts, ["z"])["r_hat"].notna().all()
-    elpd, _ = bridge.loo(draws["log_likelihood"]["x_given_mixture"].to_numpy()[0])
+    elpd, _ = bridge.loo(draws["log_likelihood"]["x"].to_numpy()[0])
     assert np.isfinite(elpd).all()
     bridge.plot_forest(draws, ["z"], few)
     bridge.plot_pair(draws, ["z"], one)
