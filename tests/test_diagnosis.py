@@ -122,7 +122,10 @@ def test_plain_arviz_takes_the_files(diagnosis, name, tmp_path):
         n, d = tree["posterior"].sizes["image"], 2
         loo = az.loo(data, pointwise=True)
         assert len(az.summary(data, var_names=["z"])) == n * d
-        assert az.extract(data, keep_dataset=True)["z"].sizes["sample"] == tree["posterior"]["z"][..., 0, 0].size
+        assert (
+            az.extract(data, keep_dataset=True)["z"].sizes["sample"]
+            == tree["posterior"]["z"][..., 0, 0].size
+        )
         for group in ("log_likelihood", "posterior_predictive"):
             assert "x" in getattr(az.extract(data, group=group), "data_vars", {"x"})
         az.plot_pair(data, var_names=["z"], coords={"image": image})
