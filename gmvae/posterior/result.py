@@ -5,14 +5,16 @@ N images, S draws, D latent dimensions, K components.
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from gmvae.posterior.block import ROUTES, Block
 from gmvae.posterior.pareto import Array
 from gmvae.posterior.schema import GROUPS, VARIABLES, laid_out
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class Pace(NamedTuple):
@@ -45,13 +47,16 @@ class Posterior:
             ``component`` and ``pixel``. Each variable says in ``attrs["about"]`` what it is.
     """
 
-    def __init__(self, tree: xr.DataTree) -> None:
+    def __init__(self, tree: "xr.DataTree") -> None:
         self.tree = tree
 
     @classmethod
     def joined(cls, blocks: Iterable[Block]) -> "Posterior":
         """Of the blocks, in their order."""
         laid = [laid_out(block) for block in blocks]
+        # A third of a second, which every command would wait for.
+        import xarray as xr
+
         groups: dict[str, dict[str, xr.Variable]] = {name: {} for name in GROUPS}
         for name in laid[0]:
             group, dims, about = VARIABLES[name]
