@@ -27,6 +27,7 @@ from gmvae.diagnostics.draws import Draws, draw
 from gmvae.diagnostics.evaluation import evaluate
 from gmvae.diagnostics.model_checks import binarised
 from gmvae.diagnostics.verdict import khat_threshold
+from gmvae.posterior.pareto import effective_size
 from gmvae.posterior.resampling import systematic
 from gmvae.training.phases import Covering
 from gmvae.training.recipe import recipe
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--guides", nargs="+", default=["diagonal", "full", "mixture"])
-    parser.add_argument("--widenings", nargs="+", type=float, default=[1.0, 1.25])
+    parser.add_argument("--widenings", nargs="+", type=float, default=[1.0, 1.15, 1.25])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for seed in range(arguments.seeds):
@@ -125,18 +126,14 @@ def measured(model: gmvae.GMVAE, train: Images, test: Images) -> Figures:
 
 def resampled(draws: Draws) -> np.ndarray:
     """99 draws of equal weight an image, (N, 99, D), by the weights of the guide's draws."""
-    weights = np.exp(draws.smoothed.T)
-    weights = weights / weights.sum(-1, keepdims=True)
-    rows = systematic(weights, 99, np.random.default_rng(1))
+    rows = systematic(np.exp(draws.smoothed.T), 99, np.random.default_rng(1))
     return draws.z[rows, np.arange(len(rows))[:, None]]
 
 
 def certified(draws: Draws) -> float:
     """The share of images whose draws make a reliable estimate."""
-    weights = np.exp(draws.smoothed)
-    weights = weights / weights.sum(0)
-    effective = 1 / (weights**2).sum(0)
-    return float(((draws.khat <= khat_threshold(len(draws.z))) & (effective >= ENOUGH)).mean())
+    enough = effective_size(draws.smoothed.T) >= ENOUGH
+    return float(((draws.khat <= khat_threshold(len(draws.z))) & enough).mean())
 
 
 def step_ms(model: gmvae.GMVAE, images: Images, n: int = 30) -> float:

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 from gmvae_cli.run_folder import images_for, open_run
+from runs import RESULTS, circumstances
 
 from gmvae import GMVAE
 from gmvae.diagnostics.calibration import reliability
+from gmvae.diagnostics.certified import coverage
 from gmvae.diagnostics.simulation import simulate
 from gmvae.posterior import Posterior
 from gmvae.posterior.pareto import khat_threshold
 from gmvae.posterior.routes import LEAST_ESS
 
-RESULTS = Path(__file__).parent / "results" / "posterior"
 N_DRAWS = 500
 # Beyond so many standard deviations of a component there is no mass that a figure shows.
 WIDTHS = 6.0
@@ -46,15 +47,16 @@ def main() -> None:
     figures: dict[str, Any] = {
         "data": Path(words).name,
         "seed": given.seed,
-        "threads": torch.get_num_threads(),
+        **circumstances(),
     }
     figures |= on_images(run.gmvae, x, given.seed)
     figures |= on_simulated(run.gmvae, given.simulated, given.seed)
     if run.gmvae.config.latent_dim == 2:
         figures |= on_grid(run.gmvae, x[: given.grid], given.seed, given.points)
     text = json.dumps(figures, indent=2)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{given.name}.json").write_text(text + "\n", encoding="utf-8")
+    folder = RESULTS / "posterior"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{given.name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
 
 
@@ -92,9 +94,10 @@ def on_simulated(gmvae: GMVAE, n: int, seed: int) -> dict[str, Any]:
     """Coverage of central intervals of each latent, and calibration of p(y | x)."""
     truth = simulate(gmvae.model, gmvae.guide, n, seed + 1)
     posterior = drawn(gmvae, truth.x, seed)
-    share = (posterior.z < truth.z.numpy()[:, None]).mean(1)
     covered = {
-        f"coverage_{level}": (100 * (np.abs(share - 0.5) < level / 200).mean(0)).round(1).tolist()
+        f"coverage_{level}": (100 * coverage(posterior.z, truth.z.numpy(), level / 100))
+        .round(1)
+        .tolist()
         for level in (50, 90)
     }
     q_y = gmvae.classify(truth.x).numpy()

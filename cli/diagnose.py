@@ -1,7 +1,7 @@
 """``gmvae diagnose``."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from .verdicts import OF_MODEL, VERDICT, consequences
 
 if TYPE_CHECKING:
     from gmvae.diagnostics import Diagnosis
+    from gmvae.diagnostics.verdict import Topic
 
 EXAMPLES = (
     "gmvae diagnose",
@@ -115,7 +116,7 @@ def diagnose(
         answer(as_json(verdict))
     else:
         title = f"{name}: {len(images):,} images"
-        _print_answers(title, diagnosis)
+        _print_answers(title, verdict["answers"])
         if full:
             _print(title, diagnosis)
         for line in consequences((check.topic, check.status) for check in diagnosis.checks):
@@ -136,7 +137,7 @@ def _verdict(diagnosis: "Diagnosis", run: Run, name: str, n_images: int) -> dict
         "n_images": n_images,
         "verdict": worst(diagnosis.checks),
         OF_MODEL: run.config.get(OF_MODEL),
-        "answers": {answer.topic: answer.sentence for answer in summary(diagnosis)},
+        "answers": {one.topic: one.sentence for one in summary(diagnosis)},
         "checks": [check.as_dict() for check in diagnosis.checks],
     }
 
@@ -157,13 +158,13 @@ def _write(output: Path, diagnosis: "Diagnosis", verdict: dict[str, Any]) -> Non
             picture.savefig(draft / f"{name}.png")
 
 
-def _print_answers(title: str, diagnosis: "Diagnosis") -> None:
+def _print_answers(title: str, answers: "Mapping[Topic, str]") -> None:
     """A question and its answer each."""
-    from gmvae.diagnostics.sentences import summary
+    from gmvae.diagnostics.verdict import QUESTIONS
 
     answer(title)
-    for one in summary(diagnosis):
-        answer(f"{one.question} {one.sentence[0].upper()}{one.sentence[1:]}.")
+    for topic, sentence in answers.items():
+        answer(f"{QUESTIONS[topic]} {sentence[0].upper()}{sentence[1:]}.")
 
 
 def _print(title: str, diagnosis: "Diagnosis") -> None:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gmvae import Images
-    from gmvae.support.choices import LikelihoodName
 
 # The original's experiment, on the embedded digits.
 ORIGINAL_DATA = "digits"
@@ -89,12 +88,6 @@ class Experiment:
         """One component a class; None, so that it is found, where no class is known."""
         classes = {*self.train.classes, *self.observed.tolist()} - {UNSEEN}
         return len(classes) or None
-
-    def is_density(self, likelihood: "LikelihoodName") -> bool:
-        """Whether the likelihood of that name is a normalised density of the training pixels."""
-        from gmvae.probability.likelihood import named_likelihood
-
-        return named_likelihood(likelihood, grey=not self.train.binary).normalised
 
 
 def class_list(text: str | None) -> tuple[int | str, ...] | None:

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 
 # Off a terminal a phase prints about this many lines at most.
 LINES_A_PHASE = 5
-NOTE = (
-    "The ELBO is no normalised density of these pixels: compare it between models of the same "
-    "data only."
-)
 _PARTS = (
     ("elbo", "ELBO {:.1f}"),
     ("reconstruction", "reconstruction {:.1f}"),
@@ -27,12 +23,8 @@ _PARTS = (
 
 
 @contextmanager
-def progress(normalised: bool = True) -> Iterator[Callable[["Progress"], None]]:
-    """Yield a callback for ``fit`` that shows on standard error how far it has come.
-
-    Args:
-        normalised: whether the ELBO is of a normalised density; where not, that is said once.
-    """
+def progress() -> Iterator[Callable[["Progress"], None]]:
+    """Yield a callback for ``fit`` that shows on standard error how far it has come."""
     if is_quiet():
         yield lambda now: None
         return
@@ -41,23 +33,9 @@ def progress(normalised: bool = True) -> Iterator[Callable[["Progress"], None]]:
     console = Console(stderr=True)
     if console.is_terminal:
         with _bars(console) as show:
-            yield show if normalised else _with_note(show)
+            yield show
     else:
-        yield Lines() if normalised else _with_note(Lines())
-
-
-def _with_note(show: Callable[["Progress"], None]) -> Callable[["Progress"], None]:
-    """``show``, and ``NOTE`` before the first ELBO that it is told."""
-    said = False
-
-    def noted(now: "Progress") -> None:
-        nonlocal said
-        if not said and "elbo" in now.metrics:
-            print(NOTE, file=sys.stderr, flush=True)
-            said = True
-        show(now)
-
-    return noted
+        yield Lines()
 
 
 def figures(metrics: Mapping[str, Any]) -> str:

@@ -172,7 +172,7 @@ def _compare(
 
     from .progress import progress
 
-    with progress(experiment.is_density(settings.likelihood)) as callback:
+    with progress() as callback:
         return compare_components(
             experiment.train,
             asked.numbers,

@@ -172,7 +172,7 @@ def _fit(
     from .progress import progress
 
     last: dict[int, Progress] = {}
-    with progress(experiment.is_density(settings.likelihood)) as show:
+    with progress() as show:
 
         def callback(now: "Progress") -> None:
             if now.phase != "covering":  # which lasts as long as it is meant to

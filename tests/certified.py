@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from torch import nn
-from toys import SHAPE, ConstantAssigner, LinearGaussian, Noise, seeded
+from toys import SHAPE, ConstantAssigner, LeastSquares, LinearGaussian, Noise, seeded
 
 from gmvae.posterior import Effort
 from gmvae.posterior.result import Posterior
@@ -66,25 +66,14 @@ class Even(nn.Module):
         return ((z * side) @ self.w.T).reshape(*z.shape[:-1], *SHAPE)
 
 
-class OneSide(nn.Module):
-    """The posterior on the right of the line, which knows nothing of the other side."""
-
-    def __init__(self, decoder, scale):
-        super().__init__()
-        self.decoder, self.scale = (decoder,), scale
-
-    def forward(self, x):
-        loc = x.flatten(1) @ self.decoder[0].w
-        return loc, torch.full_like(loc, self.scale)
-
-
 def two_modes(n_images=20, scale=0.1, latent_dim=2):
     """A model of two far modes an image, a guide that has one of them, and images."""
     decoder = Even(latent_dim)
     prior = MixturePrior(1, latent_dim)
     prior.set(torch.ones(1), torch.zeros(1, latent_dim), 4 * torch.eye(latent_dim).unsqueeze(0))
     model = Model(decoder, prior, Noise(scale), "exact")
-    guide = Guide(OneSide(decoder, scale), prior=prior)
+    # Right of the line it is the posterior, and knows nothing of the other side.
+    guide = Guide(LeastSquares(decoder, scale), prior=prior)
     with torch.no_grad():
         angle = torch.linspace(-0.9, 0.9, n_images)
         z = 2.5 * torch.stack([(torch.pi / 4 + angle).cos(), (torch.pi / 4 + angle).sin()], -1)

@@ -130,23 +130,6 @@ def test_class_lists() -> None:
     assert experiment.class_list(None) is None
 
 
-@pytest.mark.parametrize(
-    ("likelihood", "grey", "density"),
-    [
-        ("bernoulli", True, True),
-        ("bernoulli", False, True),
-        ("continuous-bernoulli", True, True),
-        ("gaussian", True, True),
-    ],
-)
-def test_what_is_a_density_of_the_pixels(
-    likelihood: Any, grey: bool, density: bool, digits: Images, tmp_path: Path
-) -> None:
-    pixels = digits.pixels if grey else np.uint8(255) * (digits.pixels > 127)
-    found = prepared(data=save(tmp_path / "digits.npz", Images(pixels, digits.labels)))
-    assert found.is_density(likelihood) is density
-
-
 def test_a_second_set_without_a_class_of_the_first(
     digits: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -337,7 +337,7 @@ def test_quiet_says_nothing_but_what_was_asked_for(
 
 
 def test_quiet_training_shows_no_progress() -> None:
-    with output.quietly(True), progress.progress(normalised=False) as show:
+    with output.quietly(True), progress.progress() as show:
         assert show(Progress("joint", 1, 1, {"elbo": -1.0})) is None
 
 

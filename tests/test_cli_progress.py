@@ -25,28 +25,6 @@ def test_lines_are_few_and_hold_the_last_epoch(capsys: pytest.CaptureFixture[str
     assert any("s left" in line for line in lines)
 
 
-@pytest.mark.parametrize("terminal", [False, True])
-@pytest.mark.parametrize("normalised", [False, True])
-def test_progress_says_once_that_the_elbo_is_of_no_density(
-    normalised: bool,
-    terminal: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    import rich.console
-
-    console = rich.console.Console
-    monkeypatch.setattr(
-        rich.console, "Console", lambda stderr: console(stderr=stderr, force_terminal=terminal)
-    )
-    with progress.progress(normalised) as show:
-        for now in (Progress("start", 1, 1), *epochs("warm-up", 3), *epochs("joint", 2)):
-            show(now)
-    shown = " ".join(capsys.readouterr().err.split())
-    assert shown.count(progress.NOTE) == (not normalised)
-    assert normalised or shown.index(progress.NOTE) < shown.index("ELBO -99.0")
-
-
 def test_bars_show_every_phase_and_the_newest_figures() -> None:
     from rich.console import Console
 

@@ -103,14 +103,12 @@ def test_expected_pixels(linear):
 
 def test_the_exact_guide_is_all_that_is_needed():
     truth, guide = linear_gaussian(50, n_components=1)
-    means, covariances = truth.posterior()
 
     class Exact(torch.nn.Module):
         def forward(self, x):
             return means[: len(x), 0], covariances[0].diagonal().sqrt().expand(len(x), -1)
 
     # A diagonal prior: the posterior of one component is diagonal then.
-    truth.prior.covariance = "full"
     with torch.no_grad():
         truth.prior.lower.zero_()
     means, covariances = truth.posterior()
@@ -183,3 +181,20 @@ class TestWithoutEffort:
         ]
         assert unresolved[0] > 20
         assert unresolved[1] == 0
+
+
+def test_the_guide_is_asked_once_whoever_is_left():
+    """An encoder of one's own need not know what to do with no images, nor see them twice."""
+    truth, guide = linear_gaussian(30, widen=0.3)
+    encoder, asked = guide.encoder, []
+
+    class Counting(torch.nn.Module):
+        def forward(self, x):
+            asked.append(len(x))
+            return encoder(x.view(len(x), -1).view_as(x))
+
+    guide.encoder = Counting()
+    posterior = answer(truth.model, guide, truth.x, rows=20)
+    assert posterior.routes["refined"] > 20
+    assert posterior.certified.all()
+    assert asked == [20, 10]

@@ -177,6 +177,17 @@ def exact_guide(truth, **changes):
     return Guide(encoder, ConstantAssigner(torch.zeros(truth.prior.n_components).double()))
 
 
+def assert_same_gradients(gmvae, one, other, **tolerance):
+    """Fail where two losses have other gradients in any named parameter of the pair."""
+    names, parameters = zip(*gmvae.named_parameters(), strict=True)
+    gradients = (
+        torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        for loss in (one, other)
+    )
+    for name, of_one, of_other in zip(names, *gradients, strict=True):
+        torch.testing.assert_close(of_one, of_other, msg=name, **tolerance)
+
+
 class SmallLinear(nn.Module):
     """x has mean W z, W fixed with orthogonal columns of length one."""
 

@@ -20,7 +20,10 @@ _STATISTICS = {
 
 
 def fit_rows(model: Model, guide: Guide, draws: Draws, log_evidence: Array) -> list[Check]:
-    """From draws of the posterior: log p(x), (N,), and how the latents compare with the mixture."""
+    """How latents of the posterior, and components by q(y | x), compare with the mixture.
+
+    And log p(x) of the certified posterior, (N,).
+    """
     prior = model.prior
     density = "" if model.likelihood.normalised else "; no normalised density"
     inactive = prior.latent_dim - model_checks.active_units(draws)
@@ -29,7 +32,7 @@ def fit_rows(model: Model, guide: Guide, draws: Draws, log_evidence: Array) -> l
             "model",
             "log p(x), nats an image",
             float(log_evidence.mean()),
-            detail=f"+- {standard_error(log_evidence):.2f}, importance weighted{density}",
+            detail=f"+- {standard_error(log_evidence):.2f}, of the certified posterior{density}",
         ),
         Check(
             "model",

@@ -152,8 +152,8 @@ def diagnose(
     say("posterior of every image")
     posterior = certified_draws(model, guide, images, options.n_draws, options.seed + 7)
     y = components_of(model, guide, posterior.z)
-    # What is asked of the model is asked of the posterior, not of the guide.
-    right = replace(draws, z=np.moveaxis(posterior.z, 0, 1), y=y)
+    # The latents that the model is asked about are the posterior's; components are by q(y | x).
+    right = replace(draws, z=np.moveaxis(posterior.z, 0, 1))
     say("posterior predictive")
     predictive = model_checks.predictive_check(model, guide, images, right, seed=options.seed + 1)
     shown = right.z[:KEPT_REPLICATES, : options.predictive_images]

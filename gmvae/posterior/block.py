@@ -12,6 +12,7 @@ from torch import Tensor
 from gmvae.posterior.pareto import Array
 from gmvae.posterior.resampling import systematic, thinned
 from gmvae.posterior.target import Target
+from gmvae.probability.prior import MixturePrior
 
 # The ways by which an image got its draws, in the order in which they are tried.
 ROUTES = ("guide", "refined", "hmc", "unresolved")
@@ -115,18 +116,17 @@ class Sizes:
     pixels: int
 
 
-def moments(target: Target, z: Tensor, weights: Tensor) -> dict[str, Array]:
+def moments(prior: MixturePrior, z: Tensor, weights: Tensor) -> dict[str, Array]:
     r"""Means of z and of p(y | z) under weighted draws, and their Monte Carlo standard errors.
 
     The error of a mean f is the root of :math:`\sum_s w_s^2 (f_s - \bar f)^2`, as of
     self-normalised importance sampling (Owen, *Monte Carlo theory, methods and examples*, 9.2).
 
     Args:
-        target: of n images.
+        prior: the mixture, for p(y | z).
         z: draws, (T, n, D).
         weights: (T, n), of sum 1 over T.
     """
-    prior = target.model.prior
     y = prior.responsibilities(z.to(prior.means)).cpu().double()
     mean, mean_mcse = _mean(z, weights)
     variance, variance_mcse = _mean((z - mean).square(), weights)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gmvae.posterior.pareto import Array, effective_size, khat_threshold, psis
 from gmvae.posterior.target import Target, log_prior
-from gmvae.probability.guide import Guide
+from gmvae.probability.families import Answer, posterior, rows_of
 from gmvae.probability.prior import MixturePrior
 
 
@@ -26,25 +26,23 @@ class Proposal(Protocol):
 
 
 class OfGuide:
-    """q(z | x), drawn by whatever distribution the guide has.
+    """q(z | x).
 
     Args:
-        guide: the guide, its networks in eval mode.
-        x: images (n, C, H, W).
+        answer: the guide's encoder's, of n images: it is asked once, whoever is left.
     """
 
-    def __init__(self, guide: Guide, x: Tensor) -> None:
-        self._guide, self._x = guide, x
-        self.dist = guide.z_dist(x)
+    def __init__(self, answer: Answer) -> None:
+        self._answer, self.dist = answer, posterior(answer)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """See `Proposal`."""
-        log_prob: Tensor = self.dist.log_prob(z.to(self._x))
+        log_prob: Tensor = self.dist.log_prob(z.to(self._answer[0]))
         return log_prob.cpu().double()
 
     def at(self, rows: Tensor) -> "OfGuide":
         """See `Proposal`."""
-        return OfGuide(self._guide, self._x[rows])
+        return OfGuide(rows_of(self._answer, rows))
 
 
 class OfPrior:

@@ -27,6 +27,7 @@ from gmvae.posterior.pareto import Array
 from gmvae.posterior.resampling import systematic
 from gmvae.posterior.student import StudentMixture
 from gmvae.posterior.target import Points, Target
+from gmvae.probability.families import draws
 from gmvae.probability.guide import Guide
 from gmvae.probability.model import Model
 
@@ -97,7 +98,7 @@ class Batch:
         self.target = Target(model, x)
         self.shared, self.plan, self.generator = shared, plan, generator
         self.rng = numpy_generator(generator)
-        self.of_guide = OfGuide(guide, x)
+        self.of_guide = OfGuide(guide.encoder(x))
         self.reach = modes.spread(shared)
         self.scale = self.of_guide.dist.stddev.cpu().double()
         prior = model.prior
@@ -143,11 +144,8 @@ class Batch:
 
     def _by_guide(self) -> Sample:
         """Draws of the guide, weighted."""
-        # torch's distributions take no generator.
-        device = self.target.x.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed_of(self.generator))
-            z = self.of_guide.dist.sample((self.plan.n_proposed,)).cpu().double()
+        generator = Generator(self.target.x.device).manual_seed(seed_of(self.generator))
+        z = draws(self.of_guide.dist, self.plan.n_proposed, generator).cpu().double()
         sample = Sample(self.target)
         sample.add(self.of_guide, z)
         return sample
@@ -198,11 +196,10 @@ class Batch:
         if not good.any():
             return
         rows = torch.as_tensor(np.flatnonzero(good))
-        target, z, w = self.target.at(torch.as_tensor(left[good])), sample.z, weights.tensor()
-        z, w = z[:, rows], w[:, rows]
+        z, w = sample.z[:, rows], weights.tensor()[:, rows]
         self.block.put(
             left[good],
-            **moments(target, z, w),
+            **moments(self.target.model.prior, z, w),
             **kept_draws(z, w, self.plan.n_draws, self.rng, self.plan.weights),
             log_evidence=weights.log_evidence[good],
             log_evidence_mcse=weights.log_evidence_mcse[good],
@@ -269,8 +266,7 @@ class Batch:
         of_proposal = sample.target.log_joint(proposed) - refitted.log_prob(proposed)
         log_evidence, error = bridge(of_posterior, of_proposal, torch.as_tensor(ess).to(flat))
         rows = torch.as_tensor(np.flatnonzero(good))
-        target = sample.target.at(rows)
-        found = moments(target, flat[:, rows], even[:, rows])
+        found = moments(self.target.model.prior, flat[:, rows], even[:, rows])
         # Draws of a chain are worth less than their number.
         inflation = np.sqrt(len(flat) / ess[good])[:, None]
         for name in ("mean_mcse", "sd_mcse", "p_y_mcse"):

@@ -106,9 +106,8 @@ def continued(phases: list[Phase], start: GMVAE, settings: Settings) -> list[Pha
     """The phases of a run that starts from a model.
 
     Without new components its clusters are as they are: only the joint phase and that of the
-    guide are left. With some,
-    the features learn on from what they are, the clusters and the mixture are extended, and
-    q(y | x) learns them.
+    guide are left. With some, the features learn on from what they are, the clusters and the
+    mixture are extended, and q(y | x) learns them.
 
     Args:
         phases: of a run from the beginning, as :func:`~gmvae.training.recipe.recipe` makes them.

@@ -55,7 +55,7 @@ def recipe(
     ``start``       finds the clusters in it, and their number, or spreads the observed labels
                     over it
     ``trial``       of fewer than 2,000 images: tries several clusterings, and keeps the one that
-                    views of the images shake least
+                    neighbours and views of the images support most
     ``assignment``  teaches q(y | x) the clusters, and it corrects many of them
     ``sharpening``  lets it correct more: an image and its view belong together
     ``placing``     gives each component a place in the latent, and the encoder lays its images

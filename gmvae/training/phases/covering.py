@@ -44,8 +44,8 @@ class Covering:
         n_simulated: images that the model draws, an image of the batch.
         n_draws: S, of z an image.
         widening: 1 leaves a tenth of the digits 1, 4 and 8 uncovered, 1.15 one in thirty. There
-            draws keep 97 % of their effective number in each latent dimension, and the bound loses
-            two hundredths of a nat.
+            draws keep 97 % of their effective number in each latent dimension, and the bound of
+            the digits loses a tenth of a nat.
     """
 
     length: Length = Length(epochs=1, steps=500, batch_size=16, lr=3e-3)
