@@ -65,7 +65,7 @@ def on_threads(monkeypatch):
         pipes = [multiprocessing.Pipe() for _ in range(n)]
 
         def live(connection):
-            with contextlib.suppress(EOFError, OSError):
+            with contextlib.suppress(SystemExit):
                 jobs._work(connection, torch.get_num_threads())
 
         threads = [threading.Thread(target=live, args=(theirs,)) for _, theirs in pipes]
@@ -323,6 +323,22 @@ def test_processes_end_with_the_one_that_began_them(how, whom, tmp_path):
     while any(_runs(child) for child in children) and time.monotonic() < until:
         time.sleep(0.1)
     assert not any(_runs(child) for child in children)
+
+
+def test_a_process_that_nobody_listens_to_ends_without_a_word(digits, tmp_path, monkeypatch):
+    """The one that began it is killed in the middle of a run, between one epoch and the next."""
+    ours, theirs = multiprocessing.Pipe()
+
+    def run(images, settings, callback, **options):
+        ours.close()
+        callback(Progress("joint", 1, 9, {}))
+
+    monkeypatch.setattr(jobs, "fit", run)
+    (job,) = jobs_of(1, digits.subset(slice(0, 2)), tmp_path)
+    ours.send(job)
+    with pytest.raises(SystemExit) as caught:
+        jobs._work(theirs, torch.get_num_threads())
+    assert caught.value.code == 1
 
 
 class Enough(Exception):

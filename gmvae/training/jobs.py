@@ -231,19 +231,30 @@ def _work(connection: Connection, threads: int) -> None:
 
     def tell(progress: Progress) -> object:
         # The answer is waited for: a run ends at the epoch after which it was asked to.
-        connection.send(progress)
-        return connection.recv()
+        return _asked(connection, progress)
 
-    connection.send(Ready())
+    job = _asked(connection, Ready())
     while True:
-        job = connection.recv()
         try:
             outcome = _run(job, tell)
         except Exception as error:
             error.add_note(f"In the process of the run:\n{traceback.format_exc()}")
-            connection.send(error)
+            job = _asked(connection, error)
         else:
-            connection.send(Done(job.number, outcome))
+            job = _asked(connection, Done(job.number, outcome))
+
+
+def _asked(connection: Connection, message: object) -> Any:
+    """The answer to a message. Where nobody is left to give one, this process has nothing to say.
+
+    Raises:
+        SystemExit: the one that began this process has ended, or has closed the pipe.
+    """
+    try:
+        connection.send(message)
+        return connection.recv()
+    except (EOFError, OSError):
+        raise SystemExit(1) from None
 
 
 def _end_with_the_parent() -> None:
