@@ -35,7 +35,7 @@ class Sharpening:
     """
 
     round: int = 1
-    length: Length = Length(epochs=10, steps=150, batch_size=512, lr=1e-3)
+    length: Length = Length(epochs=4, steps=150, batch_size=512, lr=1e-3)
     sharp: float = 0.95
     classification_weight: float = 1.0
 
