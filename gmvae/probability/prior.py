@@ -8,7 +8,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
-from torch.nn.functional import softplus
+from torch.nn.functional import linear, softplus
 
 from gmvae.probability.categorical import Categorical
 from gmvae.support import checks
@@ -189,7 +189,9 @@ class MixturePrior(nn.Module):
         # Around the middle of the mixture both terms are as small as can be, and so is rounding.
         middle = self.means.detach().mean(0)
         of_means = (inverse @ (self.means - middle).unsqueeze(-1)).squeeze(-1)
-        noise = ((z - middle) @ inverse.flatten(0, 1).mT).unflatten(-1, (-1, d)) - of_means
+        noise = linear(z - middle, inverse.flatten(0, 1), -of_means.flatten()).unflatten(
+            -1, (-1, d)
+        )
         log_scales = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         constant = 0.5 * d * math.log(2 * math.pi)
         log_densities: Tensor = -0.5 * noise.square().sum(-1) - log_scales - constant

@@ -60,7 +60,8 @@ class Length:
     """How long a phase lasts: so many epochs; more, up to ``most_epochs``, for too few steps.
 
     Large sets need few epochs and small ones many, but neither fewer than ``steps``. An epoch is of
-    60,000 images at most, others each time: beyond that a phase takes no longer.
+    60,000 images at most, and of no more than ``steps`` take, others each time, unless their number
+    is the user's: of more images a phase takes no longer.
 
     Attributes:
         epochs: passes over the images, or over 60,000 of them, at least.
@@ -98,7 +99,8 @@ class Length:
         batch_size = self.batch_size
         if self.bounded:
             batch_size = max(rows_at_once(image_shape, batch_size), min(batch_size, _LEAST_BATCH))
-        n_images = min(n_images, LARGEST_EPOCH)
+        if self.exactly is None:
+            n_images = min(n_images, LARGEST_EPOCH, self.steps * batch_size)
         n_batches = math.ceil(n_images / batch_size)
         least = min(math.ceil(self.steps / n_batches), self.most_epochs)
         return Schedule(
