@@ -251,6 +251,26 @@ def test_an_epoch_of_many_images_is_of_others_each_time(images):
     assert told[-1].metrics["objective"] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("batch_size", [10, 50])
+def test_terms_that_are_asked_every_other_step_count_twice_there(batch_size, images):
+    """Also across epochs of a single batch: the mean over the steps is the term."""
+    asked, p = [], nn.Parameter(torch.zeros(1))
+
+    def objective(x, y, size):
+        asked.append(0)
+        return size * (0 * p).sum()
+
+    def term(guide, batch):
+        asked[-1] += 1
+        return 3 + 0 * p.sum()
+
+    told = []
+    options = {"regularisers": [term], "regularised_every": 2, "callback": told.append}
+    train(objective, None, [p], images, Schedule(4, batch_size), **options)
+    assert asked == [1, 0] * (len(asked) // 2)
+    assert np.mean([now.metrics["objective"] for now in told]) == pytest.approx(-3)
+
+
 def test_what_is_done_before_a_step_is_told_of_its_images(images):
     told, seen = [], []
 

@@ -39,10 +39,10 @@ def test_the_lengths_of_the_standard_phases():
     """Chosen by measurement: a change of one is a change of every figure."""
     assert WarmUp().length == Length(3, 270, 512, 2e-3, most_epochs=300)
     assert Assignment().length == Length(1, 100, 512, 1e-3)
-    assert Sharpening().length == Length(4, 150, 512, 1e-3)
+    assert Sharpening().length == Length(6, 150, 512, 1e-3)
     assert Placing().length == Length(1, 120, 256, 1e-3)
     assert Placing().kl_weight == 100.0
-    assert Joint().length == Length(7, 1_500, 128, 2e-3, most_epochs=120, bounded=False)
+    assert Joint().length == Length(9, 1_500, 128, 2e-3, most_epochs=120, bounded=False)
     assert (PixelAxes().side, PixelAxes().n_images) == (32, 4_000)
     assert (WarmUp().embedding_dim, Assignment().smoothing, Placing().gap) == (32, 0.1, 5.0)
     assert (Sharpening().sharp, Sharpening().classification_weight) == (0.95, 1.0)

@@ -174,6 +174,7 @@ class Loop:
         schedule: how long and how fast.
         y: component indices, (N,), -1 where unknown.
         regularisers: functions of guide and batch, subtracted.
+        regularised_every: so many steps they are, each time as much more.
         validate: metrics after each epoch, ``loss`` among them if the schedule has patience:
             the parameters with the smallest are kept.
         phase: the name given to the callback.
@@ -191,6 +192,7 @@ class Loop:
     schedule: Schedule
     y: Tensor | None = None
     regularisers: Sequence[Regulariser] = ()
+    regularised_every: int = 1
     validate: Callable[[], Metrics] | None = None
     phase: str = "training"
     generator: Generator | None = None
@@ -270,8 +272,9 @@ class Loop:
             if self.before_step is not None:
                 self.before_step(batch.x, rows)
             loss = self.objective(batch.x, batch.y, size=n) / n
-            for regulariser in self.regularisers:
-                loss = loss - regulariser(self.guide, batch)
+            if (state.epoch * self.n_batches + state.step) % self.regularised_every == 0:
+                for regulariser in self.regularisers:
+                    loss = loss - self.regularised_every * regulariser(self.guide, batch)
             state.optimiser.zero_grad()
             loss.backward()
             norm = clip_grad_norm_(trained, self.schedule.clip_norm)
