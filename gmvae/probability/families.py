@@ -54,6 +54,21 @@ def location(answer: Answer) -> Tensor:
     ]
 
 
+def variances(answer: Answer) -> Tensor:
+    """The variance of each entry of q(z | x), (B, D).
+
+    By operations of tensors alone, which programs without distributions can run, too.
+    """
+    locations, scales = answer[:2]
+    full = scales.dim() > locations.dim()
+    within = scales.square().sum(-1) if full else scales.square()
+    if len(answer) == 2:
+        return within
+    weights = answer[2].softmax(-1).unsqueeze(-1)
+    between = (locations - (weights * locations).sum(-2, keepdim=True)).square()
+    return (weights * (within + between)).sum(-2)
+
+
 def draws(q_z: Any, n_samples: int, generator: Generator | None = None) -> Tensor:
     """Draws of a q(z | x) of batch shape (B,), (S, B, D), with gradients.
 
@@ -141,10 +156,7 @@ class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
     @property
     def variance(self) -> Tensor:
         """Of each entry, (..., D)."""
-        within = self.scale_tril.square()
-        within = within.sum(-1) if self.full else within
-        between = (self.locations - self.mean.unsqueeze(-2)).square()
-        return (self.weights.unsqueeze(-1) * (within + between)).sum(-2)
+        return variances((self.locations, self.scale_tril, self.log_weights))
 
     @property
     def stddev(self) -> Tensor:
