@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gmvae.support.errors import ArgumentError
-from gmvae.support.names import printable
+from gmvae.support.names import counted, printable
 
 from . import options
 from .answer_files import SUFFIXES, Columns, check_suffix, image_column, write_table
 from .components import component_records
 from .output import check_file, check_folder, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import MOST_FOLDERS, counted, images_record, read_lines
+from .summary import MOST_FOLDERS, images_record, read_lines
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Images
@@ -83,7 +83,7 @@ def classify(
     check_file(output, force, SUFFIXES)
     check_suffix(output)
     if into is not None:
-        check_folder(into, False, frozenset())
+        check_folder(into, False, frozenset(), "--into")
     run = open_run(model, device)
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
     import torch

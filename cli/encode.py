@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 from gmvae.support.files import replacing
+from gmvae.support.names import counted
 
 from . import options
 from .answer_files import SUFFIXES, check_suffix, image_column, write_table
 from .output import check_file, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import counted, images_record, skipped_words
+from .summary import images_record, skipped_words
 
 EXAMPLES = (
     "gmvae encode",

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
+from gmvae.support.names import counted
+
 from . import options
 from .output import check_file, outcome, write_images
 from .run_folder import beside, images_for, open_run
-from .summary import counted, images_record, skipped_words
+from .summary import images_record, skipped_words
 
 EXAMPLES = (
     "gmvae reconstruct",

@@ -58,6 +58,12 @@ class Told:
             blocks.append(array(probability_of_components(self.gmvae, x, q_y[rows], z[rows])))
         return np.concatenate(blocks)
 
+    @property
+    def probability(self) -> Array:
+        """How probable the most probable component is, (N,)."""
+        probability: Array = self.honest[range(len(self.components)), self.components]
+        return probability
+
     def thinned(self) -> "Told":
         """Of an even share of the images where there are too many to draw."""
         rows = even_share(len(self.images))

@@ -81,8 +81,8 @@ class Classification(nn.Module):
         prior = gmvae.model.prior
         self.encoder, self.assigner = gmvae.guide.encoder, gmvae.guide.assigner
         self.decoder, self.likelihood = gmvae.model.decoder, gmvae.model.likelihood
-        # As the mixture holds it: the covariance of a narrow component, in single precision, may have
-        # no factor.
+        # As the mixture holds it: the covariance of a narrow component may have none in single
+        # precision.
         scale_tril = prior.scale_tril.detach().double()
         means = prior.means.detach()
         log_scale = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
