@@ -34,7 +34,7 @@ def encode(
     force: options.Force = False,
     json: options.AsJson = False,
 ) -> None:
-    """Write the latent of every image: the mean of q(z|x).
+    """Write the encoded images: of each the mean of q(z|x), or of its heaviest Gaussian.
 
     In a table a row has the image's file or row and Z_0, Z_1 and so on; the array "Z" of an .npz
     file and that of an .npy file have shape (N, D).

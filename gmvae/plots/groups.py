@@ -29,7 +29,7 @@ class Told:
 
     @cached_property
     def latents(self) -> Array:
-        """Means of q(z | x), (N, D)."""
+        """The encoded images, (N, D): see :meth:`gmvae.GMVAE.encode`."""
         return array(self.gmvae.encode(self.images))
 
     @cached_property

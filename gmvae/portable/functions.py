@@ -38,8 +38,8 @@ class Classified(NamedTuple):
         outlier: how little an image is like those of the training, (B,), 0 to 1; -1 where the model
             does not know how well it explains these.
         probabilities: q(y | x), (B, K).
-        responsibilities: p(y | z) at the mean of q(z | x), (B, K).
-        latents: means of q(z | x), (B, D).
+        responsibilities: p(y | z) at the encoded image, (B, K).
+        latents: the encoded images, (B, D).
         scales: standard deviations of q(z | x), (B, D).
     """
 

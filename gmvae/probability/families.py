@@ -41,7 +41,7 @@ def rows_of(answer: Answer, rows: slice | Tensor) -> Answer:
 
 
 def location(answer: Answer) -> Tensor:
-    """The point by which an image is encoded, (B, D): the mean of q(z | x), if it is one Gaussian.
+    """The encoded image, (B, D): the mean of q(z | x), if it is one Gaussian.
 
     Between the Gaussians of a mixture there may be nothing: of them it is the mean of the heaviest.
     """

@@ -1,8 +1,11 @@
 """Files, looked at before they are read: of the right kind, and no larger than expected."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from gmvae.support.errors import ContentError
+from gmvae.support.names import printable
 
 # A configuration takes some kilobytes; the names of a million components take 10 MB.
 LARGEST_TEXT = 2**24
@@ -36,3 +39,20 @@ def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
             f"{path} expected at most {most:,} bytes; got more. Restore it, or write it again."
         )
     return content.decode("utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ContentError: it is larger than expected, no regular file, or no JSON in UTF-8.
+    """
+    try:
+        return json.loads(read_text(path))
+    except ContentError:
+        raise
+    # RecursionError: brackets within brackets, thousands deep.
+    except (ValueError, RecursionError) as error:
+        raise ContentError(
+            f"{path} expected JSON; got: {printable(str(error), 100)}. Restore it, or train again."
+        ) from error
