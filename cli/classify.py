@@ -11,6 +11,7 @@ from gmvae.support.names import counted, printable
 from . import options
 from .answer_files import SUFFIXES, Columns, check_suffix, image_column, write_table
 from .components import component_records
+from .experiment import check_data
 from .output import check_file, check_folder, outcome
 from .run_folder import beside, images_for, open_run
 from .summary import MOST_FOLDERS, images_record, read_lines
@@ -78,6 +79,7 @@ def classify(
     image and of views of it, and p(y|z) of the mixture, averaged. Outlier is the share of training
     images that the model explains better: near 1 the image is of no kind that it has seen.
     """
+    check_data(data)
     output = beside(model, "vae.csv") if output is None else output
     extras = _extras(columns)
     check_file(output, force, SUFFIXES)

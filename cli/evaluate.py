@@ -8,6 +8,7 @@ import typer
 
 from . import options, reporting, run_folder, verdicts
 from .components import records_of
+from .experiment import check_data
 from .figures import figure_rows
 from .output import answer, as_json, check_file, say, table, write_json, write_text
 from .run_folder import Run, beside, images_for, open_run, stored_picture
@@ -66,6 +67,7 @@ def evaluate(
     matched to each class (Hungarian), acc_latent the same by p(y|z), acc_named that of
     Predicted_Label.
     """
+    check_data(data)
     if output is not None:
         check_file(output, force, [".json"])
     page = _page(report, model, json, force)

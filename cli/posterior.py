@@ -10,6 +10,7 @@ import typer
 from gmvae.support.names import counted
 
 from . import options
+from .experiment import check_data
 from .output import check_file, is_quiet, outcome
 from .run_folder import beside, images_for, open_run
 from .summary import images_record, skipped_words
@@ -81,6 +82,7 @@ def posterior(
     size and the way by which they were got (sample_stats): guide, refined, hmc, or unresolved,
     which is no posterior yet. A batch of images is worked on at a time.
     """
+    check_data(data)
     output = beside(model, "posterior.nc") if output is None else output
     check_file(output, force, [".nc"])
     run = open_run(model, device)

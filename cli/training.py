@@ -14,7 +14,7 @@ from gmvae.support.files import CONFIG_FILE, replacing
 from . import run_folder, summary, unfinished
 from .components import records_of
 from .device import named_device
-from .experiment import Experiment, Request, prepare
+from .experiment import Experiment, Request, check_request, prepare
 from .figures import figure_rows
 from .options import AUTO
 from .output import answer, as_json, check_folder, say, write_json
@@ -59,14 +59,16 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         folder: of the unfinished run that goes on; None for one that begins.
         checkpoint: whether one that begins is kept.
     """
-    from gmvae.plots import Told
-
-    # What was typed comes before what lies there, and that before images are read.
-    _check_settings(asked.settings)
-    device = named_device(asked.device)
-    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
-    check_log(asked.log)
+    # What was typed comes before what lies there, and that before torch is imported and images are
+    # read.
     request = asked.request
+    _check_settings(asked.settings)
+    check_request(request)
+    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+    if folder is None and checkpoint:
+        unfinished.check_free(asked)
+    device = named_device(asked.device)
+    check_log(asked.log)
     experiment = prepare(request)
     start = None
     if asked.start is not None:
@@ -78,6 +80,8 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     if not asked.json:
         _say_all(summary.opening(experiment))
         _say_all(summary.left_out(request))
+    from gmvae.plots import Told
+
     began = time.monotonic()
     with board(asked.log, asked.output) as log:
         with unfinished.kept(folder, asked.output) as stop:

@@ -119,19 +119,28 @@ def folder_of(output: Path) -> Path:
     return place.with_name(f".{place.name}{SUFFIX}")
 
 
+def check_free(asked: Asked) -> None:
+    """Refuse, before any work, a folder whose run has not ended.
+
+    Raises:
+        FileExistsError: there is such a run, and no ``--force``.
+    """
+    if (folder_of(asked.output) / ASKED).exists() and not asked.force:
+        raise FileExistsError(
+            f"`--output` expected a folder without an unfinished run; got {asked.output}. Go "
+            f"on with it: {go_on(asked.output)}, or begin anew with --force."
+        )
+
+
 def begin(asked: Asked) -> Path:
     """Write down what was asked for; the folder for the checkpoints.
 
     Raises:
-        FileExistsError: an unfinished run into the same folder, and no ``--force``.
+        FileExistsError: as for :func:`check_free`.
     """
+    check_free(asked)
     folder = folder_of(asked.output)
     if (folder / ASKED).exists():
-        if not asked.force:
-            raise FileExistsError(
-                f"`--output` expected a folder without an unfinished run; got {asked.output}. Go "
-                f"on with it: {go_on(asked.output)}, or begin anew with --force."
-            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     record = {"command": asked.command, **dataclasses.asdict(asked)}
