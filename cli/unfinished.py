@@ -21,6 +21,7 @@ import typer
 from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.support.files import CONFIG_FILE, NAMELESS, beside_its_folder
 from gmvae.support.names import listed
+from gmvae.support.reading import read_text
 
 from .entry import EndedFromOutside
 from .experiment import Reading, Request
@@ -163,7 +164,7 @@ def asked_for(output: Path, kind: type[Kind]) -> Kind:
     """
     path = folder_of(output) / ASKED
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
         command = record.pop("command")
         if command == kind.command:
             record |= {name: Path(record[name]) for name in PATHS if record.get(name)}
@@ -226,7 +227,7 @@ def end(folder: Path) -> None:
 def go_on(output: Path) -> str:
     """The command that takes the run up again."""
     try:
-        record = json.loads((folder_of(output) / ASKED).read_text(encoding="utf-8"))
+        record = json.loads(read_text(folder_of(output) / ASKED))
         command = str(record["command"])
     except (OSError, ValueError, KeyError, TypeError):  # spoilt, which --resume will say
         command = AskedTraining.command
