@@ -42,7 +42,7 @@ def rows_of(answer: Answer, rows: slice | Tensor) -> Answer:
 
 
 def location(answer: Answer) -> Tensor:
-    """The point by which an image is encoded, (B, D): the mean of q(z | x), if it is one Gaussian.
+    """The encoded image, (B, D): the mean of q(z | x), if it is one Gaussian.
 
     Between the Gaussians of a mixture there may be nothing: of them it is the mean of the heaviest.
     """
@@ -53,6 +53,21 @@ def location(answer: Answer) -> Tensor:
     return locations.gather(-2, heaviest.expand(*heaviest.shape[:-1], locations.shape[-1]))[
         ..., 0, :
     ]
+
+
+def variances(answer: Answer) -> Tensor:
+    """The variance of each entry of q(z | x), (B, D).
+
+    By operations of tensors alone, which programs without distributions can run, too.
+    """
+    locations, scales = answer[:2]
+    full = scales.dim() > locations.dim()
+    within = scales.square().sum(-1) if full else scales.square()
+    if len(answer) == 2:
+        return within
+    weights = answer[2].softmax(-1).unsqueeze(-1)
+    between = (locations - (weights * locations).sum(-2, keepdim=True)).square()
+    return (weights * (within + between)).sum(-2)
 
 
 def draws(q_z: Any, n_samples: int, generator: Generator | None = None) -> Tensor:
@@ -142,10 +157,7 @@ class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
     @property
     def variance(self) -> Tensor:
         """Of each entry, (..., D)."""
-        within = self.scale_tril.square()
-        within = within.sum(-1) if self.full else within
-        between = (self.locations - self.mean.unsqueeze(-2)).square()
-        return (self.weights.unsqueeze(-1) * (within + between)).sum(-2)
+        return variances((self.locations, self.scale_tril, self.log_weights))
 
     @property
     def stddev(self) -> Tensor:
