@@ -1,5 +1,6 @@
 """``gmvae train``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -159,8 +160,6 @@ def train(
         asked = unfinished.asked_for(resume, unfinished.AskedTraining)
         training.run(asked, unfinished.folder_of(resume))
         return
-    if start is not None:
-        settings = training.settings_from(start, data, settings, unfinished.typed(context))
     asked = unfinished.AskedTraining(
         data=data,
         val=val,
@@ -181,4 +180,8 @@ def train(
         log=log,
         json=json,
     )
+    if start is not None:
+        training.check_typed(asked)
+        of_start = training.settings_from(start, data, settings, unfinished.typed(context))
+        asked = replace(asked, settings=of_start)
     training.run(asked, None, checkpoint)

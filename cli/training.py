@@ -51,6 +51,20 @@ def settings_from(
     return {**values, **{name: getattr(model, name) for name in kept}}
 
 
+def check_typed(asked: unfinished.AskedTraining) -> None:
+    """Refuse, before torch is imported and images are read, what cannot be done anyhow.
+
+    What was typed comes before what lies there.
+
+    Raises:
+        ArgumentError: a setting out of its range, or DATA of no such name.
+        OSError: DATA that are not there, or a run folder that must not or cannot be written.
+    """
+    _check_settings(asked.settings)
+    check_request(asked.request)
+    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+
+
 def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool = True) -> None:
     """Train, measure and write.
 
@@ -59,12 +73,8 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         folder: of the unfinished run that goes on; None for one that begins.
         checkpoint: whether one that begins is kept.
     """
-    # What was typed comes before what lies there, and that before torch is imported and images are
-    # read.
     request = asked.request
-    _check_settings(asked.settings)
-    check_request(request)
-    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+    check_typed(asked)
     if folder is None and checkpoint:
         unfinished.check_free(asked)
     device = named_device(asked.device)

@@ -333,6 +333,7 @@ def test_a_slip_of_the_pen_waits_for_nothing_heavy(tmp_path: Path) -> None:
         "train absent.npz -o full": "`DATA` expected a path that exists; got 'absent.npz'.",
         "train digit -o full": "`DATA` expected digits, mnist, fashion-mnist, kmnist, or the path",
         "train --val ./mnist -o full": "`--val` expected a path that exists; got './mnist'.",
+        "train digits --from a-run -o full": "full exists. Choose another --output",
         "train -o begun": "Go on with it: gmvae train --resume begun",
         "select digits --components 2-3 -o full": "full exists. Choose another --output",
         "classify -o a.csv": "a.csv exists. Choose another --output",
