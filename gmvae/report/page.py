@@ -3,12 +3,15 @@
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gmvae.report.contents import Comparison, Report
 from gmvae.support.names import printable
 from gmvae.support.version import VERSION
+
+# Whose templates these are.
+PACKAGE = "gmvae.report"
 
 
 def render(contents: Report | Comparison) -> str:
@@ -17,14 +20,15 @@ def render(contents: Report | Comparison) -> str:
     Every word is shown as text: markup in it is escaped, and what cannot be shown (escapes of
     terminals, marks that turn the direction of writing) is written out.
     """
-    template = _environment().get_template(contents.template)
+    template = environment().get_template(contents.template)
     return template.render(page=contents, version=VERSION)
 
 
 @cache
-def _environment() -> Environment:
+def environment(package: str = PACKAGE) -> Environment:
+    """Where pages are made: the templates of a package, and those of this one below them."""
     return Environment(
-        loader=PackageLoader("gmvae.report"),
+        loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, PACKAGE))]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
