@@ -74,5 +74,5 @@ def _sheet(pictures: list[Image.Image], columns: int) -> str:
         row, column = divmod(i, columns)
         sheet.paste(picture, (column * width, row * height))
     file = io.BytesIO()
-    sheet.save(file, format="png", optimize=True)
+    sheet.save(file, format="png")
     return Picture(file.getvalue(), "").address
