@@ -53,7 +53,7 @@ byId("go").addEventListener("click", () => {
 });
 byId("flat")?.addEventListener("click", () => setPlace(moved(Float64Array.from(plane.origin), project(state.z))));
 // A page may be asked for its parts by who looks into it.
-window.gmvae = { decode, responsibilities, state, table, toScreen, project, place: (i) => [placeX[i], placeY[i]] };
+window.gmvae = { axes: plane.axes, decode, nameOf, place: (i) => [placeX[i], placeY[i]], responsibilities, select, state, toScreen };
 
 prepare();
 showAll();
