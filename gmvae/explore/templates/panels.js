@@ -110,7 +110,9 @@ function choose(i) {
     showPixels(byId("reconstruction"), decode(latentOf(i)));
     const per = points.perPoint;
     const entries = Array.from({ length: per }, (_, j) => [likeliest[i * per + j], probabilities[i * per + j] / FULL]);
-    showBars(byId("image-bars"), groups.component.names.length > MOST_BARS ? entries : entries.sort((x, y) => x[0] - y[0]));
+    // In the order of all components where none is left out.
+    if (per === groups.component.names.length) entries.sort((x, y) => x[0] - y[0]);
+    showBars(byId("image-bars"), entries);
     const k = groupsOf.component[i];
     say(`${nameOf(i)}${label}: ${groups.component.names[k]}, ${percent(probabilityOf(i))}`);
   }

@@ -143,13 +143,14 @@ function drawEllipses(g) {
 }
 
 // Where the name of each group stands: a component's at its mean, a class's amid its points.
-const middles = {
-  component: plane.means,
-  class: groupsOf.class && groups.class.names.map((_, k) => {
-    const own = [...order].filter((i) => groupsOf.class[i] === k);
-    return [placeX, placeY].map((of) => own.map((i) => of[i]).sort((x, y) => x - y)[own.length >> 1]);
-  }),
-};
+const middles = { component: plane.means, class: groups.class && medians(groupsOf.class, groups.class.names.length) };
+
+function medians(of, n) {
+  const members = Array.from({ length: n }, () => []);
+  for (let i = 0; i < N; i++) members[of[i]].push(i);
+  return members.map((own) =>
+    [placeX, placeY].map((places) => own.map((i) => places[i]).sort((x, y) => x - y)[own.length >> 1]));
+}
 
 function drawLabels(g) {
   const boxes = [];
