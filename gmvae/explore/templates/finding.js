@@ -22,11 +22,13 @@ function bringIntoView(i) {
 
 function find(words) {
   const wanted = words.trim().toLowerCase();
-  state.found = wanted ? [...Array(N).keys()].filter((i) => nameOf(i).toLowerCase().includes(wanted)) : [];
+  const fits = (i) => nameOf(i).toLowerCase().includes(wanted);
+  state.found = wanted ? [...Array(N).keys()].filter(fits) : [];
   const n = state.found.length;
   state.lit = n ? state.found : state.selected;
   const cut = n > MOST_FOUND ? `, the first ${MOST_FOUND} here` : "";
-  byId("found-count").textContent = wanted ? `${n.toLocaleString("en")} of ${counted(N, "name")}${cut}` : "";
+  const told = `${n.toLocaleString("en")} of ${counted(N, "name")}${cut}`;
+  byId("found-count").textContent = wanted ? told : "";
   listNames(byId("found"), state.found, MOST_FOUND);
   redraw("base");
 }
@@ -53,8 +55,10 @@ function closeLasso() {
 function select(ids) {
   state.selected = ids;
   state.lit = ids.length ? ids : state.found;
-  const n = ids.length, cut = n > MOST_LISTED ? `; the first ${MOST_LISTED} are listed, the file has all` : "";
-  byId("selection-count").textContent = n ? `${counted(n, "image")}${cut}.` : "None: draw a lasso around points.";
+  const n = ids.length;
+  const cut = n > MOST_LISTED ? `; the first ${MOST_LISTED} are listed, the file has all` : "";
+  const told = n ? `${counted(n, "image")}${cut}.` : "None: draw a lasso around points.";
+  byId("selection-count").textContent = told;
   byId("selection").hidden = !n;
   listNames(byId("selected"), ids, MOST_LISTED);
   showMontage(ids.slice(0, MONTAGE));
@@ -69,19 +73,21 @@ function showMontage(ids) {
   canvas.style.width = `${Math.max(canvas.width, columns * 34)}px`;
   const g = canvas.getContext("2d");
   g.clearRect(0, 0, canvas.width, canvas.height);
-  loaded.then(() => ids.forEach((i, j) =>
-    drawOriginal(g, i, (j % columns) * (width + 1), Math.floor(j / columns) * (height + 1), width, height)));
+  const left = (j) => (j % columns) * (width + 1), top = (j) => Math.floor(j / columns) * (height + 1);
+  loaded.then(() => ids.forEach((i, j) => drawOriginal(g, i, left(j), top(j), width, height)));
 }
 
 // Quoted where a comma, a quote or a line's end is in it, as Python's csv does; names as they are.
-const cell = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`;
+const cell = (value) => (/[",\r\n]/.test(value) ? quoted(value) : String(value));
 
 function table(ids) {
-  const heads = [points.files ? "File" : "Row", ...(groups.class ? ["Label"] : []), "Component", "Name", "Probability"];
+  const first = points.files ? "File" : "Row", label = groups.class ? ["Label"] : [];
+  const heads = [first, ...label, "Component", "Name", "Probability"];
   const rows = ids.map((i) => {
-    const k = groupsOf.component[i];
-    const label = groups.class ? [groups.class.names[groupsOf.class[i]]] : [];
-    return [points.files ? points.files[i] : rowOf[i], ...label, k, groups.component.short[k], probabilityOf(i).toFixed(4)];
+    const k = groupsOf.component[i], name = points.files ? points.files[i] : rowOf[i];
+    const own = groups.class ? [groups.class.names[groupsOf.class[i]]] : [];
+    return [name, ...own, k, groups.component.short[k], probabilityOf(i).toFixed(4)];
   });
   return [heads, ...rows].map((row) => `${row.map(cell).join(",")}\n`).join("");
 }

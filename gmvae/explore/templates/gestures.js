@@ -110,7 +110,11 @@ const KEYS = {
   ArrowRight: (event) => stepBy(1, 0, event),
   ArrowUp: (event) => stepBy(0, -1, event),
   ArrowDown: (event) => stepBy(0, 1, event),
-  Enter: () => (state.drawing ? (closeLasso(), setDrawing(false)) : choose(nearest(...toScreen(...project(state.z))))),
+  Enter() {
+    if (!state.drawing) return choose(nearest(...toScreen(...project(state.z))));
+    closeLasso();
+    setDrawing(false);
+  },
   " ": () => (state.drawing ? (state.lasso ??= []).push(project(state.z)) : hold(!state.held)),
   Escape: () => setDrawing(false),
   "+": () => scaled(1.25),

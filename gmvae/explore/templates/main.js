@@ -18,7 +18,8 @@ function showLegend() {
   const { names, looks } = groups[state.colour], of = group(), counts = names.map(() => 0);
   for (const k of of) counts[k]++;
   byId("legend").replaceChildren(...names.map((name, k) => {
-    const button = element("button", { type: "button" }, markOf(looks[k]), `${name} (${counts[k].toLocaleString("en")})`);
+    const words = `${name} (${counts[k].toLocaleString("en")})`;
+    const button = element("button", { type: "button" }, markOf(looks[k]), words);
     button.setAttribute("aria-pressed", true);
     button.addEventListener("click", () => {
       const off = !state.hidden.delete(k);
@@ -51,9 +52,10 @@ byId("go").addEventListener("click", () => {
   setPlace(latentOf(state.chosen));
   hold(true);
 });
-byId("flat")?.addEventListener("click", () => setPlace(moved(Float64Array.from(plane.origin), project(state.z))));
+byId("flat")?.addEventListener("click", () => setPlace(flat(state.z)));
 // A page may be asked for its parts by who looks into it.
-window.gmvae = { axes: plane.axes, decode, nameOf, place: (i) => [placeX[i], placeY[i]], responsibilities, select, state, toScreen };
+const place = (i) => [placeX[i], placeY[i]];
+window.gmvae = { axes: plane.axes, decode, nameOf, place, responsibilities, select, state, toScreen };
 
 prepare();
 showAll();

@@ -92,7 +92,8 @@ function sayHere() {
 
 // A point's component: the likeliest, by q(y | x).
 const probabilityOf = (i) => {
-  const per = points.perPoint, at = likeliest.subarray(i * per, (i + 1) * per).indexOf(groupsOf.component[i]);
+  const per = points.perPoint;
+  const at = likeliest.subarray(i * per, (i + 1) * per).indexOf(groupsOf.component[i]);
   return at < 0 ? 0 : probabilities[i * per + at] / FULL;
 };
 
@@ -103,13 +104,15 @@ function choose(i) {
   if (i >= 0) {
     const label = groups.class ? `, labelled ${groups.class.names[groupsOf.class[i]]}` : "";
     byId("image-name").textContent = `${nameOf(i)}${label}`;
-    sized(byId("original"), sheets.width, sheets.height);
+    const { width, height } = sheets, g = byId("original").getContext("2d");
+    sized(byId("original"), width, height);
     loaded.then(() => {
-      if (state.chosen === i) drawOriginal(byId("original").getContext("2d"), i, 0, 0, sheets.width, sheets.height);
+      if (state.chosen === i) drawOriginal(g, i, 0, 0, width, height);
     });
     showPixels(byId("reconstruction"), decode(latentOf(i)));
     const per = points.perPoint;
-    const entries = Array.from({ length: per }, (_, j) => [likeliest[i * per + j], probabilities[i * per + j] / FULL]);
+    const ranks = Array.from({ length: per }, (_, j) => i * per + j);
+    const entries = ranks.map((rank) => [likeliest[rank], probabilities[rank] / FULL]);
     // In the order of all components where none is left out.
     if (per === groups.component.names.length) entries.sort((x, y) => x[0] - y[0]);
     showBars(byId("image-bars"), entries);
@@ -135,7 +138,8 @@ function makeSliders() {
       setPlace(state.z.with(d, Number(input.value)));
       hold(true);
     });
-    byId("sliders").append(element("label", { className: "slider" }, element("span", {}, `latent ${d + 1}`), input, output));
+    const name = element("span", {}, `latent ${d + 1}`);
+    byId("sliders").append(element("label", { className: "slider" }, name, input, output));
     sliders.push({ input, output });
   }
 }
@@ -146,8 +150,7 @@ function showSliders() {
     output.textContent = state.z[d].toFixed(2);
   });
   if (byId("off")) {
-    const flat = moved(Float64Array.from(plane.origin), project(state.z));
-    const off = Math.hypot(...state.z.map((value, i) => value - flat[i]));
+    const there = flat(state.z), off = Math.hypot(...state.z.map((value, i) => value - there[i]));
     byId("off").textContent = off > 0.005 ? `${off.toFixed(2)} off it` : "on it";
   }
 }

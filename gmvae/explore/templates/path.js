@@ -22,7 +22,8 @@ function showPath() {
   const strip = byId("strip"), g = strip.getContext("2d");
   sized(strip, STEPS_SHOWN * (WIDTH + 1) - 1, HEIGHT);
   strip.style.width = `${Math.min(STEPS_SHOWN * 56, Math.max(strip.width, 400))}px`;
-  for (let i = 0; i < STEPS_SHOWN; i++) drawPixels(g, decode(along(i / (STEPS_SHOWN - 1))), i * (WIDTH + 1), 0);
+  for (let i = 0; i < STEPS_SHOWN; i++)
+    drawPixels(g, decode(along(i / (STEPS_SHOWN - 1))), i * (WIDTH + 1), 0);
 }
 
 function walk(share) {
@@ -56,7 +57,8 @@ const nameHere = () => `(${project(state.z).map((value) => value.toFixed(2)).sli
 for (const button of document.querySelectorAll(".end"))
   button.addEventListener("click", () => {
     const ofImage = button.dataset.of === "image";
-    setEnd(button.dataset.end, ofImage ? latentOf(state.chosen) : state.z, ofImage ? nameOf(state.chosen) : nameHere());
+    const [z, name] = ofImage ? [latentOf(state.chosen), nameOf(state.chosen)] : [state.z, nameHere()];
+    setEnd(button.dataset.end, z, name);
   });
 byId("along").addEventListener("input", () => {
   stop();

@@ -126,12 +126,12 @@ function drawGrid(g) {
 function drawEllipses(g) {
   plane.means.forEach(([u, v], k) => {
     const [[a, b], [, d]] = plane.covariances[k];
-    const half = (a + d) / 2, apart = Math.hypot((a - d) / 2, b);
+    const half = (a + d) / 2, apart = Math.hypot((a - d) / 2, b), turn = -Math.atan2(2 * b, a - d) / 2;
     const radii = [half + apart, half - apart].map((x) => Math.sqrt(Math.max(x, 0)) * view.scale);
     for (const sigmas of [1, 2])
       for (const [colour, wider] of [[theme.paper, 2], [groups.component.looks[k][0], 0]]) {
         g.beginPath();
-        g.ellipse(...toScreen(u, v), sigmas * radii[0], sigmas * radii[1], -Math.atan2(2 * b, a - d) / 2, 0, 2 * Math.PI);
+        g.ellipse(...toScreen(u, v), sigmas * radii[0], sigmas * radii[1], turn, 0, 2 * Math.PI);
         g.setLineDash(sigmas === 1 ? [] : [6, 4]);
         g.strokeStyle = colour;
         g.globalAlpha = wider ? 0.6 : 1;
@@ -143,7 +143,10 @@ function drawEllipses(g) {
 }
 
 // Where the name of each group stands: a component's at its mean, a class's amid its points.
-const middles = { component: plane.means, class: groups.class && medians(groupsOf.class, groups.class.names.length) };
+const middles = {
+  component: plane.means,
+  class: groups.class && medians(groupsOf.class, groups.class.names.length),
+};
 
 function medians(of, n) {
   const members = Array.from({ length: n }, () => []);
@@ -185,7 +188,8 @@ function drawAbove() {
   if (state.near >= 0) circle(g, [placeX[state.near], placeY[state.near]], 8, 1.5);
   if (state.chosen >= 0) circle(g, [placeX[state.chosen], placeY[state.chosen]], 10, 3);
   cross(g, project(state.z));
-  for (const [letter, end] of Object.entries(state.ends)) if (end) pin(g, project(end.z), letter.toUpperCase());
+  for (const [letter, end] of Object.entries(state.ends))
+    if (end) pin(g, project(end.z), letter.toUpperCase());
 }
 
 // Seen on points of any colour: over a wider line in the colour of the paper.

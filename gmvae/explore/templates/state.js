@@ -20,6 +20,8 @@ function moved(z, [u, v]) {
   const [from, at] = project(z);
   return z.map((value, i) => value + (u - from) * plane.axes[0][i] + (v - at) * plane.axes[1][i]);
 }
+// The one in the plane itself.
+const flat = (z) => moved(Float64Array.from(plane.origin), project(z));
 
 const placeX = new Float64Array(N), placeY = new Float64Array(N);
 for (let i = 0; i < N; i++) [placeX[i], placeY[i]] = project(latents.subarray(i * D, (i + 1) * D));
