@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gmvae import (
         data,
         diagnostics,
+        explore,
         metrics,
         networks,
         plots,
@@ -57,6 +58,7 @@ __all__ = [
     "data",
     "diagnostics",
     "elbo_parts",
+    "explore",
     "fit",
     "fit_restarts",
     "load",
@@ -91,6 +93,7 @@ __getattr__, __dir__ = lazy_names(
         "data": "data",
         "diagnostics": "diagnostics",
         "elbo_parts": "probability.evidence",
+        "explore": "explore",
         "fit": "training.fitting",
         "fit_restarts": "training.restarts",
         "load": "data",

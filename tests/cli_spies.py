@@ -166,7 +166,7 @@ def spies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Spies:
     """Two runs of untrained models in the current folder, and a spy on all that takes long."""
-    from gmvae import answers, diagnostics, plots, portable
+    from gmvae import answers, diagnostics, explore, plots, portable
     from gmvae.diagnostics import evaluation
     from gmvae.support import checks
     from gmvae.training import restarts, selection
@@ -190,6 +190,7 @@ def spies(
     found.watch(answers, "answers", None)
     for query in ("classify", "encode", "reconstruct", "sample", "log_prob", "posterior_blocks"):
         found.watch(GMVAE, query)
+    found.watch(explore, "page")
     found.watch(verdicts, "read", lambda _: None)
     found.watch(portable, "check_onnx", lambda _: None)
     found.watch(portable, "onnx_difference", lambda _: 0.0)

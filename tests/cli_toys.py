@@ -17,6 +17,7 @@ COMMANDS = (
     "reconstruct",
     "evaluate",
     "compare",
+    "explore",
     "diagnose",
     "posterior",
     "sample",

@@ -31,6 +31,7 @@ FLOORS = {
     "bars": 9,
     "rows": 9,
     "sklearn": 10,
+    "explore": 10,
 }
 INSIDE = {
     "support": {
@@ -113,6 +114,13 @@ INSIDE = {
         "cards": 2,
         "contents": 3,
         "page": 4,
+    },
+    "explore": {
+        "numbers": 1,
+        "decoder": 1,
+        "sheets": 1,
+        "points": 2,
+        "document": 3,
     },
     "training": {
         "arrays": 1,

@@ -89,6 +89,7 @@ ROWS: list[Row] = [
             ("encode", "encode.x"),
             ("reconstruct", "reconstruct.x"),
             ("evaluate", "evaluate.images"),
+            ("explore", "page.images"),
             ("diagnose", "diagnose.images"),
             ("posterior", "posterior_blocks.x"),
         )
@@ -104,6 +105,7 @@ ROWS: list[Row] = [
             "encode",
             "reconstruct",
             "evaluate",
+            "explore",
             "diagnose",
             "posterior",
             "sample",
@@ -134,10 +136,12 @@ ROWS: list[Row] = [
             "encode",
             "reconstruct",
             "evaluate",
+            "explore",
             "posterior",
         )
     ),
     ("reconstruct", "output", "-o mine.npz", {"command.made": ["mine.npz"]}),
+    ("explore", "output", "-o mine.html", {"command.made": ["mine.html"]}),
     ("evaluate", "samples", "--samples 3", {"evaluate.n_samples": 3, "log_prob.n_samples": 3}),
     ("evaluate", "json", "--json", {"command.first": "{"}),
     (
@@ -197,6 +201,7 @@ ROWS: list[Row] = [
             ("encode", ""),
             ("reconstruct", ""),
             ("posterior", "other"),
+            ("explore", ""),
             ("sample", ""),
             ("interpolate", "0 1"),
             ("name", "gmvae-run 0=cat"),

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gmvae.report.contents import Comparison, Report
 from gmvae.support.names import counted, printable
 from gmvae.support.version import VERSION
+
+# Whose templates these are.
+PACKAGE = "gmvae.report"
 
 
 def render(contents: Report | Comparison) -> str:
@@ -18,22 +21,23 @@ def render(contents: Report | Comparison) -> str:
     Every word is shown as text: markup in it is escaped, and what cannot be shown (escapes of
     terminals, marks that turn the direction of writing) is written out.
     """
-    template = _environment().get_template(contents.template)
+    template = environment().get_template(contents.template)
     return template.render(page=contents, version=VERSION)
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("gmvae.report"),
+def environment(package: str = PACKAGE) -> Environment:
+    """Where pages are made: the templates of a package, and those of this one below them."""
+    pages = Environment(
+        loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, PACKAGE))]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"counted": counted, "limits": _limits}
-    return environment
+    pages.filters |= {"counted": counted, "limits": _limits}
+    return pages
 
 
 def _limits(threshold: Mapping[str, Any]) -> str:

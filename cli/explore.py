@@ -1,0 +1,55 @@
+"""``gmvae explore``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from gmvae.support.names import counted
+
+from . import options
+from .experiment import check_data
+from .output import check_file, outcome, write_text
+from .run_folder import beside, images_for, open_run
+from .summary import images_record, skipped_words
+
+EXAMPLES = (
+    "gmvae explore",
+    "gmvae explore test.npz --model gmvae-run --output latent.html",
+)
+
+
+def explore(
+    data: options.DataArgument = None,
+    model: options.Model = options.DEFAULT_RUN,
+    output: Annotated[
+        Path | None,
+        options.output_file(
+            "The file to write, .html; left out, RUN-explore.html beside the run folder."
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    strict: options.Strict = False,
+    force: options.Force = False,
+    json: options.AsJson = False,
+) -> None:
+    """Write a page to explore the latent space in a browser.
+
+    It shows the encoded images, of more than 20,000 an even share, and the mixture over them. The
+    decoder runs in the page: where the pointer is, one sees what it draws there, and p(y|z). The
+    page is one file that loads nothing. The images are inside: it is for who may see them.
+    """
+    check_data(data)
+    output = beside(model, "explore.html") if output is None else output
+    check_file(output, force, [".html"])
+    run = open_run(model, device)
+    images, name = images_for(run, data, data_root, scored=False, strict=strict)
+    from gmvae.explore import page
+    from gmvae.explore.document import MOST_POINTS
+
+    write_text(output, page(run.gmvae, images, f"Latent space of {name}"))
+    shown = min(len(images), MOST_POINTS)
+    what = counted(len(images), "image")
+    if shown < len(images):
+        what = f"{shown:,} of {what}, an even share,"
+    line = f"A page to explore {what} ({name}), for a browser: {output}{skipped_words(images)}"
+    outcome(json, images_record(images, name, output) | {"n_points": shown}, [line])
