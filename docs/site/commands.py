@@ -9,7 +9,7 @@ from gmvae_cli.app import app
 # Where the page has them.
 _MARK = "<!-- commands -->"
 # Characters in a line: what a page shows without scrolling.
-_WIDTH = 88
+_WIDTH = 80
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

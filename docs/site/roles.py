@@ -8,6 +8,8 @@ from griffe import Extension, GriffeLoader, Module, NameResolutionError, Object
 
 _ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`(~?)([\w.]+)`")
 _INLINE = re.compile(r":math:`([^`]+)`")
+# Griffe's section of examples, which are code, is in the plural.
+_EXAMPLE = re.compile(r"^( *Example):$", re.MULTILINE)
 # A directive, what stands beside it, and the indented lines below it.
 _DIRECTIVE = re.compile(
     r"^(?P<indent> *)\.\. (?P<kind>math|code-block):: ?(?P<beside>.*)\n"
@@ -35,6 +37,7 @@ def _rewrite(obj: Object) -> None:
 def markdown(text: str, obj: Object) -> str:
     """A docstring of an object in Markdown."""
     text = _DIRECTIVE.sub(_block, text + "\n").rstrip("\n")
+    text = _EXAMPLE.sub(r"\1s:", text)
     text = _INLINE.sub(r"$\1$", text)
     return _ROLE.sub(lambda role: _link(role[1], role[2], obj), text)
 
