@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -79,12 +80,25 @@ def measured(name: str, task: Task, seed: int) -> Figures:
         figures: Figures = json.loads(path.read_text(encoding="utf-8"))
         return figures
     with tempfile.TemporaryDirectory() as folder:
-        began = time.monotonic()
+        began, of_children = time.monotonic(), cpu_seconds()
         found = task.run(seed, Path(folder))
-    record = {**found, "seconds": round(time.monotonic() - began, 1), **circumstances()}
+    seconds = {
+        "seconds": round(time.monotonic() - began, 1),
+        "cpu_seconds": round(cpu_seconds() - of_children, 1),
+    }
+    record = {**found, **seconds, **circumstances()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
+
+
+def cpu_seconds() -> float:
+    """Of the processes that this one began, and that have ended: less the machine's than its time.
+
+    ``seconds`` grow with what else runs there.
+    """
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def circumstances() -> dict[str, str]:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gmvae.support.errors import ArgumentError
-from gmvae.support.names import printable
+from gmvae.support.names import counted, printable
 
 from . import options
 from .answer_files import SUFFIXES, Columns, check_suffix, image_column, write_table
 from .components import component_records
+from .experiment import check_data
 from .output import check_file, check_folder, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import MOST_FOLDERS, counted, images_record, read_lines
+from .summary import MOST_FOLDERS, images_record, read_lines
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Images
@@ -78,12 +79,13 @@ def classify(
     image and of views of it, and p(y|z) of the mixture, averaged. Outlier is the share of training
     images that the model explains better: near 1 the image is of no kind that it has seen.
     """
+    check_data(data)
     output = beside(model, "vae.csv") if output is None else output
     extras = _extras(columns)
     check_file(output, force, SUFFIXES)
     check_suffix(output)
     if into is not None:
-        check_folder(into, False, frozenset())
+        check_folder(into, False, frozenset(), "--into")
     run = open_run(model, device)
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
     import torch

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gmvae import GMVAE, Images
+    from gmvae.plots import Told
 
 # More names than these make an error unreadable; `gmvae info` lists them all.
 MOST_NAMED = 20
@@ -82,6 +83,11 @@ def component_records(
             record |= {"class": word, "purity": purity}
         records.append(record)
     return records
+
+
+def records_of(told: "Told") -> list[dict[str, Any]]:
+    """A record a component, by what a model says of the images that its pictures show."""
+    return component_records(told.gmvae, told.images, told.components, told.probability)
 
 
 def component_table(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
 from . import options
+from .experiment import check_data
 from .output import answer, as_json, check_folder, say, write_json
 from .run_folder import Run, images_for, open_run
 from .verdicts import OF_MODEL, VERDICT, consequences
@@ -89,6 +90,7 @@ def diagnose(
     """
     if mixture == 1:
         raise ArgumentError("`--mixture` expected 0 or at least 2 components; got 1. Choose 10.")
+    check_data(data)
     check_folder(output, force, FILES)
     run = open_run(model, device)
     images, name = images_for(run, data, data_root)

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 from gmvae.support.files import replacing
+from gmvae.support.names import counted
 
 from . import options
 from .answer_files import SUFFIXES, check_suffix, image_column, write_table
+from .experiment import check_data
 from .output import check_file, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import counted, images_record, skipped_words
+from .summary import images_record, skipped_words
 
 EXAMPLES = (
     "gmvae encode",
@@ -33,11 +35,12 @@ def encode(
     force: options.Force = False,
     json: options.AsJson = False,
 ) -> None:
-    """Write the latent of every image: the mean of q(z|x).
+    """Write the encoded images: of each the mean of q(z|x), or of its heaviest Gaussian.
 
     In a table a row has the image's file or row and Z_0, Z_1 and so on; the array "Z" of an .npz
     file and that of an .npy file have shape (N, D).
     """
+    check_data(data)
     output = beside(model, "latents.npz") if output is None else output
     check_file(output, force, (*SUFFIXES, ".npy"))
     check_suffix(output)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options, reporting, run_folder, verdicts
-from .components import component_records
+from .components import records_of
+from .experiment import check_data
 from .figures import figure_rows
 from .output import answer, as_json, check_file, say, table, write_json, write_text
 from .run_folder import Run, beside, images_for, open_run, stored_picture
@@ -24,12 +25,7 @@ EXAMPLES = (
 Samples = Annotated[
     int, typer.Option(min=1, metavar="N", help="Draws of z an image, for the log-likelihood.")
 ]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="Write the JSON to a file, .json, as well."
-    ),
-]
+Output = Annotated[Path | None, options.output_file("Write the JSON to a file, .json, as well.")]
 Report = Annotated[
     Path | None,
     typer.Option(
@@ -71,6 +67,7 @@ def evaluate(
     matched to each class (Hungarian), acc_latent the same by p(y|z), acc_named that of
     Predicted_Label.
     """
+    check_data(data)
     if output is not None:
         check_file(output, force, [".json"])
     page = _page(report, model, json, force)
@@ -102,7 +99,7 @@ def _page(report: Path | None, model: Path, json: bool, force: bool) -> Path | N
         return None
     path = beside(model, "report.html") if report is None else report
     # One that was made without being named is made again, but nothing else is lost for it.
-    check_file(path, force or (report is None and reporting.is_report(path)), [".html"])
+    check_file(path, force or (report is None and reporting.is_report(path)), [".html"], "--report")
     return path
 
 
@@ -118,8 +115,7 @@ def _report(
     from gmvae.report import png
 
     told = Told(run.gmvae, images)
-    probability = told.honest[range(len(images)), told.components]
-    drawn = run_folder.draw(told, names=reporting.PICTURES)
+    drawn = run_folder.draw(told, names=reporting.pictures(told))
     pictures = {name: png(figure) for name, figure in drawn.items()}
     curves = stored_picture(run.folder, "curves")
     return reporting.report(
@@ -128,7 +124,7 @@ def _report(
         training=run.training,
         metrics=figures,
         scored_on=name,
-        records=component_records(run.gmvae, images, told.components, probability),
+        records=records_of(told),
         pictures=pictures if curves is None else {**pictures, "curves": curves},
         diagnosis=verdict,
     )

@@ -1,11 +1,14 @@
 """Which images a run trains on, which labels it may see, and which images score it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gmvae.support.choices import NAMED
 from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.support.reading import check_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,19 +160,45 @@ def _load_val(source: str, root: Path | None, reading: Reading) -> "Images":
     """The images of ``--val``: of a file with a part for validation, that part."""
     from gmvae.data import has_val_part
 
-    try:
+    with _of_val():
         part: Literal["train", "val"] = "val" if has_val_part(source) else "train"
         return load_part(source, part, None, root, reading)
-    except (ArgumentError, FileNotFoundError) as error:
-        # The library knows one source, the command line two.
-        raise type(error)(str(error).replace("`source`", "`--val`")) from error
 
 
 def is_named(source: str) -> bool:
     """Whether ``source`` is a named set, which has a test part."""
-    from gmvae.data import NAMED
-
     return source in NAMED
+
+
+def check_data(source: str | None) -> None:
+    """Refuse DATA that are not there, before anything slow is imported.
+
+    Raises:
+        ArgumentError: a word that names no set.
+        FileNotFoundError: no such path.
+    """
+    if source is not None:
+        check_source(source)
+
+
+def check_request(request: Request) -> None:
+    """The same of all that a run reads.
+
+    Raises:
+        ArgumentError, FileNotFoundError: as for `check_data`, of DATA or ``--val``.
+    """
+    check_data(request.data)
+    with _of_val():
+        check_data(request.val)
+
+
+@contextmanager
+def _of_val() -> Iterator[None]:
+    """Name ``--val`` in an error of its images: the library knows one source, we know two."""
+    try:
+        yield
+    except (ArgumentError, FileNotFoundError) as error:
+        raise type(error)(str(error).replace("`source`", "`--val`")) from error
 
 
 def has_test_part(source: str) -> bool:

@@ -53,9 +53,9 @@ def export(
     """Write a model as programs that run without gmvae.
 
     The encoder takes images, (N, C, H, W) in 0-1, and gives components, probability and outlier as
-    `gmvae classify` writes them, (N,) each, q(y|x) and p(y|z), (N, K), and the mean and the scale
-    of q(z|x), (N, D). The decoder takes latents, (N, D), and gives images. N is any number. What
-    the components are called stands in interface.json.
+    `gmvae classify` writes them, (N,) each, q(y|x) and p(y|z), (N, K), the encoded images and the
+    standard deviations of q(z|x), (N, D). The decoder takes latents, (N, D), and gives images. N is
+    any number. What the components are called stands in interface.json.
     """
     if not (onnx or pt2):
         raise ArgumentError("`--onnx` or `--pt2` expected, or both; got neither. Choose one.")

@@ -1,6 +1,5 @@
 """``gmvae name``."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE
 
-from .options import DEFAULT_RUN, AsJson
+from .options import AsJson, model_option
 from .output import outcome, write_json
 from .run_folder import read_json, training_of
 
@@ -50,10 +49,9 @@ def name(
         config[NAMES_BY_HAND] = {str(k): words[k] for k in sorted(words)}
     write_json(run / CONFIG_FILE, config)
     listed = ", ".join(f"{k} is {words[k]}" for k in sorted(words))
-    model = "" if run == DEFAULT_RUN else f" --model {shlex.quote(str(run))}"
     lines = [
         f"Named by hand in {run}: {listed or 'no component'}.",
-        f"A table with these names: gmvae classify{model} --force",
+        f"A table with these names: gmvae classify{model_option(run)} --force",
     ]
     record = {"run": str(run), "names_by_hand": {str(k): words[k] for k in sorted(words)}}
     outcome(json, record, lines)

@@ -5,6 +5,7 @@ Those of the library's settings are made from their declarations by :func:`with_
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,11 @@ Resume = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not lines or a table.")]
+
+
+def model_option(folder: Path) -> str:
+    """`` --model DIR``, for a command line to be typed; nothing of the run folder by default."""
+    return "" if folder == DEFAULT_RUN else f" --model {shlex.quote(str(folder))}"
 
 
 def output_folder(what: str) -> Any:

@@ -146,11 +146,12 @@ def write_images(path: Path, images: "Tensor", **arrays: Any) -> None:
         np.savez_compressed(file, data=data, **arrays)
 
 
-def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
+def check_file(path: Path, force: bool, suffixes: Sequence[str], option: str = "--output") -> None:
     """Refuse, before any work, a file that must not or cannot be written.
 
     What lies there now is all that will be replaced (see :func:`gmvae.support.files.announce`). A
     name says what is in its file: it ends in one of ``suffixes``, the kinds that are written.
+    ``option`` is where it was typed.
 
     Raises:
         ArgumentError: its name ends in something else, or it is a part of a model.
@@ -161,30 +162,32 @@ def check_file(path: Path, force: bool, suffixes: Sequence[str]) -> None:
     place = beside_its_folder(path)
     if os.path.isdir(place):  # False too for a name that is too long
         raise IsADirectoryError(
-            f"`--output` expected a file; got the folder {path}. Name a file in it."
+            f"`{option}` expected a file; got the folder {path}. Name a file in it."
         )
     if path.suffix.lower() not in suffixes:
         raise ArgumentError(
-            f"`--output` expected a {' or '.join(suffixes)} file; got {path}. Rename it."
+            f"`{option}` expected a {' or '.join(suffixes)} file; got {path}. Rename it."
         )
     if os.path.exists(place) and not force:
-        raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
+        raise FileExistsError(f"{path} exists. Choose another {option}, or overwrite with --force.")
     parts = (CONFIG_FILE, WEIGHTS_FILE)
     if place.name in parts and all((place.parent / part).exists() for part in parts):
         raise ArgumentError(
-            f"`--output` expected a file of its own; got {path}, which a model is read from. "
-            "Choose another --output."
+            f"`{option}` expected a file of its own; got {path}, which a model is read from. "
+            f"Choose another {option}."
         )
-    _check_writable(path)
+    _check_writable(path, option)
     announce(path)
 
 
-def check_folder(path: Path, force: bool, replaceable: frozenset[str]) -> None:
+def check_folder(
+    path: Path, force: bool, replaceable: frozenset[str], option: str = "--output"
+) -> None:
     """Refuse, before any work, a folder that must not or cannot be written.
 
     ``force`` replaces a folder whole, so it does so only where nothing but files named in
     ``replaceable`` lies in it. What lies there now is all that will be replaced (see
-    :func:`gmvae.support.files.announce`).
+    :func:`gmvae.support.files.announce`). ``option`` is where it was typed.
 
     Raises:
         ArgumentError: it is the current folder, or one around it.
@@ -193,33 +196,33 @@ def check_folder(path: Path, force: bool, replaceable: frozenset[str]) -> None:
     """
     if path.resolve() in (Path.cwd(), *Path.cwd().parents):
         raise ArgumentError(
-            f"`--output` expected a folder of its own; got '{path}'. Name a new one."
+            f"`{option}` expected a folder of its own; got '{path}'. Name a new one."
         )
     place = beside_its_folder(path)
     there = os.path.exists(place)  # False too for a name that is too long
     if there and not place.is_dir():
         raise NotADirectoryError(
-            f"`--output` expected a folder; got the file {path}. Choose another --output."
+            f"`{option}` expected a folder; got the file {path}. Choose another {option}."
         )
     entries = {entry.name for entry in place.iterdir()} if there else set()
     if entries and not force:
-        raise FileExistsError(f"{path} exists. Choose another --output, or overwrite with --force.")
+        raise FileExistsError(f"{path} exists. Choose another {option}, or overwrite with --force.")
     if entries - replaceable:
         raise FileExistsError(
             f"{path} holds what no run wrote ({min(entries - replaceable)}), which --force would "
-            "delete. Choose another --output."
+            f"delete. Choose another {option}."
         )
     if there and (place.is_mount() or not os.access(place, os.W_OK)):
         why = "a mount point" if place.is_mount() else "which may not be written"
         raise PermissionError(
-            f"`--output` expected a folder that can be replaced; got {path}, {why}. Name a new "
+            f"`{option}` expected a folder that can be replaced; got {path}, {why}. Name a new "
             "folder, in it or elsewhere."
         )
-    _check_writable(path)
+    _check_writable(path, option)
     announce(path)
 
 
-def _check_writable(path: Path) -> None:
+def _check_writable(path: Path, option: str) -> None:
     """Try to create a file of that name where the first missing folder of ``path`` would lie."""
     around = beside_its_folder(path).parent
     missing = [path.name]
@@ -228,8 +231,8 @@ def _check_writable(path: Path) -> None:
         around = around.parent
     if not around.is_dir():
         raise NotADirectoryError(
-            f"`--output` expected to lie in a folder; got {path}, where {around} is a file. "
-            "Choose another --output."
+            f"`{option}` expected to lie in a folder; got {path}, where {around} is a file. "
+            f"Choose another {option}."
         )
     try:
         with tempfile.TemporaryDirectory(prefix=".gmvae-", dir=around) as workshop:
@@ -240,6 +243,6 @@ def _check_writable(path: Path) -> None:
     except (OSError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else f" ({error})"
         raise PermissionError(
-            f"`--output` expected to lie where one can write; got {path}, and {around} cannot be "
-            f"written{why}. Choose another --output."
+            f"`{option}` expected to lie where one can write; got {path}, and {around} cannot be "
+            f"written{why}. Choose another {option}."
         ) from error

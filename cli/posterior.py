@@ -1,15 +1,19 @@
 """``gmvae posterior``."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gmvae.support.names import counted
+
 from . import options
-from .output import check_file, is_quiet, say
+from .experiment import check_data
+from .output import check_file, is_quiet, outcome
 from .run_folder import beside, images_for, open_run
-from .summary import skipped_words
+from .summary import images_record, skipped_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +73,7 @@ def posterior(
     data_root: options.DataRoot = None,
     strict: options.Strict = False,
     force: options.Force = False,
+    json: options.AsJson = False,
 ) -> None:
     """Write the posterior of every image, and how good each one is.
 
@@ -77,6 +82,7 @@ def posterior(
     size and the way by which they were got (sample_stats): guide, refined, hmc, or unresolved,
     which is no posterior yet. A batch of images is worked on at a time.
     """
+    check_data(data)
     output = beside(model, "posterior.nc") if output is None else output
     check_file(output, force, [".nc"])
     run = open_run(model, device)
@@ -99,13 +105,21 @@ def posterior(
     tally = Tally()
     for block in write_blocks(output, blocks, len(images), images.files):
         tally.add(block)
-    say(f"{name}: {len(images):,} images, {words_of(tally.routes)}.")
-    say(f"Mean log p(x): {tally.log_evidence:.3f} +- {tally.log_evidence_mcse:.3f} nats.")
-    if tally.unresolved:
-        more = len(tally.unresolved) - MOST_NAMED
-        rows = ", ".join(map(str, tally.unresolved[:MOST_NAMED]))
-        say(f"Unresolved: images {rows}" + (f" and {more:,} more." if more > 0 else "."))
-    say(f"Posterior: {output}{skipped_words(images)}")
+    lines = [
+        f"{name}: {counted(len(images), 'image')}, {words_of(tally.routes)}.",
+        f"Mean log p(x): {tally.log_evidence:.3f} +- {tally.log_evidence_mcse:.3f} nats.",
+        *_unresolved(tally.unresolved),
+        f"Posterior: {output}{skipped_words(images)}",
+    ]
+    outcome(json, images_record(images, name, output) | tally.record(), lines)
+
+
+def _unresolved(rows: Sequence[int]) -> Iterator[str]:
+    """A line that names the images without a certificate, if there are any."""
+    if rows:
+        more = len(rows) - MOST_NAMED
+        named = ", ".join(map(str, rows[:MOST_NAMED]))
+        yield f"Unresolved: images {named}" + (f" and {more:,} more." if more > 0 else ".")
 
 
 def pace_lines() -> "Callable[[Pace], None] | None":

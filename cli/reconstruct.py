@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
+from gmvae.support.names import counted
+
 from . import options
+from .experiment import check_data
 from .output import check_file, outcome, write_images
 from .run_folder import beside, images_for, open_run
-from .summary import counted, images_record, skipped_words
+from .summary import images_record, skipped_words
 
 EXAMPLES = (
     "gmvae reconstruct",
@@ -34,6 +37,7 @@ def reconstruct(
     The array "data" of the .npz file has shape (N, H, W), or (N, C, H, W) for several channels,
     with values between 0 and 1.
     """
+    check_data(data)
     output = beside(model, "vae_reconstructed.npz") if output is None else output
     check_file(output, force, [".npz"])
     run = open_run(model, device)

@@ -1,9 +1,7 @@
 """The page on a run: what ``train`` and ``evaluate`` put on it."""
 
-import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ from gmvae.support.names import listed
 from .experiment import is_named
 from .figures import figure_rows
 from .info import model_rows, settings_rows, training_rows
-from .options import DEFAULT_RUN
+from .options import model_option
 
 if TYPE_CHECKING:
     from gmvae.plots import Told
@@ -30,8 +28,6 @@ WORDS = {
     "classes": "a table of classes and components, darker for a larger share",
     "curves": "curves of the bound and its parts over the epochs",
 }
-# Of images that a model is asked about; those of the training have its curves too.
-PICTURES = tuple(name for name in WORDS if name != "curves")
 # The start of a page of gmvae, which no other page has.
 MARK, MARK_WITHIN = b'<meta name="generator" content="gmvae ', 2_000
 # What a result depends on.
@@ -75,12 +71,11 @@ def report(
     }
     warnings = training.get("warnings") or ()
     accuracy = metrics["acc"] if metrics["acc_named"] is None else metrics["acc_named"]
-    probability = told.honest[range(len(told.components)), told.components]
     settings = training.get("settings") or {}
     page = Report(
         title=f"Clusters of {_title(training, told)}",
         asked=list(_asked(told, training, scored_on)),
-        answer=sentences(records, probability, accuracy, Training.of(training, warnings)),
+        answer=sentences(records, told.probability, accuracy, Training.of(training, warnings)),
         warnings=warnings,
         scored_on=scored_on,
         cards=gallery(told, records),
@@ -91,9 +86,20 @@ def report(
         settings=list(settings_rows(settings)),
         versions=list(versions(training)),
         again=again(folder),
-        diagnose=f"gmvae diagnose{_model(folder)}",
+        diagnose=f"gmvae diagnose{model_option(folder)}",
     )
     return render(page)
+
+
+def pictures(told: "Told") -> tuple[str, ...]:
+    """The pictures that the page on a model shows of images which it is asked about.
+
+    The curves are those of its training; classes that a table has room for are no picture.
+    """
+    from gmvae.report.cards import class_table
+
+    absent = {"curves"} if class_table(told) is None else {"curves", "classes"}
+    return tuple(name for name in WORDS if name not in absent)
 
 
 def is_report(path: Path) -> bool:
@@ -112,15 +118,15 @@ def again(folder: Path) -> str:
 
 def versions(training: Mapping[str, Any]) -> "Iterator[Row]":
     """Of what a result depends on; of the training gmvae's own."""
+    # Here: every command would wait for them a twentieth of a second.
+    import platform
+    from importlib.metadata import version
+
     if isinstance(training.get("version"), str):
         yield "gmvae, in training", training["version"]
     yield "Python", platform.python_version()
     yield from ((package, version(package)) for package in PACKAGES)
     yield "system", f"{platform.system()}, {platform.machine()}"
-
-
-def _model(folder: Path) -> str:
-    return "" if folder == DEFAULT_RUN else f" --model {shlex.quote(str(folder))}"
 
 
 def _title(training: Mapping[str, Any], told: "Told") -> str:

@@ -1,19 +1,17 @@
 """The run folder that ``train`` writes and the other commands read."""
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gmvae.support import reading
 from gmvae.support.card import CARD_FILE
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, beside_its_folder
 from gmvae.support.names import listed as listed_names
-from gmvae.support.names import printable
-from gmvae.support.reading import read_text
 
 from .experiment import Reading, describe, has_test_part, is_named, load_part
 
@@ -133,14 +131,7 @@ def read_json(folder: Path, name: str, option: str = "--model") -> dict[str, Any
         raise FileNotFoundError(
             f"`{option}` expected a run folder; got {folder}, {_state(folder, name)}"
         )
-    try:
-        content = json.loads(read_text(path))
-    except ContentError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise ContentError(
-            f"{path} expected JSON; got: {printable(str(error), 100)}. Restore it, or train again."
-        ) from error
+    content = reading.read_json(path)
     if not isinstance(content, dict):
         raise ContentError(f"{path} expected a JSON object; got {type(content).__name__}.")
     return content

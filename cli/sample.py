@@ -7,12 +7,12 @@ import typer
 
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
+from gmvae.support.names import counted
 
 from . import options
 from .components import component_called
 from .output import PICTURE_SUFFIXES, check_file, outcome, write_images
 from .run_folder import beside, open_run
-from .summary import counted
 
 if TYPE_CHECKING:
     from gmvae import GMVAE

@@ -12,7 +12,7 @@ from gmvae.support.files import replacing
 
 from . import options, summary, unfinished
 from .device import named_device
-from .experiment import Experiment, class_list, prepare
+from .experiment import Experiment, check_request, class_list, prepare
 from .output import answer, as_json, check_folder, say, table, write_json
 
 if TYPE_CHECKING:
@@ -120,11 +120,15 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     """
     from gmvae import Settings
 
-    # What was typed comes before what lies there, and that before images are read.
+    # What was typed comes before what lies there, and that before torch is imported and images are
+    # read.
     settings = Settings(**asked.settings)
-    device = named_device(asked.device)
     output, numbers, data = asked.output, asked.numbers, asked.data
+    check_request(asked.request)
     check_folder(output, asked.force, FILES)
+    if folder is None:
+        unfinished.check_free(asked)
+    device = named_device(asked.device)
     experiment = prepare(asked.request)
     _check(numbers, settings, experiment)
     if folder is None:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gmvae.support.names import counted, printable
 from gmvae.support.names import listed as listed_names
-from gmvae.support.names import printable
 
 from .components import component_table
 from .experiment import Experiment, Request
-from .options import DEFAULT_RUN
+from .options import model_option
 from .run_folder import REPORT, listed
 
 # Of a line that a person reads.
@@ -74,7 +74,8 @@ def read_lines(images: "Images") -> Iterator[str]:
         ] + ["..."] * (len(images.classes) > MOST_FOLDERS)
         line += f", in {len(images.classes)} folders (the first below {name} is the class): "
         line += ", ".join(words)
-    yield f"{line}.{skipped_words(images)}"
+    others = f" {counted(images.others, 'other file')} left alone." if images.others else ""
+    yield f"{line}.{others}{skipped_words(images)}"
 
 
 def skipped_words(images: "Images") -> str:
@@ -82,13 +83,9 @@ def skipped_words(images: "Images") -> str:
     n = len(images.skipped)
     if not n:
         return ""
-    files = [line.replace(": ", " (", 1) + ")" for line in images.skipped]
+    # The last colon: a name may hold others.
+    files = [f"{name} ({why})" for name, _, why in (s.rpartition(": ") for s in images.skipped)]
     return f" Skipped {counted(n, 'file')}: {listed_names(files)}."
-
-
-def counted(n: int, thing: str) -> str:
-    """``1 image``, or ``1,200 images``."""
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def images_record(images: "Images", name: str, output: Path) -> dict[str, Any]:
@@ -181,5 +178,4 @@ def closing(
     yield f"ELBO: {bounds} ({unit}; the higher, the better)"
     yield f"Model, figures and pictures: {output}"
     yield f"All of it on a page, for a browser: {output / REPORT}"
-    model = "" if output == DEFAULT_RUN else f" --model {shlex.quote(str(output))}"
-    yield f"Next: gmvae classify{model}"
+    yield f"Next: gmvae classify{model_option(output)}"

@@ -1,5 +1,6 @@
 """``--log tensorboard``: the curves of a training while it lasts, and its pictures."""
 
+import io
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +12,6 @@ from gmvae.support.errors import ArgumentError
 from .run_folder import beside
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from gmvae.training.loop import Progress
 
 TENSORBOARD = "tensorboard"
@@ -58,15 +57,14 @@ class Board:
         # As often as one looks: an epoch takes a second or more.
         self._writer(now.restart).flush()
 
-    def draw(self, pictures: Mapping[str, "Figure"]) -> None:
-        """Write the pictures of the run that is kept."""
+    def show(self, pictures: Mapping[str, bytes]) -> None:
+        """Write the pictures of the run that is kept, PNG files by name."""
         import numpy as np
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
 
-        for name, figure in pictures.items():
-            canvas: Any = FigureCanvasAgg(figure)
-            canvas.draw()
-            pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
+        for name, content in pictures.items():
+            with Image.open(io.BytesIO(content)) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
             self._writer(0).add_image(name, pixels, dataformats="HWC")
 
     def close(self) -> None:

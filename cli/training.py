@@ -12,9 +12,9 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE, replacing
 
 from . import run_folder, summary, unfinished
-from .components import component_records
+from .components import records_of
 from .device import named_device
-from .experiment import Experiment, Request, prepare
+from .experiment import Experiment, Request, check_request, prepare
 from .figures import figure_rows
 from .options import AUTO
 from .output import answer, as_json, check_folder, say, write_json
@@ -22,8 +22,6 @@ from .reporting import report
 from .tensorboard import Board, board, check_log
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from gmvae import GMVAE, Settings
     from gmvae.plots import Told
     from gmvae.training.fitting import Fit
@@ -61,14 +59,16 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         folder: of the unfinished run that goes on; None for one that begins.
         checkpoint: whether one that begins is kept.
     """
-    from gmvae.plots import Told
-
-    # What was typed comes before what lies there, and that before images are read.
-    _check_settings(asked.settings)
-    device = named_device(asked.device)
-    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
-    check_log(asked.log)
+    # What was typed comes before what lies there, and that before torch is imported and images are
+    # read.
     request = asked.request
+    _check_settings(asked.settings)
+    check_request(request)
+    check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+    if folder is None and checkpoint:
+        unfinished.check_free(asked)
+    device = named_device(asked.device)
+    check_log(asked.log)
     experiment = prepare(request)
     start = None
     if asked.start is not None:
@@ -80,6 +80,8 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     if not asked.json:
         _say_all(summary.opening(experiment))
         _say_all(summary.left_out(request))
+    from gmvae.plots import Told
+
     began = time.monotonic()
     with board(asked.log, asked.output) as log:
         with unfinished.kept(folder, asked.output) as stop:
@@ -89,10 +91,10 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         with unfinished.told(folder, asked.output):
             metrics = _measure(result.gmvae, experiment, settings.seed)
             told = Told(result.gmvae, experiment.scored)
-            records = _components(told)
+            records = records_of(told)
             pictures = _write(asked.output, result, told, training, metrics, records)
         if log is not None:
-            log.draw(pictures)
+            log.show(pictures)
     if folder is not None:
         unfinished.end(folder)
     if asked.json:
@@ -235,12 +237,6 @@ def _measure(gmvae: "GMVAE", experiment: Experiment, seed: int) -> dict[str, Any
     return {"scored_on": experiment.scored_name, "train_elbo": train_elbo, **figures}
 
 
-def _components(told: "Told") -> list[dict[str, Any]]:
-    """A record a component, of the scored images."""
-    probability = told.honest[range(len(told.components)), told.components]
-    return component_records(told.gmvae, told.images, told.components, probability)
-
-
 def _write(
     output: Path,
     result: "Fit",
@@ -248,13 +244,13 @@ def _write(
     training: Mapping[str, Any],
     metrics: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
-) -> "Mapping[str, Figure]":
-    """Write the run folder, whole or not at all; its pictures by name."""
+) -> Mapping[str, bytes]:
+    """Write the run folder, whole or not at all; its pictures, PNG files by name."""
     from gmvae.report import png
 
-    pictures = run_folder.draw(told, result.history)
-    # A picture is made once, for its file and for the page.
-    files = {name: png(picture) for name, picture in pictures.items()}
+    # A picture is made once, for its file, for the page and for TensorBoard.
+    drawn = run_folder.draw(told, result.history)
+    files = {name: png(picture) for name, picture in drawn.items()}
     result.gmvae.training_record = dict(training)
     card = result.gmvae.model_card(figure_rows(metrics), metrics["scored_on"])
     page = report(
@@ -274,4 +270,4 @@ def _write(
             (draft / f"{name}.png").write_bytes(content)
         (draft / run_folder.REPORT).write_text(page, encoding="utf-8")
         (draft / CARD_FILE).write_text(card, encoding="utf-8")
-    return pictures
+    return files

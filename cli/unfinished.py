@@ -21,6 +21,7 @@ import typer
 from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.support.files import CONFIG_FILE, NAMELESS, beside_its_folder
 from gmvae.support.names import listed
+from gmvae.support.reading import read_text
 
 from .entry import EndedFromOutside
 from .experiment import Reading, Request
@@ -119,19 +120,28 @@ def folder_of(output: Path) -> Path:
     return place.with_name(f".{place.name}{SUFFIX}")
 
 
+def check_free(asked: Asked) -> None:
+    """Refuse, before any work, a folder whose run has not ended.
+
+    Raises:
+        FileExistsError: there is such a run, and no ``--force``.
+    """
+    if (folder_of(asked.output) / ASKED).exists() and not asked.force:
+        raise FileExistsError(
+            f"`--output` expected a folder without an unfinished run; got {asked.output}. Go "
+            f"on with it: {go_on(asked.output)}, or begin anew with --force."
+        )
+
+
 def begin(asked: Asked) -> Path:
     """Write down what was asked for; the folder for the checkpoints.
 
     Raises:
-        FileExistsError: an unfinished run into the same folder, and no ``--force``.
+        FileExistsError: as for :func:`check_free`.
     """
+    check_free(asked)
     folder = folder_of(asked.output)
     if (folder / ASKED).exists():
-        if not asked.force:
-            raise FileExistsError(
-                f"`--output` expected a folder without an unfinished run; got {asked.output}. Go "
-                f"on with it: {go_on(asked.output)}, or begin anew with --force."
-            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     record = {"command": asked.command, **dataclasses.asdict(asked)}
@@ -154,7 +164,7 @@ def asked_for(output: Path, kind: type[Kind]) -> Kind:
     """
     path = folder_of(output) / ASKED
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
         command = record.pop("command")
         if command == kind.command:
             record |= {name: Path(record[name]) for name in PATHS if record.get(name)}
@@ -217,7 +227,7 @@ def end(folder: Path) -> None:
 def go_on(output: Path) -> str:
     """The command that takes the run up again."""
     try:
-        record = json.loads((folder_of(output) / ASKED).read_text(encoding="utf-8"))
+        record = json.loads(read_text(folder_of(output) / ASKED))
         command = str(record["command"])
     except (OSError, ValueError, KeyError, TypeError):  # spoilt, which --resume will say
         command = AskedTraining.command

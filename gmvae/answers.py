@@ -30,8 +30,8 @@ class Answers:
         components: the most probable component, (N,).
         probability: how probable that is, (N,).
         probabilities: of all components by q(y | x), (N, K).
-        responsibilities: of all components by p(y | z), at the mean of q(z | x), (N, K).
-        latents: means of q(z | x), (N, D).
+        responsibilities: of all components by p(y | z), at the encoded image, (N, K).
+        latents: the encoded images, (N, D): see :meth:`gmvae.GMVAE.encode`.
         log_prob: importance-weighted log p(x), nats, (N,).
         outlier: how little an image is like those that the model was trained on, (N,), 0 to 1.
     """
@@ -58,7 +58,7 @@ def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -
     .. math:: \tfrac12 \Big[\tfrac1{V + 1} \sum_{v=0}^{V} q(y \mid x_v) + p(y \mid z)\Big]
 
     with :math:`x_0` the image, the others eight views of it, the same ones of every image, and
-    p(y | z) of the mixture at the mean of q(z | x). q(y | x) alone is sharp by design, and near 1
+    p(y | z) of the mixture at the encoded image. q(y | x) alone is sharp by design, and near 1
     on wrong answers too. Whether it still says so of a view, and whether the mixture, which has
     learned from the pixels, says so as well, are two opinions that it does not control. Of images
     that are trained without views there is the image alone.
@@ -67,7 +67,7 @@ def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -
         gmvae: the model.
         x: images (B, C, H, W).
         q_y: q(y | x) of them, (B, K).
-        z: means of q(z | x), (B, D).
+        z: the encoded images, (B, D).
     """
     views = views_of(gmvae)
     of_views = [q_y.cpu()]
@@ -93,7 +93,7 @@ _N_QUANTILES = 101
 
 
 def quantiles_of(gmvae: GMVAE, images: Images) -> list[float]:
-    """Of log p(x, z) at the mean of q(z | x) over training images, nats, from the least on."""
+    """Of log p(x, z) at the encoded image over training images, nats, from the least on."""
     values = gmvae.log_joint(images).double().numpy()
     return [float(q) for q in np.quantile(values, np.linspace(0, 1, _N_QUANTILES)).round(4)]
 
@@ -101,8 +101,8 @@ def quantiles_of(gmvae: GMVAE, images: Images) -> list[float]:
 def outlier_scores(gmvae: GMVAE, x: Tensor) -> Tensor | None:
     """How little each image is like the training images, (B,), from 0 to 1.
 
-    The share of training images that the model explains better, by log p(x, z) at the mean of
-    q(z | x): q(y | x) is sure of noise, which the decoder cannot draw. None where the model does
+    The share of training images that the model explains better, by log p(x, z) at the encoded
+    image: q(y | x) is sure of noise, which the decoder cannot draw. None where the model does
     not say how well it explains its training images.
     """
     quantiles = (gmvae.training_record or {}).get(QUANTILES)

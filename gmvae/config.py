@@ -1,13 +1,12 @@
 """What a GMVAE is built from, and how that is read from a folder."""
 
-import json
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
 from gmvae.networks import ImageShape
-from gmvae.support import checks
+from gmvae.support import checks, reading
 from gmvae.support.choices import (
     MOST_DIMENSIONS,
     Assignment,
@@ -19,7 +18,6 @@ from gmvae.support.choices import (
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE
 from gmvae.support.names import printable
-from gmvae.support.reading import read_text
 
 FORMAT = 1
 # Its key in config.json.
@@ -187,15 +185,7 @@ def read_config(folder: Path) -> Saved:
     path = folder / CONFIG_FILE
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Name the folder of a trained run.")
-    try:
-        written = json.loads(read_text(path))
-    except ContentError:
-        raise
-    # RecursionError: brackets within brackets, thousands deep.
-    except (ValueError, RecursionError) as error:
-        raise ContentError(
-            f"{path} expected JSON; got: {printable(str(error), 100)}. Restore it, or train again."
-        ) from error
+    written = reading.read_json(path)
     if not isinstance(written, dict) or written.get("format") != FORMAT:
         version = written.get("format") if isinstance(written, dict) else None
         raise ContentError(

@@ -236,7 +236,7 @@ class GMVAE(nn.Module):
         return SVI(self.model, guide, optimiser, elbo)
 
     def encode(self, x: Tensor | Images) -> Tensor:
-        """Means of q(z | x), (N, D); of a mixture that of its heaviest Gaussian."""
+        """The encoded images, (N, D): means of q(z | x), or of its heaviest Gaussian."""
         return self._in_chunks(x, self.guide.location)
 
     def classify(self, x: Tensor | Images) -> Tensor:

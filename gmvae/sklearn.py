@@ -204,7 +204,7 @@ class GaussianMixtureVAE(
         return np.asarray(probabilities.numpy())
 
     def transform(self, X: ArrayLike) -> Rows:
-        """Means of q(z | x), (N, D)."""
+        """The encoded rows, (N, D): means of q(z | x), or of its heaviest Gaussian."""
         check_is_fitted(self)
         rows = self._validated(X)
         dtype = getattr(X, "dtype", None)

@@ -8,7 +8,17 @@ import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 # Others need what the extra `benchmark` installs.
-NAMES = ["baselines", "clustering", "continuing", "kills", "runs", "semi_supervised", "shop_window"]
+NAMES = [
+    "baselines",
+    "clustering",
+    "continuing",
+    "kills",
+    "posterior",
+    "runs",
+    "semi_supervised",
+    "shop_window",
+    "speed",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from cli_spies import Spies, images_called, save_run, spies, untrained
+from gmvae_cli import summary
 from PIL import Image as Picture
 
 from gmvae import GMVAE, Images
@@ -158,6 +159,16 @@ def test_words_and_files_in_natural_order(folder: Images, spies: Spies) -> None:
         "dog 1."
     )
     assert "0 is cat, 1 is dog." in lines[2]
+
+
+def test_what_is_no_picture_is_counted_and_what_is_broken_named() -> None:
+    pixels, files = np.zeros((1, 1, 4, 3), np.uint8), np.array(["1.png"])
+    skipped = ("a: b.png: no picture, or a damaged one", "c.heic: of a kind that is not read")
+    images = Images(pixels, None, "pics", {}, files, skipped, others=2)
+    assert list(summary.read_lines(images)) == [
+        "pics: 1 picture, grey, 3 x 4. 2 other files left alone. Skipped 2 files: a: b.png (no "
+        "picture, or a damaged one), c.heic (of a kind that is not read)."
+    ]
 
 
 @pytest.mark.parametrize("copies", [False, True])

@@ -144,6 +144,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_root": None,
         "strict": False,
         "force": False,
+        "json": False,
     },
     "sample": {
         "number": 60,

@@ -308,3 +308,45 @@ def test_a_word_for_a_number_is_shown(capsys: pytest.CaptureFixture[str]) -> Non
     assert line.count("'fast'") == 1
     assert line.endswith(". See `gmvae train --help`.")
     assert ".." not in line
+
+
+SLIPS = """
+import sys
+from pathlib import Path
+from gmvae_cli import app
+
+Path("full").mkdir()
+Path("full/a").touch()
+Path("a.csv").touch()
+Path(".begun.unfinished").mkdir()
+Path(".begun.unfinished/asked.json").write_text('{"command": "train"}')
+for line in %r:
+    print(app.run(line.split()), file=sys.stderr)
+print("torch" in sys.modules)
+"""
+
+
+def test_a_slip_of_the_pen_waits_for_nothing_heavy(tmp_path: Path) -> None:
+    """And of two the data's comes first."""
+    lines = {
+        "train -o full": "full exists. Choose another --output",
+        "train absent.npz -o full": "`DATA` expected a path that exists; got 'absent.npz'.",
+        "train digit -o full": "`DATA` expected digits, mnist, fashion-mnist, kmnist, or the path",
+        "train --val ./mnist -o full": "`--val` expected a path that exists; got './mnist'.",
+        "train -o begun": "Go on with it: gmvae train --resume begun",
+        "select digits --components 2-3 -o full": "full exists. Choose another --output",
+        "classify -o a.csv": "a.csv exists. Choose another --output",
+        **{
+            f"{command} absent.npz": "`DATA` expected a path that exists"
+            for command in ("encode", "reconstruct", "posterior", "evaluate", "diagnose")
+        },
+    }
+    code = SLIPS % list(lines)
+    found = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    said = found.stderr.splitlines()
+    assert said[1::2] == ["2"] * len(lines)
+    for line, words in zip(said[::2], lines.values(), strict=True):
+        assert words in line
+    assert found.stdout == "False\n"

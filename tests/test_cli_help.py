@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_help_waits_for_nothing_heavy() -> None:
-    heavy = {"torch", "numpy", "pyro", "matplotlib", "sklearn", "rich"}
+    heavy = {"torch", "numpy", "pyro", "matplotlib", "sklearn", "rich", "importlib.metadata"}
     code = f"import gmvae_cli.app, sys; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "set()"

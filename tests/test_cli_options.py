@@ -196,6 +196,7 @@ ROWS: list[Row] = [
             ("classify", ""),
             ("encode", ""),
             ("reconstruct", ""),
+            ("posterior", "other"),
             ("sample", ""),
             ("interpolate", "0 1"),
             ("name", "gmvae-run 0=cat"),

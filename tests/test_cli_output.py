@@ -105,6 +105,8 @@ def test_a_file_is_refused_before_any_work(tmp_path: Path) -> None:
     ):
         with pytest.raises(kind, match=re.escape(words)):
             output.check_file(tmp_path / path, force, [".csv", ".npz"])
+    with pytest.raises(FileExistsError, match=r"there\.csv exists\. Choose another --report, or"):
+        output.check_file(tmp_path / "there.csv", False, [".csv"], "--report")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "there.csv"]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import xarray as xr
 from certified import stat
-from cli_spies import images_called, spies, untrained
+from cli_spies import images_called, printed_json, spies, untrained
 from gmvae_cli import app, posterior
 from toys import SHAPE, seeded, tiny
 
@@ -36,6 +36,43 @@ def test_the_file_holds_what_the_library_answers(spies, monkeypatch):
     mean, error = expected.log_evidence.mean(), stat(expected, "log_evidence_mcse")
     assert lines[1] == f"Mean log p(x): {mean:.3f} +- {np.sqrt((error**2).sum()) / 24:.3f} nats."
     assert lines[-1] == "Posterior: gmvae-run-posterior.nc"
+
+
+def test_in_json_is_what_the_library_answers(spies):
+    spies.run(["posterior", "other", "--draws", "50", "-o", "a.nc", "--json"])
+    expected = untrained().posterior(images_called("other"), 50, generator=seeded(0))
+    khat, ess, error = (stat(expected, name) for name in ("khat", "ess", "log_evidence_mcse"))
+    assert printed_json(spies) == {
+        "output": "a.nc",
+        "images": "other",
+        "n_images": 24,
+        "skipped": [],
+        "routes": expected.routes,
+        "certified": expected.certified.mean(),
+        "unresolved": [],
+        "khat": pytest.approx({"median": np.median(khat), "largest": khat.max()}),
+        "ess": pytest.approx({"median": np.median(ess), "smallest": ess.min()}),
+        "log_evidence": pytest.approx(expected.log_evidence.mean()),
+        "log_evidence_mcse": pytest.approx(np.sqrt((error**2).sum()) / 24),
+    }
+
+
+def test_the_khats_of_chains_are_of_no_account():
+    gmvae, tally = tiny(), Tally()
+    (block,) = gmvae.posterior_blocks(torch.rand(4, *SHAPE), 40, generator=seeded())
+    block.route[:] = [0, 2, 2, 3]
+    block.khat[:] = [0.1, 9.0, 8.0, 0.7]
+    block.ess[:] = [300.0, 100.0, 200.0, 5.0]
+    tally.add(block)
+    record = tally.record()
+    assert record["khat"] == pytest.approx({"median": 0.4, "largest": 0.7})
+    assert record["ess"] == {"median": 150.0, "smallest": 5.0}
+    assert (record["certified"], record["unresolved"]) == (0.75, [3])
+    assert record["routes"] == {"guide": 1, "refined": 0, "hmc": 2, "unresolved": 1}
+    chains = Tally()
+    block.route[:] = 2
+    chains.add(block)
+    assert chains.record()["khat"] is None
 
 
 def test_arviz_reads_it(spies):

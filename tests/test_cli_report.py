@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_spies import Spies, spies
+from cli_spies import Spies, images_called, spies, untrained
 from cli_toys import QUICK, one_line
-from gmvae_cli import app, run_folder
+from gmvae_cli import app, reporting, run_folder
 from parsed import EVIL, Parsed, check_whole
 from PIL import Image as Picture
+from toys import SHAPE
 
 import gmvae
 from gmvae import Images
+from gmvae.plots import Told
 
 __all__ = ["spies"]
 
@@ -101,6 +103,27 @@ class TestEvaluate:
         assert path.read_text() == "<p>mine</p>"
         assert spies.run(["evaluate", "--force"]).at("command.code") == 0
 
+    def test_a_page_that_cannot_be_is_named_by_its_option(self, spies: Spies) -> None:
+        Path("file").touch()
+        for path, words in (
+            ("page.txt", "`--report` expected a .html file; got page.txt. Rename it."),
+            ("file/page.html", "file is a file. Choose another --report."),
+        ):
+            assert spies.run(["evaluate", "--report", path]).at("command.code") == 2
+            assert words in spies.at("command.err")
+
+    @pytest.mark.parametrize(("n_classes", "drawn"), [(3, False), (26, True)])
+    def test_classes_are_a_picture_where_no_table_shows_them(
+        self, n_classes: int, drawn: bool, spies: Spies, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images = images_called("other")
+        images = Images(np.resize(images.pixels, (52, *SHAPE)), np.arange(52) % n_classes)
+        assert ("classes" in reporting.pictures(Told(untrained(), images))) == drawn
+        asked: list[str] = []
+        monkeypatch.setattr(run_folder, "draw", lambda _, names: asked.extend(names) or {})
+        spies.run(["evaluate", "other"])
+        assert asked == ["latent", "mixture", "manifold", "reconstructions", "ambiguous"]
+
     def test_with_json_there_is_none_but_one_that_is_named(self, spies: Spies) -> None:
         assert spies.run(["evaluate", "--json"]).at("command.made") == []
         spies.run(["evaluate", "--json", "--report", "mine.html"])
@@ -143,7 +166,7 @@ class TestDiagnosis:
 
     def test_it_stands_on_the_page(self, diagnosed: Path, named_run: Path) -> None:
         assert self.run(named_run) == 0
-        assert ["fail", "k-hat", "0.5", "0.05, fails beyond 0.2", "of six"] in (
+        assert ["fail", "k-hat", "0.5", "<= 0.05, fails beyond 0.2", "of six"] in (
             read("page.html").rows
         )
         assert (

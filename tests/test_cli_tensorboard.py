@@ -9,6 +9,7 @@ from cli_spies import Spies, spies
 from gmvae_cli.tensorboard import Board
 from matplotlib.figure import Figure
 
+from gmvae.report import png
 from gmvae.training.loop import Progress
 
 __all__ = ["spies"]
@@ -29,7 +30,7 @@ def test_curves_and_pictures(tmp_path: Path) -> None:
     for epoch, value in ((1, -8.0), (2, -7.5)):
         log(Progress("joint", epoch, 2, {"elbo": value, "kl_y": 0.25}))
     figure = Figure(figsize=(2, 1), dpi=50)
-    log.draw({"clusters": figure})
+    log.show({"clusters": png(figure)})
     log.close()
     scalars, images = events(tmp_path)
     assert scalars == {

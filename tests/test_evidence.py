@@ -7,16 +7,18 @@ from torch.nn import functional as F
 from toys import (
     ASSIGNMENTS,
     COVARIANCES,
+    GUIDES,
     ConstantAssigner,
     K,
     LinearGaussian,
+    assert_same_gradients,
     exact_guide,
     log_normal,
     random_images,
     tiny,
 )
 
-from gmvae.probability.evidence import elbo_parts, log_evidence
+from gmvae.probability.evidence import Bound, elbo_parts, log_evidence
 from gmvae.probability.guide import Guide
 from gmvae.support.errors import ArgumentError
 
@@ -171,3 +173,32 @@ def test_what_is_no_batch_or_no_generator_is_refused(bound):
         bound(gmvae.model, gmvae.guide, x, generator=3)
     with pytest.raises(ArgumentError, match=r"^`n_samples` expected at least 1; got 0\."):
         bound(gmvae.model, gmvae.guide, x, n_samples=0)
+
+
+@pytest.mark.parametrize("size", [None, 40])
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("guide", GUIDES)
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_the_objective_is_that_of_pyro_and_so_is_its_gradient(assignment, guide, labels, size):
+    """Of the same draws."""
+    gmvae = tiny(assignment=assignment, guide=guide).double()
+    x, y = random_images(5, dtype=torch.float64), LABELS[labels]
+    losses = []
+    for objective in (gmvae.elbo_module(), Bound(gmvae.model, gmvae.guide)):
+        torch.manual_seed(1)
+        losses.append(objective(x, y, size=size))
+    torch.testing.assert_close(*losses, rtol=1e-10, atol=1e-10)
+    assert_same_gradients(gmvae, *losses, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_the_kl_part_of_the_objective_is_what_is_weighed(assignment, labels):
+    gmvae = tiny(assignment=assignment).double()
+    x, y = random_images(5, dtype=torch.float64), LABELS[labels]
+    torch.manual_seed(1)
+    loss = Bound(gmvae.model, gmvae.guide, kl_weight=0.3)(x, y, size=10)
+    torch.manual_seed(1)
+    parts = elbo_parts(gmvae.model, gmvae.guide, x, y)
+    expected = -2 * (parts.reconstruction - 0.3 * (parts.kl_z + parts.kl_y)).sum()
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)

@@ -183,11 +183,15 @@ def test_bad_arguments(few, call, message):
 def test_files_and_what_was_skipped_stay_with_the_images():
     pixels = np.zeros((2, 1, 2, 2), np.uint8)
     files = np.array(["a.png", "b.png"])
-    images = Images(pixels, None, "some", {}, files, ("c.png: no picture",))
-    other = Images(pixels, None, "more", {}, np.array(["d.png", "e.png"]), ("f.png: no picture",))
+    images = Images(pixels, None, "some", {}, files, ("c.png: no picture",), 2)
+    other = Images(
+        pixels, None, "more", {}, np.array(["d.png", "e.png"]), ("f.png: no picture",), 1
+    )
     both = images.joined(other)
     assert both.files.tolist() == ["a.png", "b.png", "d.png", "e.png"]
     assert both.skipped == ("c.png: no picture", "f.png: no picture")
+    assert both.others == 3
+    assert images.subset(np.array([1])).others == 2
     assert images.joined(Images(pixels)).files is None
     assert images.joined(Images(pixels)).skipped == images.skipped
     assert images.subset(np.array([1])).files.tolist() == ["b.png"]

@@ -3,16 +3,14 @@
 import math
 
 import numpy as np
-import pyro
 import pytest
 import torch
 from torch import nn
-from toys import ASSIGNMENTS, SHAPE, random_images, tiny
+from toys import ASSIGNMENTS, SHAPE, tiny
 
 from gmvae.data import Images
-from gmvae.probability.evidence import elbo_parts
 from gmvae.support.errors import ArgumentError, TrainingError
-from gmvae.training.loop import Loop, Progress, Schedule, _batches, scaled_latents
+from gmvae.training.loop import Loop, Progress, Schedule
 from gmvae.training.regularisers import Batch
 
 TARGET = torch.tensor([1.0, -2.0])
@@ -191,49 +189,6 @@ def test_a_gradient_that_is_not_finite_is_an_error(images):
     assert torch.equal(p.data, torch.zeros(1))
 
 
-@pytest.mark.parametrize(
-    ("schedule", "weights"),
-    [
-        (Schedule(9), [1, 1, 1]),
-        (Schedule(9, kl_start=0.2, kl_end=0.2), [0.2, 0.2, 0.2]),
-        (Schedule(9, kl_start=0.0, kl_end=1.0, kl_epochs=4), [0, 0.5, 1]),
-        (Schedule(9, kl_start=10.0, kl_end=2.0, kl_epochs=2), [10, 2, 2]),
-    ],
-)
-def test_the_schedule_of_the_kl_weight(schedule, weights):
-    assert [schedule.kl_weight(epoch) for epoch in (0, 2, 8)] == pytest.approx(weights)
-
-
-def test_the_schedule_reaches_the_objective(images):
-    scales = []
-
-    def objective(x, y, size):
-        with pyro.poutine.trace() as tracer:
-            pyro.sample("z", pyro.distributions.Normal(0.0, 1.0))
-            pyro.sample("x", pyro.distributions.Normal(0.0, 1.0), obs=torch.zeros(()))
-        scales.append([float(tracer.trace.nodes[site]["scale"]) for site in "zx"])
-        return bowl(x, y, size)
-
-    bowl = Bowl()
-    schedule = Schedule(3, batch_size=25, kl_start=0.0, kl_end=1.0, kl_epochs=2)
-    train(objective, None, [bowl.p], images, schedule)
-    assert scales == [[0, 1], [0.25, 1], [0.5, 1], [0.75, 1], [1, 1], [1, 1]]
-
-
-@pytest.mark.parametrize("labels", [None, torch.tensor([-1, 0, 2, -1, 1])], ids=["none", "some"])
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
-def test_the_kl_part_of_the_bound_is_what_is_weighed(assignment, labels):
-    gmvae = tiny(assignment=assignment).double()
-    x = random_images(5, dtype=torch.float64)
-    torch.manual_seed(1)
-    with scaled_latents(0.3):
-        loss = gmvae.elbo_module()(x, labels, size=10)
-    torch.manual_seed(1)
-    parts = elbo_parts(gmvae.model, gmvae.guide, x, labels)
-    expected = -2 * (parts.reconstruction - 0.3 * (parts.kl_z + parts.kl_y)).sum()
-    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
-
-
 def test_the_learning_rate_falls_along_half_a_cosine():
     schedule = Schedule(1, lr_end=0.1)
     assert [schedule.rate(d) for d in (0, 0.5, 1)] == pytest.approx([1, 0.55, 0.1])
@@ -271,12 +226,65 @@ def test_a_real_bound_rises_and_the_same_seed_gives_the_same_run(images, assignm
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
-def test_no_batch_is_of_a_single_image():
-    sizes = [len(rows) for rows in _batches(13, 4, torch.Generator().manual_seed(0))]
-    assert sizes == [4, 4, 5]
-    rows = torch.cat(_batches(13, 4, None))
-    assert sorted(rows.tolist()) == list(range(13))
-    assert [len(rows) for rows in _batches(1, 1, None)] == [1]
+@pytest.mark.parametrize(("n", "batch_size", "sizes"), [(13, 4, [4, 4, 5]), (1, 4, [1])])
+def test_no_batch_is_of_a_single_image(n, batch_size, sizes, images):
+    bowl = Bowl()
+    bowl.train(images.subset(slice(0, n)), Schedule(1, batch_size), y=torch.arange(n))
+    assert [len(x) for x, *_ in bowl.calls] == sizes
+    assert sorted(torch.cat([y for _, y, _ in bowl.calls]).tolist()) == list(range(n))
+
+
+def test_an_epoch_of_many_images_is_of_others_each_time(images):
+    """Of 50 images 20 an epoch; each stands for as many as there are."""
+    bowl, told = Bowl(), []
+    schedule = Schedule(40, batch_size=8, images_an_epoch=20)
+    bowl.train(images, schedule, y=torch.arange(50), callback=told.append)
+    assert len(bowl.calls) == 40 * 3
+    assert {size for *_, size in bowl.calls} == {50}
+    epochs = [
+        torch.cat([y for _, y, _ in bowl.calls[i : i + 3]]).tolist() for i in range(0, 120, 3)
+    ]
+    assert {len(epoch) for epoch in epochs} == {len({*epoch}) for epoch in epochs} == {20}
+    assert {row for epoch in epochs for row in epoch} == {*range(50)}
+    p = nn.Parameter(torch.zeros(1))
+    train(lambda x, y, size: size * (1 + 0 * p).sum(), None, [p], images, schedule, told.append)
+    assert told[-1].metrics["objective"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("batch_size", [10, 50])
+def test_terms_that_are_asked_every_other_step_count_twice_there(batch_size, images):
+    """Also across epochs of a single batch: the mean over the steps is the term."""
+    asked, p = [], nn.Parameter(torch.zeros(1))
+
+    def objective(x, y, size):
+        asked.append(0)
+        return size * (0 * p).sum()
+
+    def term(guide, batch):
+        asked[-1] += 1
+        return 3 + 0 * p.sum()
+
+    told = []
+    options = {"regularisers": [term], "regularised_every": 2, "callback": told.append}
+    train(objective, None, [p], images, Schedule(4, batch_size), **options)
+    assert asked == [1, 0] * (len(asked) // 2)
+    assert np.mean([now.metrics["objective"] for now in told]) == pytest.approx(-3)
+
+
+def test_what_is_done_before_a_step_is_told_of_its_images(images):
+    told, seen = [], []
+
+    def objective(x, y, size):
+        assert x is told[-1][0]
+        seen.append(y)
+        return size * (p - 1).square().sum()
+
+    p = nn.Parameter(torch.zeros(1))
+    options = {"y": torch.arange(50), "before_step": lambda x, rows: told.append((x, rows))}
+    train(objective, None, [p], images, Schedule(2, 16), **options)
+    for y, (x, rows) in zip(seen, told, strict=True):
+        assert torch.equal(y, rows)
+        assert torch.equal(x, images.tensor(rows.numpy()))
 
 
 def test_the_objective_is_the_mean_over_images_however_they_are_batched(images):

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from toys import BYTES, LABELS, idx
 
 from gmvae.data import NAMED, load
-from gmvae.data.named import data_root
+from gmvae.data.named import TORCHVISION, data_root
 from gmvae.support.errors import ArgumentError
 
 mnist = pytest.mark.skipif(
@@ -141,3 +141,7 @@ def test_real_mnist_as_torchvision_reads_it(tmp_path):
     images = load("mnist", part="test", root=tmp_path)
     np.testing.assert_array_equal(images.pixels[:, 0], reference.data.numpy())
     np.testing.assert_array_equal(images.labels, reference.targets.numpy())
+
+
+def test_every_name_has_its_reader():
+    assert set(NAMED) == {"digits", *TORCHVISION}

@@ -35,6 +35,7 @@ def test_images_count_their_classes():
         "pets",
         {0: "cat"},
         skipped=("b.png: no picture",),
+        others=1,
     )
     assert cells(images._repr_html_()) == [
         ["images", "3"],
@@ -43,6 +44,7 @@ def test_images_count_their_classes():
         ["class cat", "2"],
         ["class 1", "1"],
         ["skipped", "b.png: no picture"],
+        ["left alone", "1 other file"],
     ]
 
 

@@ -27,7 +27,12 @@ from gmvae.training.phases import (
     Start,
     WarmUp,
 )
-from gmvae.training.phases.phase import answers, classification, frozen_features
+from gmvae.training.phases.phase import (
+    answers,
+    classification,
+    frozen_features,
+    with_features_at_hand,
+)
 from gmvae.training.regularisers import Agreement, Classification, MutualInformation
 from gmvae.training.representation import beside
 from gmvae.training.state import begin, config_for
@@ -95,10 +100,20 @@ class TestLength:
         assert length.schedule(50).epochs == 40
 
     def test_what_it_hands_on(self):
-        length = Length(3, 1, 64, 0.2, kl_weight=7.0, patience=5, enough=-2.0)
+        length = Length(3, 1, 64, 0.2, patience=5, enough=-2.0)
         assert length.schedule(64) == Schedule(
-            3, 64, 0.2, kl_start=7.0, kl_end=7.0, patience=5, enough=-2.0, least_epochs=1
+            3, 64, 0.2, images_an_epoch=64, patience=5, enough=-2.0, least_epochs=1
         )
+
+    def test_an_epoch_is_of_sixty_thousand_images_at_most_and_of_as_many_as_the_steps_take(self):
+        length = Length(epochs=2, steps=500, batch_size=1_000, lr=0.1)
+        assert length.schedule(60_000) == length.schedule(10_000_000)
+        assert length.schedule(60_000).images_an_epoch == 60_000
+        assert length.schedule(60_000).epochs == 9
+        short = dataclasses.replace(length, steps=30).schedule(60_000)
+        assert (short.epochs, short.images_an_epoch) == (2, 30_000)
+        asked = dataclasses.replace(length, exactly=3).schedule(10_000_000)
+        assert (asked.epochs, asked.images_an_epoch) == (3, 10_000_000)
 
     def test_what_a_user_asks_for_wins_but_not_over_the_least_before_an_early_end(self):
         length = Length(epochs=2, steps=100, batch_size=50, lr=0.1, exactly=3)
@@ -411,8 +426,10 @@ class TestSharpening:
         pixels[rare, :, :3] = 1 - pixels[rare, :, :3]
         same = Images(pixels)
         state = with_clusters(make(n_components=2), rare.astype(int))
-        state = Assignment(length=LONG).run(state, same)
-        np.testing.assert_array_equal(Sharpening(length=LONG).run(state, same).clusters, rare)
+        # All images a step: of small batches the running means that the answers use are noisy.
+        whole = dataclasses.replace(LONG, epochs=60, batch_size=N)
+        state = Assignment(length=whole).run(state, same)
+        np.testing.assert_array_equal(Sharpening(length=whole).run(state, same).clusters, rare)
 
 
 class TestPlacing:
@@ -442,7 +459,7 @@ class TestPlacing:
         networks = [state.gmvae.guide.encoder, state.gmvae.model.decoder]
         trained = {id(p) for network in networks for p in network.parameters()}
         assert {id(p) for p in call["parameters"]} == trained
-        assert call["length"].kl_weight == 100.0
+        assert call["objective"].kl_weight == 100.0
 
 
 class TestJoint:
@@ -472,7 +489,9 @@ class TestJoint:
         terms = Joint(*weights).regularisers(state, images)
         assert [(type(term), term.weight) for term in terms] == kinds
         assert all(term.generator is state.generator for term in terms)
-        assert all(term.view is state.view for term in terms)
+        views = [term.view for term in terms if not isinstance(term, Classification)]
+        assert all(view.view is state.view for view in views)
+        assert len({*map(id, views)}) == 1
         # Those of these two that are there know the mixture, one for its sizes.
         mixtures = [term.prior for term in terms if not isinstance(term, Classification)]
         assert all(prior is state.gmvae.model.prior for prior in mixtures)
@@ -509,7 +528,7 @@ class TestJoint:
         state = with_clusters(make())
         Joint(length=dataclasses.replace(LONG, lr=2e-3)).run(state, images)
         bounds = [row["elbo"] for row in state.history]
-        assert bounds[-1] > bounds[0] + 1
+        assert bounds[-1] > bounds[0] + 0.5
 
 
 def test_classification_takes_the_labelled_images_and_their_components(images, make):
@@ -551,3 +570,20 @@ def test_answers_are_of_every_image_and_of_modules_that_do_not_learn(images, mak
     assert values.dtype == np.float64
     assigner.eval()
     np.testing.assert_allclose(values, assigner(images.tensor()).detach().numpy(), atol=1e-6)
+
+
+def test_frozen_features_are_computed_once_an_image(make, images, monkeypatch):
+    """Those of a batch are at hand before it is asked for, but not where all take too much."""
+    assigner, device = make().assigner, torch.device("cpu")
+    expected = answers(assigner.features, images, device, assigner)
+    with frozen_features(assigner) as frozen:
+        before_step = with_features_at_hand(frozen, images, device)
+        seen = []
+        frozen.features.register_forward_hook(lambda module, x, y: seen.append(len(y)))
+        for rows in torch.randperm(N).split(7):
+            x = images.tensor(rows.numpy())
+            before_step(x, rows)
+            np.testing.assert_allclose(frozen(x).numpy(), expected[rows.numpy()], atol=1e-5)
+        assert seen == [N]
+        monkeypatch.setattr("gmvae.training.phases.phase._AT_HAND", N * frozen.n_features * 4 - 1)
+        assert with_features_at_hand(frozen, images, device) is None

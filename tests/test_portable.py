@@ -92,6 +92,28 @@ def test_other_models_too(changes):
     torch.testing.assert_close(Decoding(gmvae)(gmvae.encode(x)), gmvae.reconstruct(x))
 
 
+def test_a_mixture_so_narrow_that_its_covariance_has_no_factor():
+    gmvae = trained(covariance="full")
+    prior = gmvae.model.prior
+    with torch.no_grad():
+        prior.raw_scales[0] = torch.tensor([1000.0, -20.0])
+        prior.lower[0, 1, 0] = 1000.0
+        prior.logits[1] = -200.0  # and one of no weight, in single precision
+    assert torch.linalg.cholesky_ex(prior.full_covariances.detach().double())[1].any()
+    z = torch.randn(7, 2, generator=seeded())
+    found = Classification(gmvae).log_joint(z)
+    torch.testing.assert_close(found, prior.log_joint(z).detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("assignment", ["exact", "amortised"])
+def test_the_encoder_answers_once_an_image(assignment):
+    function = Classification(trained("none", assignment=assignment))
+    asked = []
+    function.encoder.register_forward_hook(lambda *_: asked.append(1))
+    function(SEEN)
+    assert asked == [1]
+
+
 def test_in_double_precision():
     gmvae = trained().double()
     classified = Classification(gmvae)(SEEN.double())

@@ -280,6 +280,7 @@ def test_what_cannot_be_read_is_skipped_and_listed(tmp_path):
         "1/c.png: no picture, or a damaged one",
         "1/d.tiff: no picture, or a damaged one",
     )
+    assert images.others == 1
     assert images.subset(slice(0, 1)).skipped == images.skipped
     for name, message in (
         ("b.HEIC", r"`b\.HEIC` expected a picture of \.bmp"),

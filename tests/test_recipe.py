@@ -37,15 +37,16 @@ def test_the_standard_recipe():
 
 def test_the_lengths_of_the_standard_phases():
     """Chosen by measurement: a change of one is a change of every figure."""
-    assert WarmUp().length == Length(8, 270, 512, 2e-3, most_epochs=300)
-    assert Assignment().length == Length(2, 100, 512, 1e-3)
-    assert Sharpening().length == Length(10, 150, 512, 1e-3)
-    assert Placing().length == Length(4, 120, 256, 1e-3, kl_weight=100.0)
-    assert Joint().length == Length(12, 1_500, 128, 2e-3, most_epochs=120, bounded=False)
+    assert WarmUp().length == Length(3, 270, 512, 2e-3, most_epochs=300)
+    assert Assignment().length == Length(1, 100, 512, 1e-3)
+    assert Sharpening().length == Length(6, 150, 512, 1e-3)
+    assert Placing().length == Length(1, 120, 256, 1e-3)
+    assert Placing().kl_weight == 100.0
+    assert Joint().length == Length(9, 1_500, 128, 2e-3, most_epochs=120, bounded=False)
     assert (PixelAxes().side, PixelAxes().n_images) == (32, 4_000)
     assert (WarmUp().embedding_dim, Assignment().smoothing, Placing().gap) == (32, 0.1, 5.0)
     assert (Sharpening().sharp, Sharpening().classification_weight) == (0.95, 1.0)
-    assert Cells().length == Length(2, 100, 512, 1e-3)
+    assert Cells().length == Length(1, 100, 512, 1e-3)
     assert Covering().length == Length(1, 500, 16, 3e-3)
     assert (Covering().n_simulated, Covering().n_draws, Covering().widening) == (4, 4, 1.15)
     assert (Cells().smoothing, Cells().pixel_share, Start().pixel_share) == (0.1, 0.5, 0.5)
@@ -101,7 +102,7 @@ def test_rounds(rounds, n_images, labels_lead, expected):
 def test_the_last_of_several_rounds_lasts_longest():
     *_, first, sharp, second, sharper, _, _, _ = recipe(Settings(rounds=2))
     assert (first, second) == (Assignment(), Assignment(2, Assignment.length.scaled(2)))
-    assert sharp == Sharpening(1, replace(Sharpening.length, epochs=5))
+    assert sharp == Sharpening(1, replace(Sharpening.length, epochs=2))
     assert sharper == Sharpening(2)
 
 

@@ -273,9 +273,11 @@ class TestPage:
         note = {"check": "log p(x)", "figure": None, "status": "note", "detail": ""}
         verdict = {"verdict": "fail", "images": "some", "n_images": 1_234}
         verdict["consequences"] = ["Do not <i>."]
-        verdict["checks"] = [check | limits, note | {"threshold": None}]
+        least = check | {"check": "ESS", "threshold": {"good": 100.0, "bad": 25.0}}
+        verdict["checks"] = [check | limits, least, note | {"threshold": None}]
         page = check_whole(report.render(page_of(told, diagnosis=verdict)))
-        assert ["fail", "k-hat <b>", "0.1235", "0.05, fails beyond 0.2", "of 6"] in page.rows
+        assert ["fail", "k-hat <b>", "0.1235", "<= 0.05, fails beyond 0.2", "of 6"] in page.rows
+        assert ["fail", "ESS", "0.1235", ">= 100, fails beyond 25", "of 6"] in page.rows
         assert ["note", "log p(x)", "", "", ""] in page.rows
         assert "on some, 1,234 images" in page.text
         assert "Do not <i>." in page.text

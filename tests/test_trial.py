@@ -11,6 +11,8 @@ from sklearn.metrics import adjusted_rand_score
 from gmvae.data import load
 from gmvae.gmvae import GMVAE
 from gmvae.settings import Settings
+from gmvae.support.errors import InterruptedRunError
+from gmvae.training.checkpoint import Checkpoints
 from gmvae.training.phases import Length, Trial
 from gmvae.training.state import begin, config_for
 
@@ -83,6 +85,28 @@ def test_only_the_verdict_is_kept(state, digits):
     assert [row["epoch"] for row in state.history] == [1, 2]
     shares = [row["kept_by_views"] for row in state.history]
     assert 0 <= shares[0] < shares[1] <= 1
+
+
+def test_it_ends_with_the_run_and_begins_again_to_the_same_bytes(state, digits, tmp_path):
+    """Stopped at the 50th of some 160 steps, in the copy that learns the first clustering again."""
+    steps = iter(range(1, 1_000))
+    kept = Checkpoints(tmp_path, "this run", stop=lambda: next(steps) == 50)
+    before = nominating(dataclasses.replace(state, checkpoints=kept), nominees(digits))
+    other = copy.deepcopy(dataclasses.replace(before, checkpoints=None))
+    torch_state = torch.get_rng_state()
+    undisturbed = TRIAL.run(other, digits)
+
+    torch.set_rng_state(torch_state)
+    kept.end_phase(before)
+    with pytest.raises(InterruptedRunError, match="interrupted; saved in"):
+        TRIAL.run(before, digits)
+    assert next(steps) == 51
+    torch.manual_seed(99)
+    resumed = TRIAL.run(Checkpoints(tmp_path, "this run").resume(before), digits)
+    np.testing.assert_array_equal(resumed.clusters, undisturbed.clusters)
+    assert resumed.history == undisturbed.history
+    assert len(resumed.history) == 2
+    assert torch.equal(resumed.generator.get_state(), undisturbed.generator.get_state())
 
 
 @pytest.mark.parametrize("n", [None, 1])

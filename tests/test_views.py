@@ -9,7 +9,7 @@ import torch
 from toys import tiny
 
 from gmvae.data import Images
-from gmvae.data.views import AUGMENTATIONS, Affine, unchanged
+from gmvae.data.views import AUGMENTATIONS, Affine, OnceABatch, unchanged
 from gmvae.settings import Settings
 from gmvae.training.fitting import fit
 from gmvae.training.state import begin
@@ -131,3 +131,15 @@ def test_a_shift_moves_pixels_and_fills_with_0():
     moved = Right()(x)
     torch.testing.assert_close(moved[..., 1:], x[..., :-1], atol=1e-5, rtol=0)
     torch.testing.assert_close(moved[..., 0], torch.zeros(2, 1, 5), atol=1e-5, rtol=0)
+
+
+def test_views_of_a_batch_are_made_once():
+    view, x, other = OnceABatch(Affine()), torch.rand(3, 1, 8, 8), torch.rand(3, 1, 8, 8)
+    generator = torch.Generator().manual_seed(0)
+    first = view(x, generator)
+    assert view(x, generator) is first
+    assert torch.equal(first, Affine()(x, torch.Generator().manual_seed(0)))
+    second = view(other, generator)
+    assert not torch.equal(second, Affine()(other, torch.Generator().manual_seed(0)))
+    # The same pixels in another tensor are another batch.
+    assert not torch.equal(view(x.clone(), generator), first)

@@ -2,7 +2,7 @@
 
 from gmvae.data.arrays import from_arrays
 from gmvae.data.images import Images
-from gmvae.data.named import NAMED
 from gmvae.data.sources import has_test_part, has_val_part, load
+from gmvae.support.choices import NAMED
 
 __all__ = ["NAMED", "Images", "from_arrays", "has_test_part", "has_val_part", "load"]

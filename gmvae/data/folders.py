@@ -42,8 +42,9 @@ def read_folder(folder: Path, shaping: Shaping | None = None, strict: bool = Fal
     ``scan.tif#2`` the second. Where one picture has colour, all have.
 
     What is white is decided by :func:`gmvae.data.arrays.white_of`, for all pictures of one type
-    (bytes, 16 bits, floats) together. Hidden files, and files that are no pictures, are passed
-    over; a picture that cannot be read is left out and listed in `Images.skipped`.
+    (bytes, 16 bits, floats) together. Hidden files are passed over, and files that are no pictures
+    by their names are counted in `Images.others`; a picture that cannot be read is left out and
+    listed in `Images.skipped`.
 
     Args:
         folder: where they lie.
@@ -61,17 +62,19 @@ def read_folder(folder: Path, shaping: Shaping | None = None, strict: bool = Fal
             f"`source` expected images; got {str(folder)!r}, a model's folder. Read it with "
             "gmvae.GMVAE.load, or name it with --model."
         )
-    files = sorted(_files(folder), key=lambda path: [natural(p) for p in path.parts])
+    found = list(_files(folder))
+    files = sorted(filter(is_picture, found), key=lambda path: [natural(p) for p in path.parts])
+    others = len(found) - len(files)
     _check_layout(folder, files, name)
     pictures, skipped = _read(folder, files, shaping or Shaping(), strict)
     names = np.array([picture.file for picture in pictures])
     data = _as_pixels(pictures, name)
     if len(files[0].parts) == 1:
-        return Images(data, None, name, {}, names, skipped)
+        return Images(data, None, name, {}, names, skipped, others)
     classes = [file.split("/", 1)[0] for file in names.tolist()]
     values = class_values(classes, name)
     labels = np.array([values[word] for word in classes], np.int64)
-    return Images(data, labels, name, names_of(values), names, skipped)
+    return Images(data, labels, name, names_of(values), names, skipped, others)
 
 
 def read_picture(path: Path, shaping: Shaping | None = None) -> Images:
@@ -97,7 +100,7 @@ def is_picture(path: Path) -> bool:
 def _files(
     folder: Path, within: Path = Path(), around: frozenset[Path] = frozenset()
 ) -> Iterator[Path]:
-    """The files whose names are those of pictures, as they lie in ``folder``."""
+    """The files that are not hidden, as they lie in ``folder``."""
     place = (folder / within).resolve()
     if place in around:  # a link to a folder around it
         return
@@ -106,7 +109,7 @@ def _files(
             continue
         if path.is_dir():
             yield from _files(folder, within / path.name, around | {place})
-        elif is_picture(path):
+        else:
             yield within / path.name
 
 

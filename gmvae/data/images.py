@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.html import html_table
+from gmvae.support.names import counted
 
 Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = slice | NDArray[np.integer[Any]] | NDArray[np.bool_]
@@ -78,6 +79,7 @@ class Images:
         class_names: what a class value stands for, where the classes came as words.
         files: ``(N,)`` words, the file that each image came from, where each came from one.
         skipped: what was there too and is no image here, a line each.
+        others: how many files lay there that nobody would take for pictures.
 
     Raises:
         ArgumentError: ``pixels`` or ``labels`` have another type or shape.
@@ -98,6 +100,7 @@ class Images:
     class_names: Mapping[int, str] = field(default_factory=dict)
     files: NDArray[np.str_] | None = None
     skipped: tuple[str, ...] = ()
+    others: int = 0
 
     def __post_init__(self) -> None:
         remedy = "Convert it with gmvae.data.from_arrays."
@@ -144,6 +147,8 @@ class Images:
             names = [self.class_names.get(value, value) for value in self.classes]
             rows += [(f"class {n}", f"{c:,}") for n, c in zip(names, counts, strict=True)]
         rows += [("skipped", line) for line in self.skipped]
+        if self.others:
+            rows.append(("left alone", counted(self.others, "other file")))
         return html_table(self.name, rows)
 
     def __len__(self) -> int:
@@ -320,7 +325,8 @@ class Images:
         if self.files is not None and other.files is not None:
             files = np.concatenate([self.files, other.files])
         names = {**self.class_names, **other.class_names}
-        return Images(pixels, labels, self.name, names, files, self.skipped + other.skipped)
+        skipped, others = self.skipped + other.skipped, self.others + other.others
+        return Images(pixels, labels, self.name, names, files, skipped, others)
 
     def values_of(self, classes: Sequence[int | str]) -> list[int]:
         """The numbers of classes that are named by number or by word.

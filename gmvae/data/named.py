@@ -17,7 +17,6 @@ Part: TypeAlias = Literal["train", "test", "val"]
 
 # The name of each torchvision class is the name of its folder under the data root, too.
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
-NAMED = ("digits", *TORCHVISION)
 
 
 def load_digits(part: Part) -> Images:

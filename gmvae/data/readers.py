@@ -22,7 +22,7 @@ from gmvae.data.folders import is_picture, read_folder, read_picture
 from gmvae.data.images import Array, Images
 from gmvae.data.shaping import Shaping
 from gmvae.support.errors import ContentError
-from gmvae.support.reading import check_regular
+from gmvae.support.reading import IDX, check_regular
 
 # What files of NumPy begin with; an .npz file is a zip archive.
 NUMPY_MAGIC = {".npz": b"PK", ".npy": b"\x93NUMPY"}
@@ -45,7 +45,7 @@ def is_readable(path: Path) -> bool:
         os.path.isdir(path)  # False too for what no path can be
         or path.suffix.lower() in NUMPY_MAGIC
         or is_picture(path)
-        or re.search("idx|ubyte", path.name.lower()) is not None
+        or re.search(IDX, path.name.lower()) is not None
     )
 
 

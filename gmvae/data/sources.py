@@ -1,21 +1,20 @@
 """`load`: images by name or by path."""
 
-import os
 from pathlib import Path
 from typing import get_args
 
 from gmvae.data.images import Images
-from gmvae.data.named import NAMED, TORCHVISION, Part, load_digits, load_torchvision
+from gmvae.data.named import TORCHVISION, Part, load_digits, load_torchvision
 from gmvae.data.readers import is_readable, parts_of, read
 from gmvae.data.shaping import Shaping
 from gmvae.support import checks
+from gmvae.support.choices import NAMED
 from gmvae.support.errors import ArgumentError
 from gmvae.support.names import printable
+from gmvae.support.reading import KINDS, LONGEST_PATH, check_source
 
 # What holds rows of numbers, and no images.
 TABLES = (".csv", ".tsv", ".parquet", ".feather", ".xlsx")
-# As Linux has it; what is longer is no path.
-LONGEST_PATH = 4096
 
 
 def load(
@@ -89,30 +88,19 @@ def load(
             "For an array there is gmvae.data.from_arrays."
         )
     path = Path(source)
-    there = os.path.exists(path)  # False too for what no path can be
-    if there and is_readable(path):
+    check_source(source)
+    if is_readable(path):
         return read(path, part, shaping, strict)
     shown = printable(repr(str(source)), LONGEST_PATH)
-    kinds = "the path of an .npz, .npy or IDX file, of a picture or of a folder of them"
-    if there and path.suffix.lower() in TABLES:
+    if path.suffix.lower() in TABLES:
         raise ArgumentError(
-            f"`source` expected {kinds}; got {shown}, a table. For rows of numbers there is "
+            f"`source` expected {KINDS}; got {shown}, a table. For rows of numbers there is "
             "gmvae.sklearn.GaussianMixtureVAE, in Python."
         )
-    if there:
-        raise ArgumentError(
-            f"`source` expected {kinds}; got {shown}, a file of another kind. Save its "
-            "images with numpy.savez(path, data=..., labels=...); the name of an IDX file holds "
-            "idx or ubyte."
-        )
-    # A bare word that is no file was meant as a name.
-    if not is_readable(path) and str(source) == path.stem:
-        raise ArgumentError(
-            f"`source` expected {', '.join(NAMED)}, or {kinds}; got {shown}. Check the name."
-        )
-    raise FileNotFoundError(
-        f"`source` expected a path that exists; got {shown}. Check the path, or name one "
-        f"of {', '.join(NAMED)}."
+    raise ArgumentError(
+        f"`source` expected {KINDS}; got {shown}, a file of another kind. Save its "
+        "images with numpy.savez(path, data=..., labels=...); the name of an IDX file holds "
+        "idx or ubyte."
     )
 
 

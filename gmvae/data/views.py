@@ -85,6 +85,20 @@ def unchanged(x: Tensor, generator: Generator | None = None) -> Tensor:
     return x
 
 
+class OnceABatch:
+    """Views that are made once of a batch, and given again whoever asks of the same tensor."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """Views (B, C, H, W) of images (B, C, H, W), one each."""
+        if self._last is None or self._last[0] is not x:
+            self._last = x, self.view(x, generator)
+        return self._last[1]
+
+
 AUGMENTATIONS: dict[str, View] = {"affine": Affine(), "none": unchanged}
 
 

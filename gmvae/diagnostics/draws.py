@@ -34,7 +34,7 @@ class Draws:
     Attributes:
         z: the draws, (S, N, D).
         y: p(y | z) of the mixture at each, (S, N, K).
-        q_y: q(y | x) of the guide, (N, K); p(y | z) at the mean where y is summed out.
+        q_y: q(y | x) of the guide, (N, K); p(y | z) at the encoded image where y is summed out.
         log_weights: log p(x, z) - log q(z | x), (S, N).
         smoothed: the Pareto-smoothed log-weights, (S, N), normalised over S.
         khat: their k-hat, (N,); -inf where the weights are constant.

@@ -27,7 +27,7 @@ class Clusters(TypedDict):
 
     Attributes:
         acc: accuracy of the most probable component, one component a class (Hungarian).
-        acc_latent: the same by p(y | z) at the mean of q(z | x).
+        acc_latent: the same by p(y | z) at the encoded image.
         acc_named: accuracy of the predicted labels.
         nmi: normalised mutual information.
         ari: adjusted Rand index.

@@ -144,7 +144,7 @@ class Assigner(nn.Module):
 
 
 class Frozen(nn.Module):
-    """Features that learn no more, computed once for each batch.
+    """Features that learn no more, computed once for each batch, or known beforehand.
 
     The bound and the regularisers all ask for those of the same batch, one after the other: the
     last answer is kept, and given again to the same tensor. It must not be written to in between.
@@ -159,5 +159,10 @@ class Frozen(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (..., n_features) of images (..., C, H, W), which no gradient passes."""
         if self._last is None or self._last[0] is not x:
-            self._last = x, self.features(x).detach()
+            self.know(x, self.features(x).detach())
+        assert self._last is not None
         return self._last[1]
+
+    def know(self, x: Tensor, features: Tensor) -> None:
+        """Answer with these when asked for those of x next."""
+        self._last = x, features

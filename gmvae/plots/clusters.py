@@ -11,6 +11,7 @@ from gmvae.metrics import largest_class
 from gmvae.plots.groups import Told, class_word
 from gmvae.plots.mosaic import filled, mosaic, show
 from gmvae.plots.style import DPI, Array, array, long_name
+from gmvae.support.names import counted
 
 # Images a component: those nearest its mean, some at random, and the oddest.
 NEAREST, RANDOM, ODDEST = 8, 4, 4
@@ -129,7 +130,7 @@ def _size(images: Images, components: NDArray[np.int64], k: int) -> str:
     """``120 images, 98% cat``."""
     of_component = components == k
     n = int(of_component.sum())
-    words = f"{n:,} image{'' if n == 1 else 's'}"
+    words = counted(n, "image")
     if images.labels is None or not n:
         return words
     value, purity = largest_class(images.labels[of_component])

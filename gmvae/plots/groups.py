@@ -29,7 +29,7 @@ class Told:
 
     @cached_property
     def latents(self) -> Array:
-        """Means of q(z | x), (N, D)."""
+        """The encoded images, (N, D): see :meth:`gmvae.GMVAE.encode`."""
         return array(self.gmvae.encode(self.images))
 
     @cached_property
@@ -57,6 +57,12 @@ class Told:
             x = self.images.tensor(rows)
             blocks.append(array(probability_of_components(self.gmvae, x, q_y[rows], z[rows])))
         return np.concatenate(blocks)
+
+    @property
+    def probability(self) -> Array:
+        """How probable the most probable component is, (N,)."""
+        probability: Array = self.honest[range(len(self.components)), self.components]
+        return probability
 
     def thinned(self) -> "Told":
         """Of an even share of the images where there are too many to draw."""

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from gmvae.answers import N_VIEWS, QUANTILES, views_of
 from gmvae.data.views import Affine
 from gmvae.gmvae import GMVAE
-from gmvae.probability.families import Answer, location
+from gmvae.probability.families import location, variances
 from gmvae.probability.likelihood import (
     Bernoulli,
     ContinuousBernoulli,
@@ -38,8 +38,8 @@ class Classified(NamedTuple):
         outlier: how little an image is like those of the training, (B,), 0 to 1; -1 where the model
             does not know how well it explains these.
         probabilities: q(y | x), (B, K).
-        responsibilities: p(y | z) at the mean of q(z | x), (B, K).
-        latents: means of q(z | x), (B, D).
+        responsibilities: p(y | z) at the encoded image, (B, K).
+        latents: the encoded images, (B, D).
         scales: standard deviations of q(z | x), (B, D).
     """
 
@@ -50,21 +50,6 @@ class Classified(NamedTuple):
     responsibilities: Tensor
     latents: Tensor
     scales: Tensor
-
-
-def deviations(answer: Answer) -> Tensor:
-    """Standard deviations of the q(z | x) that an encoder answers with, (B, D).
-
-    Written out, of one Gaussian or several: other programs know no distributions.
-    """
-    scales = answer[1]
-    locations = answer[0]
-    variances = scales.square() if scales.dim() == locations.dim() else scales.square().sum(-1)
-    if len(answer) == 2:
-        return variances.sqrt()
-    weights = answer[2].softmax(-1).unsqueeze(-1)
-    mean = (weights * locations).sum(-2, keepdim=True)
-    return (weights * (variances + (locations - mean).square())).sum(-2).sqrt()
 
 
 class Classification(nn.Module):
@@ -96,10 +81,12 @@ class Classification(nn.Module):
         prior = gmvae.model.prior
         self.encoder, self.assigner = gmvae.guide.encoder, gmvae.guide.assigner
         self.decoder, self.likelihood = gmvae.model.decoder, gmvae.model.likelihood
-        scale_tril = torch.linalg.cholesky(prior.full_covariances.detach().double())
+        # As the mixture holds it: the covariance of a narrow component may have none in single
+        # precision.
+        scale_tril = prior.scale_tril.detach().double()
         means = prior.means.detach()
         log_scale = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = prior.weights.detach().double().log() - log_scale
+        constant = prior.logits.detach().double().log_softmax(-1) - log_scale
         constant = constant - prior.latent_dim / 2 * math.log(2 * math.pi)
         self.register_buffer("means", means)
         self.register_buffer("whitening", torch.linalg.inv(scale_tril).to(means).contiguous())
@@ -115,10 +102,10 @@ class Classification(nn.Module):
     def forward(self, x: Tensor) -> Classified:
         """What the model says of images (B, C, H, W)."""
         answer = self.encoder(x)
-        z, scales = location(answer), deviations(answer)
+        z, scales = location(answer), variances(answer).sqrt()
         joint = self.log_joint(z)
         of_mixture = joint.softmax(-1)
-        q_y = self.q_y(x)
+        q_y = of_mixture if self.assigner is None else self.q_y(x)
         total = q_y
         for grid in self.grids:
             view = F.grid_sample(x, grid.expand(x.shape[0], -1, -1, -1), align_corners=False)

@@ -5,7 +5,7 @@ N images, S draws, D latent dimensions, K components.
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -128,11 +128,15 @@ class Tally:
     Attributes:
         routes: how many images got their draws by which way.
         unresolved: the numbers of those without a certificate.
+        khats: k-hats of the weights of each, but of those by ``hmc``, whose are of no account.
+        sizes: the effective sample size of each.
     """
 
     def __init__(self) -> None:
         self.routes = dict.fromkeys(ROUTES, 0)
         self.unresolved: list[int] = []
+        self.khats: list[float] = []
+        self.sizes: list[float] = []
         self._sum = self._variance = 0.0
 
     def add(self, block: Block) -> None:
@@ -140,6 +144,8 @@ class Tally:
         last = ROUTES.index("unresolved")
         before = self.n_images
         self.unresolved += (before + np.flatnonzero(block.route == last)).tolist()
+        self.khats += block.khat[block.route != ROUTES.index("hmc")].tolist()
+        self.sizes += block.ess.tolist()
         counts = np.bincount(block.route, minlength=len(ROUTES)).tolist()
         for name, count in zip(ROUTES, counts, strict=True):
             self.routes[name] += count
@@ -160,6 +166,26 @@ class Tally:
     def log_evidence_mcse(self) -> float:
         """Its Monte Carlo standard error: by the draws, not by the choice of images."""
         return math.sqrt(self._variance) / self.n_images
+
+    @property
+    def certified(self) -> float:
+        """The share of the images whose draws are good."""
+        return 1 - self.routes["unresolved"] / self.n_images
+
+    def record(self) -> dict[str, Any]:
+        """All of it, ready for JSON; no k-hats where all images have chains."""
+        khats, sizes = np.array(self.khats), np.array(self.sizes)
+        return {
+            "routes": self.routes,
+            "certified": self.certified,
+            "unresolved": self.unresolved,
+            "khat": {"median": float(np.median(khats)), "largest": float(khats.max())}
+            if len(khats)
+            else None,
+            "ess": {"median": float(np.median(sizes)), "smallest": float(sizes.min())},
+            "log_evidence": self.log_evidence,
+            "log_evidence_mcse": self.log_evidence_mcse,
+        }
 
 
 def words_of(routes: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ exactly. B images, S samples, K components, D latent dimensions.
 import math
 from typing import NamedTuple
 
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from gmvae.probability.families import draws
 from gmvae.probability.guide import Guide, held_to
@@ -71,6 +71,37 @@ def elbo_parts(
     kl_z = log_q_z - (q_y * (log_joint - log_prior_y)).sum(-1)
     reconstruction = model.likelihood(model.decoder(z)).log_prob(x)
     return Parts(*(part.mean(0) for part in (reconstruction, kl_z, kl_y)))
+
+
+class Bound(nn.Module):
+    r"""Minus the bound of a batch, as an objective of training.
+
+    The number, and the gradients, that ``TraceEnum_ELBO`` has of the same draws (``Trace_ELBO`` of
+    the exact assignment), written as the sum that it is: Pyro's handlers take as long as the
+    networks of small images.
+
+    Args:
+        model: the generative model.
+        guide: its guide.
+        kl_weight: of both KL parts; 1 is the bound.
+    """
+
+    def __init__(self, model: Model, guide: Guide, kl_weight: float = 1.0) -> None:
+        super().__init__()
+        self.model, self.guide, self.kl_weight = model, guide, kl_weight
+
+    def forward(self, x: Tensor, y: Tensor | None = None, size: int | None = None) -> Tensor:
+        """A scalar in nats, of the ``size`` images that the batch (B, C, H, W) stands for.
+
+        Args:
+            x: images.
+            y: component indices, (B,), -1 where unknown; None for none.
+            size: by default B.
+        """
+        parts = elbo_parts(self.model, self.guide, x, y)
+        bounds = parts.reconstruction - self.kl_weight * (parts.kl_z + parts.kl_y)
+        loss: Tensor = -(len(x) if size is None else size) * bounds.mean()
+        return loss
 
 
 def log_evidence(

@@ -19,6 +19,7 @@ import pyro.distributions as dist
 import torch
 from torch import Generator, Size, Tensor
 from torch.distributions import constraints
+from torch.nn import functional as F
 from torch.special import ndtr
 
 # As in the table.
@@ -41,7 +42,7 @@ def rows_of(answer: Answer, rows: slice | Tensor) -> Answer:
 
 
 def location(answer: Answer) -> Tensor:
-    """The point by which an image is encoded, (B, D): the mean of q(z | x), if it is one Gaussian.
+    """The encoded image, (B, D): the mean of q(z | x), if it is one Gaussian.
 
     Between the Gaussians of a mixture there may be nothing: of them it is the mean of the heaviest.
     """
@@ -52,6 +53,21 @@ def location(answer: Answer) -> Tensor:
     return locations.gather(-2, heaviest.expand(*heaviest.shape[:-1], locations.shape[-1]))[
         ..., 0, :
     ]
+
+
+def variances(answer: Answer) -> Tensor:
+    """The variance of each entry of q(z | x), (B, D).
+
+    By operations of tensors alone, which programs without distributions can run, too.
+    """
+    locations, scales = answer[:2]
+    full = scales.dim() > locations.dim()
+    within = scales.square().sum(-1) if full else scales.square()
+    if len(answer) == 2:
+        return within
+    weights = answer[2].softmax(-1).unsqueeze(-1)
+    between = (locations - (weights * locations).sum(-2, keepdim=True)).square()
+    return (weights * (within + between)).sum(-2)
 
 
 def draws(q_z: Any, n_samples: int, generator: Generator | None = None) -> Tensor:
@@ -141,10 +157,7 @@ class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
     @property
     def variance(self) -> Tensor:
         """Of each entry, (..., D)."""
-        within = self.scale_tril.square()
-        within = within.sum(-1) if self.full else within
-        between = (self.locations - self.mean.unsqueeze(-2)).square()
-        return (self.weights.unsqueeze(-1) * (within + between)).sum(-2)
+        return variances((self.locations, self.scale_tril, self.log_weights))
 
     @property
     def stddev(self) -> Tensor:
@@ -153,11 +166,8 @@ class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log q(z) of latents (..., D)."""
-        noises: list[Tensor] = []
-        for entry in value.unbind(-1):
-            noises.append(self._noise(entry, noises))
-        squares = torch.stack(noises, -1).square().sum(-1)
-        constant = 0.5 * len(noises) * math.log(2 * math.pi)
+        squares = self._noise(value).square().sum(-1)
+        constant = 0.5 * value.shape[-1] * math.log(2 * math.pi)
         log_density = -0.5 * squares - self.scales.log().sum(-1) - constant
         return (self.log_weights + log_density).logsumexp(-1)
 
@@ -200,34 +210,68 @@ class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
         value = value.detach()
         if not torch.is_grad_enabled():
             return value
-        entries: list[Tensor] = []
-        noises: list[Tensor] = []
-        log_joint = self.log_weights
-        for d, entry in enumerate(value.unbind(-1)):
-            scale = self.scales[..., d]
-            noise = self._noise(entry, noises)
-            responsibilities = log_joint.softmax(-1)
-            distribution = (responsibilities * ndtr(noise)).sum(-1)
-            density = (responsibilities * _normal(noise) / scale).sum(-1).detach()
-            # In single precision it may underflow, where a draw then stays.
-            density = density.clamp(min=torch.finfo(density.dtype).tiny)
-            entries.append(entry - (distribution - distribution.detach()) / density)
-            noises.append(self._noise(entries[d], noises))
-            log_joint = log_joint - 0.5 * noises[d].square() - scale.log()
-        return torch.stack(entries, -1)
+        noise = self._noise(value)
+        log_density = -0.5 * noise.square() - self.scales.log()
+        # Of each Gaussian, given the entries before the d-th.
+        before = F.pad(log_density[..., :-1].cumsum(-1), (1, 0))
+        responsibilities = (self.log_weights.unsqueeze(-1) + before).softmax(-2)
+        of_each = ndtr(noise)
+        distribution = (responsibilities * of_each).sum(-2)
+        with torch.no_grad():
+            densities = responsibilities * _normal(noise) / self.scales
+            shares = responsibilities * (of_each - distribution.unsqueeze(-2))
+        # 0, but for its gradient.
+        change = distribution - distribution.detach()
+        return value - self._movement(change, noise.detach(), densities, shares)
 
-    def _noise(self, entry: Tensor, before: list[Tensor]) -> Tensor:
-        """The noise (..., M) that each Gaussian needs for the next entry (...) of a latent.
+    def _movement(self, change: Tensor, noise: Tensor, densities: Tensor, shares: Tensor) -> Tensor:
+        r"""How a draw moves where the distribution functions of its entries change, (..., D).
+
+        The solution dz of :math:`\sum_{e \le d} \frac{dF_d}{dz_e} dz_e = dF_d`. Through the noise
+        of the d-th entry and the weights of the Gaussians before it,
+
+        .. math:: \frac{dF_d}{dz_e} = \sum_m r_{md}\, \phi(n_{md})\, (L_m^{-1})_{de}
+            - r_{md}\, (\Phi(n_{md}) - F_d) \sum_{f < d} n_{mf}\, (L_m^{-1})_{fe}
 
         Args:
-            entry: the d-th.
-            before: the noise of those before it, d of (..., M).
+            change: dF, (..., D).
+            noise: n, (..., M, D).
+            densities: :math:`r\, \phi(n) / s`, with s the diagonal of L, (..., M, D).
+            shares: :math:`r\, (\Phi(n) - F)`, (..., M, D).
         """
-        d = len(before)
-        rest = entry.unsqueeze(-1) - self.locations[..., d]
-        if self.full and d:
-            rest = rest - (self.scale_tril[..., d, :d] * torch.stack(before, -1)).sum(-1)
-        return rest / self.scales[..., d]
+        tiny = torch.finfo(noise.dtype).tiny  # In single precision a density may underflow.
+        if not self.full:
+            density = densities.sum(-2).clamp(min=tiny)
+            moved: list[Tensor] = []
+            so_far = torch.zeros_like(noise[..., 0])
+            for d, of_entry in enumerate(change.unbind(-1)):
+                moved.append((of_entry + (shares[..., d] * so_far).sum(-1)) / density[..., d])
+                so_far = so_far + noise[..., d] / self.scales[..., d].detach() * moved[d][..., None]
+            return torch.stack(moved, -1)
+        with torch.no_grad():
+            inverse = torch.linalg.solve_triangular(
+                self.scale_tril, torch.eye(noise.shape[-1]).to(noise), upper=False
+            )
+            before = F.pad((noise.unsqueeze(-1) * inverse)[..., :-1, :].cumsum(-2), (0, 0, 1, 0))
+            direct = (densities * self.scales).unsqueeze(-1) * inverse
+            jacobian = (direct - shares.unsqueeze(-1) * before).sum(-3)
+            jacobian.diagonal(dim1=-2, dim2=-1).clamp_(min=tiny)
+        solved: Tensor = torch.linalg.solve_triangular(
+            jacobian, change.unsqueeze(-1), upper=False
+        ).squeeze(-1)
+        return solved
+
+    def _noise(self, value: Tensor) -> Tensor:
+        """The noise (..., M, D) by which each Gaussian makes the latents (..., D)."""
+        rest = value.unsqueeze(-2) - self.locations
+        if not self.full:
+            return rest / self.scales
+        # Draws of one image side by side: its factors are taken once.
+        n_draws = rest.dim() - self.locations.dim()
+        columns = rest.flatten(0, n_draws - 1) if n_draws else rest.unsqueeze(0)
+        solved = torch.linalg.solve_triangular(self.scale_tril, columns.movedim(0, -1), upper=False)
+        noise: Tensor = solved.movedim(-1, 0).reshape(rest.shape)
+        return noise
 
 
 def _normal(x: Tensor) -> Tensor:

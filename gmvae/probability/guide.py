@@ -97,16 +97,13 @@ class Guide(PyroModule):  # type: ignore[misc]
         return posterior(self.encoder(x))
 
     def location(self, x: Tensor) -> Tensor:
-        """The point by which each image is encoded, (B, D): the mean of q(z | x).
-
-        Of a mixture the mean of its heaviest Gaussian.
-        """
+        """The encoded images, (B, D): means of q(z | x), or of its heaviest Gaussian."""
         return location(self.encoder(x))
 
     def y_dist(self, x: Tensor, y: Tensor | None = None) -> Any:
         """q(y | x) of batch shape (B,), one-hot on the rows that ``y`` knows.
 
-        Without an assigner: p(y | z) at the location of q(z | x).
+        Without an assigner: p(y | z) at the encoded image.
         """
         if self.assigner is not None:
             logits = self.assigner(x)

@@ -1,5 +1,6 @@
 """The mixture of Gaussians on the latent: p(y), p(z | y), p(z) and p(y | z)."""
 
+import math
 from typing import Any, get_args
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
-from torch.nn.functional import softplus
+from torch.nn.functional import linear, softplus
 
 from gmvae.probability.categorical import Categorical
 from gmvae.support import checks
@@ -170,7 +171,30 @@ class MixturePrior(nn.Module):
                 f"`z` expected (..., {self.latent_dim}); got {tuple(z.shape)}. Give latents of "
                 "this mixture."
             )
-        log_densities: Tensor = self._gaussians(slice(None)).log_prob(z.unsqueeze(-2))
+        if self.covariance != "full":
+            log_densities: Tensor = self._gaussians(slice(None)).log_prob(z.unsqueeze(-2))
+            return log_densities
+        return self._log_full(z)
+
+    def _log_full(self, z: Tensor) -> Tensor:
+        r"""Of full covariances: one product of matrices for all components.
+
+        With the noise :math:`n_y = L_y^{-1} z - L_y^{-1} \mu_y` that makes z,
+
+        .. math:: \ln p(z \mid y) = -\tfrac12 |n_y|^2 - \ln |L_y| - \tfrac D2 \ln 2 \pi
+        """
+        d, scale_tril = self.latent_dim, self.scale_tril
+        one = torch.eye(d, dtype=z.dtype, device=z.device)
+        inverse = torch.linalg.solve_triangular(scale_tril, one, upper=False)
+        # Around the middle of the mixture both terms are as small as can be, and so is rounding.
+        middle = self.means.detach().mean(0)
+        of_means = (inverse @ (self.means - middle).unsqueeze(-1)).squeeze(-1)
+        noise = linear(z - middle, inverse.flatten(0, 1), -of_means.flatten()).unflatten(
+            -1, (-1, d)
+        )
+        log_scales = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = 0.5 * d * math.log(2 * math.pi)
+        log_densities: Tensor = -0.5 * noise.square().sum(-1) - log_scales - constant
         return log_densities
 
     def log_joint(self, z: Tensor) -> Tensor:

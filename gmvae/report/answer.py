@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gmvae.gmvae import component_title
 from gmvae.plots.tiles import SURE
+from gmvae.support.names import counted
 
 # Why there are so many, by what decided it.
 ORIGINS = {
@@ -77,10 +78,10 @@ def sentences(
 def _how_many(records: Sequence[Mapping[str, Any]], n: int, origin: str | None) -> str:
     sizes = [record["share"] for record in records if record["images"]]
     k, used = len(records), len(sizes)
-    clusters = f"{used} cluster{'' if used == 1 else 's'}"
+    clusters = counted(used, "cluster")
     clusters += "" if used == k else f", of {k} components that could hold some"
     why = f", {ORIGINS[origin]}" if origin is not None and used == k else ""
-    images = f"{n:,} image{'' if n == 1 else 's'} {'falls' if n == 1 else 'fall'}"
+    images = f"{counted(n, 'image')} {'falls' if n == 1 else 'fall'}"
     line = f"The {images} into {clusters}{why}"
     if used < 2:
         return f"{line}."
@@ -101,8 +102,8 @@ def _what_to_doubt(records: Sequence[Mapping[str, Any]], unsure: int, training: 
     n = len(training.warnings)
     if n:
         return (
-            f"Doubt the clusters themselves: the training ended with {n} "
-            f"warning{'' if n == 1 else 's'}, which {'stands' if n == 1 else 'stand'} below."
+            f"Doubt the clusters themselves: the training ended with "
+            f"{counted(n, 'warning')}, which {'stands' if n == 1 else 'stand'} below."
         )
     held = [record for record in records if record["probability"] is not None]
     least = min(held, key=lambda record: float(record["probability"]))

@@ -1,5 +1,6 @@
 """From contents to HTML."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -7,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gmvae.report.contents import Comparison, Report
-from gmvae.support.names import printable
+from gmvae.support.names import counted, printable
 from gmvae.support.version import VERSION
 
 
@@ -23,7 +24,7 @@ def render(contents: Report | Comparison) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("gmvae.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -31,6 +32,16 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"counted": counted, "limits": _limits}
+    return environment
+
+
+def _limits(threshold: Mapping[str, Any]) -> str:
+    """The limits of a check in words, as the diagnosis itself has them: ``>= 0.05, fails ...``."""
+    # Here: pages without a diagnosis need none of it.
+    from gmvae.diagnostics.verdict import Threshold
+
+    return str(Threshold(threshold["good"], threshold["bad"], source=""))
 
 
 def _shown(value: Any) -> Any:

@@ -14,5 +14,8 @@ Assignment = Literal["amortised", "exact"]
 Augmentation = Literal["affine", "none"]
 Effort = Literal["quick", "standard", "thorough"]
 
+# Sets of images that have a name: scikit-learn's, and the MNIST family.
+NAMED = ("digits", "mnist", "fashion-mnist", "kmnist")
+
 # Of the latent: a full covariance of more has 10^8 entries a component.
 MOST_DIMENSIONS = 10_000

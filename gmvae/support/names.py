@@ -32,6 +32,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(words[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def counted(n: int, thing: str) -> str:
+    """``1 image``, or ``1,200 images``."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """What to sort names by, so that 2 comes before 10.
 

@@ -152,7 +152,19 @@ class Checkpoints:
         if stopping or time.monotonic() - self._saved_at >= self.every:
             self._save(state, loop)
         if stopping:
-            raise InterruptedRunError(f"interrupted; saved in {self.folder}.")
+            raise self._interrupted()
+
+    def check_stop(self) -> None:
+        """End the run where it is to stop, as it was saved last: its phase begins again.
+
+        Raises:
+            InterruptedRunError: the run is to stop.
+        """
+        if self.stop():
+            raise self._interrupted()
+
+    def _interrupted(self) -> InterruptedRunError:
+        return InterruptedRunError(f"interrupted; saved in {self.folder}.")
 
     def _save(self, state: State, loop: LoopState | None) -> None:
         now = generators(state)

@@ -19,6 +19,7 @@ from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.html import html_table
+from gmvae.support.names import counted
 from gmvae.training.arguments import check_alone, check_callback, check_modules
 from gmvae.training.arrays import Array
 from gmvae.training.checkpoint import Checkpoints, fingerprint, never
@@ -81,8 +82,8 @@ class Fit:
         parts = [
             *([f"ELBO {self.figures['elbo']:.1f} nats an image"] if "elbo" in self.figures else []),
             f"{k} components" if in_use is None else f"{in_use:.1f} of {k} components in use",
-            f"{n_epochs:,} epoch{'' if n_epochs == 1 else 's'}",
-            f"{len(self.warnings) or 'no'} warning{'' if len(self.warnings) == 1 else 's'}",
+            counted(n_epochs, "epoch"),
+            counted(len(self.warnings), "warning") if self.warnings else "no warnings",
         ]
         return f"Fit({', '.join(parts)})"
 

@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
+from gmvae.probability.evidence import Bound
 from gmvae.training.arrays import Array, Indices
 from gmvae.training.clustering import find_clusters
 from gmvae.training.loop import Progress
@@ -195,6 +196,7 @@ class MorePlaces:
     n_before: int
     length: Length = Placing.length
     gap: float = Placing.gap
+    kl_weight: float = Placing.kl_weight
     name: str = "placing"
 
     def run(self, state: State, images: Images) -> State:
@@ -214,9 +216,9 @@ class MorePlaces:
         )
         networks = nn.ModuleList([gmvae.guide.encoder, gmvae.model.decoder])
         clusters = torch.as_tensor(state.clusters, device=state.device)
-        elbo, parameters = gmvae.elbo_module(), networks.parameters()
+        bound = Bound(gmvae.model, gmvae.guide, self.kl_weight)
         with frozen_features(state.assigner):
-            train_phase(self, self.length, elbo, parameters, state, images, y=clusters)
+            train_phase(self, self.length, bound, networks.parameters(), state, images, y=clusters)
         return state
 
 

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import torch
-from pyro.poutine.messenger import Messenger
 from torch import Generator, Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
@@ -30,14 +29,12 @@ class Schedule:
     """How long and how fast.
 
     Attributes:
-        epochs: passes over the images, at least 1.
+        epochs: passes over the images, or over ``images_an_epoch`` of them, at least 1.
         batch_size: images a step.
         lr: Adam's learning rate at the start.
         lr_end: its fraction left at the end, reached along half a cosine.
         clip_norm: largest norm of the gradient.
-        kl_start: weight of the KL terms at the start; it goes linearly to ``kl_end``.
-        kl_end: their weight after ``kl_epochs``; 1 is the evidence lower bound.
-        kl_epochs: epochs of the way, 0 for none.
+        images_an_epoch: at most; an epoch of more is of as many at random. None for all.
         patience: epochs without a better validation loss before stopping; None for no stopping.
         enough: the mean objective of an epoch, regularisers included, at which to stop.
         least_epochs: epochs before that.
@@ -48,9 +45,7 @@ class Schedule:
     lr: float = 1e-3
     lr_end: float = 0.05
     clip_norm: float = 100.0
-    kl_start: float = 1.0
-    kl_end: float = 1.0
-    kl_epochs: int = 0
+    images_an_epoch: int | None = None
     patience: int | None = None
     enough: float = -math.inf
     least_epochs: int = 1
@@ -58,11 +53,6 @@ class Schedule:
     def rate(self, progress: float) -> float:
         """The factor on the learning rate when a fraction 0 to 1 of all steps is done."""
         return self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * progress)) / 2
-
-    def kl_weight(self, epoch: float) -> float:
-        """The weight after so many epochs."""
-        way = min(1.0, epoch / self.kl_epochs) if self.kl_epochs else 1.0
-        return self.kl_start + (self.kl_end - self.kl_start) * way
 
 
 @dataclass(frozen=True)
@@ -184,10 +174,12 @@ class Loop:
         schedule: how long and how fast.
         y: component indices, (N,), -1 where unknown.
         regularisers: functions of guide and batch, subtracted.
+        regularised_every: so many steps they are, each time as much more.
         validate: metrics after each epoch, ``loss`` among them if the schedule has patience:
             the parameters with the smallest are kept.
         phase: the name given to the callback.
         generator: the source of the order of the images, on the CPU.
+        before_step: called before each step with its images (B, C, H, W) and their rows (B,).
         after_step: called after each step.
 
     Raises:
@@ -200,9 +192,11 @@ class Loop:
     schedule: Schedule
     y: Tensor | None = None
     regularisers: Sequence[Regulariser] = ()
+    regularised_every: int = 1
     validate: Callable[[], Metrics] | None = None
     phase: str = "training"
     generator: Generator | None = None
+    before_step: Callable[[Tensor, Tensor], None] | None = None
     after_step: Callable[[LoopState], None] | None = None
 
     def __post_init__(self) -> None:
@@ -210,9 +204,15 @@ class Loop:
             raise ArgumentError("`validate` expected a function where the schedule has patience.")
 
     @property
+    def n_seen(self) -> int:
+        """Images an epoch."""
+        n, most = len(self.images), self.schedule.images_an_epoch
+        return n if most is None else min(n, most)
+
+    @property
     def n_batches(self) -> int:
         """Steps an epoch."""
-        return -(-len(self.images) // self.schedule.batch_size)
+        return -(-self.n_seen // self.schedule.batch_size)
 
     def begin(self, parameters: ParamsT) -> LoopState:
         """The state before the first epoch.
@@ -262,17 +262,19 @@ class Loop:
         return Progress(self.phase, state.epoch, self.schedule.epochs, metrics)
 
     def _pass(self, state: LoopState) -> float:
-        """Every image once; the mean over them of the objective less the regularisers."""
+        """An epoch; the mean over its images of the objective less the regularisers."""
         n, trained = len(self.images), state.parameters
         batches = self._order(state)
         while state.step < len(batches):
             rows = batches[state.step]
             x = self.images.tensor(rows.numpy()).to(trained[0].device)
             batch = Batch(x, None if self.y is None else self.y[rows])
-            with scaled_latents(self.schedule.kl_weight(state.epoch + state.step / self.n_batches)):
-                loss = self.objective(batch.x, batch.y, size=n) / n
-            for regulariser in self.regularisers:
-                loss = loss - regulariser(self.guide, batch)
+            if self.before_step is not None:
+                self.before_step(batch.x, rows)
+            loss = self.objective(batch.x, batch.y, size=n) / n
+            if (state.epoch * self.n_batches + state.step) % self.regularised_every == 0:
+                for regulariser in self.regularisers:
+                    loss = loss - self.regularised_every * regulariser(self.guide, batch)
             state.optimiser.zero_grad()
             loss.backward()
             norm = clip_grad_norm_(trained, self.schedule.clip_norm)
@@ -284,23 +286,32 @@ class Loop:
             state.step += 1
             if self.after_step is not None:
                 self.after_step(state)
-        mean, state.step, state.total = state.total / n, 0, 0.0
+        mean, state.step, state.total = state.total / self.n_seen, 0, 0.0
         return mean
 
     def _order(self, state: LoopState) -> list[Tensor]:
         """The batches of the epoch; of one that has begun the same again."""
         generator = self.generator
         if generator is None:
-            return _batches(len(self.images), self.n_batches, None)
+            return self._batches()
         now = generator.get_state()
         if state.step == 0:
             state.order = now
-            return _batches(len(self.images), self.n_batches, generator)
+            return self._batches()
         assert state.order is not None
         generator.set_state(state.order)
-        batches = _batches(len(self.images), self.n_batches, generator)
+        batches = self._batches()
         generator.set_state(now)
         return batches
+
+    def _batches(self) -> list[Tensor]:
+        """The numbers of the images of an epoch in random order, in parts."""
+        order = torch.randperm(len(self.images), generator=self.generator)[: self.n_seen]
+        parts = list(order.chunk(self.n_batches))
+        if len(parts[-1]) == 1 < len(parts[0]):
+            # Over a single image nothing can be normalised.
+            parts[-2:] = [torch.cat(parts[-2:])]
+        return parts
 
     def _diverged(self, state: LoopState) -> TrainingError:
         return TrainingError(
@@ -318,28 +329,3 @@ class Loop:
             if parameter or ("to be within the support" in str(error) and "nan" in str(error)):
                 raise self._diverged(state) from error
             raise
-
-
-def _batches(n: int, n_batches: int, generator: Generator | None) -> list[Tensor]:
-    """The numbers 0 to n - 1 in random order, in parts; no rest of one among larger ones."""
-    parts = list(torch.randperm(n, generator=generator).chunk(n_batches))
-    if len(parts[-1]) == 1 < len(parts[0]):
-        # Over a single image nothing can be normalised.
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
-
-
-class scaled_latents(Messenger):  # type: ignore[misc]  # noqa: N801  (a Pyro handler)
-    """Weigh the log-probabilities of all sites but ``x``: the KL part of a bound.
-
-    Put around an ELBO it reaches model and guide alike. A component that is observed counts as
-    latent: its term stands where the one of an unknown component would.
-    """
-
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] != "x":
-            msg["scale"] = msg["scale"] * self.weight

@@ -37,7 +37,7 @@ _LEAST_OF_CELLS = 2_000
 # Views of each of fewer images, whose neighbours are looked for: three of each, thirty in all.
 N_VIEWS = 10
 # Epochs of the sharpening whose answers are only a teacher's.
-_NOT_LAST = 5
+_NOT_LAST = 2
 
 
 def recipe(

@@ -31,6 +31,35 @@ class Saver(Protocol):
         """Save the run where it is time."""
         ...
 
+    def check_stop(self) -> None:
+        """Raise where the run is to stop, which was saved when its phase began."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unsaved:
+    """What a part of a phase has for a saver that keeps nothing: it stops with the run.
+
+    Nothing of the part is saved, so that a run which goes on begins the phase again.
+
+    Attributes:
+        saver: of the run.
+    """
+
+    saver: Saver
+
+    def begin_loop(self, state: "State", loop: LoopState) -> bool:
+        """Every loop begins at its first step."""
+        return True
+
+    def after_step(self, state: "State", loop: LoopState) -> None:
+        """Ask whether the run is to stop."""
+        self.saver.check_stop()
+
+    def check_stop(self) -> None:
+        """Ask whether the run is to stop."""
+        self.saver.check_stop()
+
 
 @dataclass(frozen=True)
 class State:

@@ -57,8 +57,8 @@ def test_any_pictures_with_two_broken_ones(tmp_path, monkeypatch, capsys):
     command = ["train", "found", "--resize", "8", "--grey", "--components", "2", "-o", "run"]
     said = user.types([*command, "--held-out", "0", *QUICK])
     assert said[0] == (
-        "found: 13 pictures, grey, 8 x 8. Skipped 2 files: 12.png (no picture, or a damaged one), "
-        "13.jpg (no picture, or a damaged one)."
+        "found: 13 pictures, grey, 8 x 8. 1 other file left alone. Skipped 2 files: 12.png (no "
+        "picture, or a damaged one), 13.jpg (no picture, or a damaged one)."
     )
     said = user.types("classify --model run")
     assert said[0].endswith("13.jpg (no picture, or a damaged one).")

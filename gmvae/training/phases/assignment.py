@@ -31,7 +31,7 @@ class Assignment:
     """
 
     round: int = 1
-    length: Length = Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
+    length: Length = Length(epochs=1, steps=100, batch_size=512, lr=1e-3)
     smoothing: float = 0.1
 
     @property

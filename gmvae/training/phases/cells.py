@@ -16,6 +16,9 @@ from gmvae.training.phases.phase import Length, answers, train_phase
 from gmvae.training.representation import PIXEL_SHARE, on_principal_axes
 from gmvae.training.state import State
 
+# Images whose views tell which cells belong together: hundreds a cell.
+_LOOKED_AT = 10_000
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -38,7 +41,7 @@ class Cells:
             cells are cut: half of it parts what views lay together.
     """
 
-    length: Length = Length(epochs=2, steps=100, batch_size=512, lr=1e-3)
+    length: Length = Length(epochs=1, steps=100, batch_size=512, lr=1e-3)
     smoothing: float = 0.1
     n_views: int = 2
     pixel_share: float = PIXEL_SHARE
@@ -57,20 +60,26 @@ class Cells:
             logits = head(features(state.view(x, state.generator)))
             return size * F.cross_entropy(logits, y, label_smoothing=self.smoothing)
 
-        def directions(x: Tensor) -> Tensor:
-            return F.normalize(features(x), dim=-1)
+        def directions_and_logits(x: Tensor) -> Tensor:
+            h = features(x)
+            return torch.cat([F.normalize(h, dim=-1), head(h)], dim=-1)
 
         module = nn.Sequential(features, head)
         y = torch.as_tensor(cells, device=state.device)
         train_phase(self, self.length, objective, module.parameters(), state, images, y=y)
-        learned = answers(directions, images, state.device, module)
-        cells = answers(module, images, state.device, module).argmax(-1)
+        both = answers(directions_and_logits, images, state.device, module)
+        learned, logits = both[:, : features.n_features], both[:, features.n_features :]
+        cells = logits.argmax(-1)
         links = np.zeros((head.out_features, head.out_features))
+        looked_at = np.sort(state.rng.permutation(len(images))[:_LOOKED_AT])
         for _ in range(self.n_views if state.learns_from_views else 0):
             of_view = answers(
-                lambda x: module(state.view(x, state.generator)), images, state.device, module
+                lambda x: module(state.view(x, state.generator)),
+                images.subset(looked_at),
+                state.device,
+                module,
             )
-            np.add.at(links, (cells, of_view.argmax(-1)), 1)
+            np.add.at(links, (cells[looked_at], of_view.argmax(-1)), 1)
         return replace(
             state,
             representation=on_principal_axes(learned),

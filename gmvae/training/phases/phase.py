@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +26,11 @@ from gmvae.training.state import State
 _ROWS = 1024
 # Images a step, however large they are: among fewer there is nothing to tell apart.
 _LEAST_BATCH = 8
+# Images an epoch at most, as many as MNIST has: figures are taken, and progress is told, after
+# each, and of more images a phase needs no more steps.
+LARGEST_EPOCH = 60_000
+# Bytes of features that are computed beforehand.
+_AT_HAND = 2**28
 
 
 class Phase(Protocol):
@@ -54,14 +59,15 @@ class Phase(Protocol):
 class Length:
     """How long a phase lasts: so many epochs; more, up to ``most_epochs``, for too few steps.
 
-    Large sets need few epochs and small ones many, but neither fewer than ``steps``.
+    Large sets need few epochs and small ones many, but neither fewer than ``steps``. An epoch is of
+    60,000 images at most, and of no more than ``steps`` take, others each time, unless their number
+    is the user's: of more images a phase takes no longer.
 
     Attributes:
-        epochs: passes over the images, at least.
+        epochs: passes over the images, or over 60,000 of them, at least.
         steps: of the optimiser, at least.
         batch_size: images a step.
         lr: Adam's learning rate at the start.
-        kl_weight: of the KL terms of a bound.
         patience: epochs without a better held-out loss before the end; None to run to the end.
         enough: the objective at which to end, after ``steps``.
         most_epochs: however small the set: of 128 images an epoch is one step.
@@ -74,7 +80,6 @@ class Length:
     steps: int
     batch_size: int
     lr: float
-    kl_weight: float = 1.0
     patience: int | None = None
     enough: float = -math.inf
     most_epochs: int = 200
@@ -94,14 +99,15 @@ class Length:
         batch_size = self.batch_size
         if self.bounded:
             batch_size = max(rows_at_once(image_shape, batch_size), min(batch_size, _LEAST_BATCH))
+        if self.exactly is None:
+            n_images = min(n_images, LARGEST_EPOCH, self.steps * batch_size)
         n_batches = math.ceil(n_images / batch_size)
         least = min(math.ceil(self.steps / n_batches), self.most_epochs)
         return Schedule(
             self.exactly or max(self.epochs, least),
             batch_size,
             self.lr,
-            kl_start=self.kl_weight,
-            kl_end=self.kl_weight,
+            images_an_epoch=n_images,
             patience=self.patience,
             enough=self.enough,
             least_epochs=least,
@@ -129,7 +135,7 @@ def train_phase(
         state: of the run.
         images: N images.
         guide: what the regularisers are functions of; by default that of the run.
-        more: ``y``, ``regularisers`` and ``validate`` of the loop.
+        more: ``y``, ``regularisers``, ``validate`` and ``before_step`` of the loop.
     """
     checkpoints = state.checkpoints
     loop = Loop(
@@ -158,12 +164,7 @@ def answers(
     """What ``query``, made of these modules, says of every image, (N, W), in float64."""
     for module in modules:
         module.eval()
-    rows = rows_at_once(images.shape, _ROWS)
-    with torch.no_grad():
-        parts = [
-            query(images.tensor(slice(start, start + rows)).to(device)).cpu()
-            for start in range(0, len(images), rows)
-        ]
+    parts = [part.cpu() for part in _in_blocks(query, images, device)]
     for module in modules:
         module.train()
     values: Array = torch.cat(parts).double().numpy()
@@ -181,7 +182,7 @@ def classification(state: State, images: Images, weight: float) -> list[Regulari
 
 
 @contextmanager
-def frozen_features(assigner: Assigner) -> Iterator[None]:
+def frozen_features(assigner: Assigner) -> Iterator[Frozen]:
     """Within this block the features of q(y | x) learn no more, and are computed once a batch.
 
     They have learned what they can by then, and to train them too would double the time of a
@@ -189,9 +190,39 @@ def frozen_features(assigner: Assigner) -> Iterator[None]:
     """
     features = assigner.features.requires_grad_(False)
     assigner.eval()
-    assigner.features = Frozen(features, features.n_features)
+    assigner.features = frozen = Frozen(features, features.n_features)
     try:
-        yield
+        yield frozen
     finally:
         assigner.features = features
         features.requires_grad_(True)
+
+
+def with_features_at_hand(
+    frozen: Frozen, images: Images, device: torch.device
+) -> Callable[[Tensor, Tensor], None] | None:
+    """What a loop does before a step so that frozen features are computed once an image.
+
+    None where those of all images would take too much memory: then they are, once a batch.
+    """
+    if len(images) * frozen.n_features * 4 > _AT_HAND:
+        return None
+
+    @cache  # First asked for when a resumed run is filled.
+    def of_all() -> Tensor:
+        return torch.cat(list(_in_blocks(frozen.features, images, device)))
+
+    def before_step(x: Tensor, rows: Tensor) -> None:
+        frozen.know(x, of_all()[rows.to(device)])
+
+    return before_step
+
+
+@torch.no_grad()
+def _in_blocks(
+    query: Callable[[Tensor], Tensor], images: Images, device: torch.device
+) -> Iterator[Tensor]:
+    """What is said of the images in turn, block by block."""
+    rows = rows_at_once(images.shape, _ROWS)
+    for start in range(0, len(images), rows):
+        yield query(images.tensor(slice(start, start + rows)).to(device))

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from gmvae.data import Images
+from gmvae.probability.evidence import Bound
 from gmvae.training.phases.finding import seen
 from gmvae.training.phases.phase import Length, frozen_features, train_phase
 from gmvae.training.places import centres, place
@@ -23,13 +24,14 @@ class Placing:
     the clusters in the representation, brought to the latent so that neighbours stay neighbours.
 
     Attributes:
-        length: 120 steps bring every cluster to its place; its ``kl_weight`` is beta: of 100
-            nats an image, so that it stands beside the pixels' hundred.
+        length: 120 steps bring every cluster to its place.
+        kl_weight: beta: of 100 nats an image, so that it stands beside the pixels' hundred.
         gap: between the closest two means, in standard deviations of a component: at five of them
             a few images in a hundred lie nearer to another one.
     """
 
-    length: Length = Length(epochs=4, steps=120, batch_size=256, lr=1e-3, kl_weight=100.0)
+    length: Length = Length(epochs=1, steps=120, batch_size=256, lr=1e-3)
+    kl_weight: float = 100.0
     gap: float = 5.0
     name: str = "placing"
 
@@ -47,7 +49,7 @@ class Placing:
             train_phase(
                 self,
                 self.length,
-                gmvae.elbo_module(),
+                Bound(gmvae.model, gmvae.guide, self.kl_weight),
                 networks.parameters(),
                 state,
                 images,

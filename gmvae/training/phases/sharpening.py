@@ -29,13 +29,14 @@ class Sharpening:
 
     Attributes:
         round: counted from 1, as for :class:`~gmvae.training.phases.Assignment`.
-        length: ten epochs in the last round, whose answers stay; before it half is enough.
+        length: in the last round, whose answers stay, six epochs of MNIST: after one there are .976
+            of its images right, after four .982 (one seed).
         sharp: the share of its largest value, H(pi), at which it is sharp enough to end.
         classification_weight: of the labelled images, beside an I of at most H(pi).
     """
 
     round: int = 1
-    length: Length = Length(epochs=10, steps=150, batch_size=512, lr=1e-3)
+    length: Length = Length(epochs=6, steps=150, batch_size=512, lr=1e-3)
     sharp: float = 0.95
     classification_weight: float = 1.0
 

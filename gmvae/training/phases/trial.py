@@ -15,7 +15,7 @@ from gmvae.training.phases.assignment import Assignment
 from gmvae.training.phases.phase import Length, answers
 from gmvae.training.phases.sharpening import Sharpening
 from gmvae.training.regularisers import mutual_information
-from gmvae.training.state import State
+from gmvae.training.state import State, Unsaved
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,13 @@ class Trial:
             return ended
         shares = []
         for number, clusters in enumerate(nominees, 1):
-            # Not saved while it trains: it takes seconds, and only its verdict is kept.
+            # Not saved while it trains: it takes seconds, and only its verdict is kept. But it ends
+            # with the run, which begins the phase again when it goes on.
             tried = replace(
                 state,
                 clusters=clusters,
                 assigner=copy.deepcopy(state.assigner),
-                checkpoints=None,
+                checkpoints=None if state.checkpoints is None else Unsaved(state.checkpoints),
                 callback=None,
                 history=[],
             )

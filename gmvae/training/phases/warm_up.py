@@ -39,7 +39,7 @@ class WarmUp:
         embedding_dim: W, of the projection: the contrast needs few.
     """
 
-    length: Length = Length(epochs=8, steps=270, batch_size=512, lr=2e-3, most_epochs=300)
+    length: Length = Length(epochs=3, steps=270, batch_size=512, lr=2e-3, most_epochs=300)
     embedding_dim: int = 32
     name: str = "warm-up"
 

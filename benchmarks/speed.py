@@ -1,0 +1,220 @@
+"""Where the time of a training step goes, as ratios within one process on one thread.
+
+    python benchmarks/speed.py            # some three minutes
+    python benchmarks/speed.py --check    # exit 1 where a ratio is above what is asked
+
+Each row is the median of interleaved repeats of forward and backward. ``by hand`` is the same
+bound in plain PyTorch, its formulas written out for one diagonal Gaussian q(z | x) and diagonal
+components; ``by hand, compiled`` that function under ``torch.compile``; ``networks`` the encoder
+and the decoder alone. With NumPyro and JAX at hand, its jitted step of the same model is timed,
+too. Times are of one process's CPU, which another one on the machine disturbs least.
+"""
+
+import argparse
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from runs import RESULTS, circumstances
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import gmvae
+from gmvae.config import Config
+from gmvae.data import Images
+from gmvae.networks import MLPFeatures
+from gmvae.probability.evidence import Bound
+from gmvae.training.phases import Joint
+from gmvae.training.phases.phase import frozen_features, with_features_at_hand
+from gmvae.training.regularisers import Batch
+from gmvae.training.state import begin
+
+Step = Callable[[], object]
+# Of each, after three that are not counted.
+REPEATS = 25
+# What is asked of a ratio, by the name of its row.
+MOST = {
+    "small: the bound / by hand": 1.35,
+    "large: the bound / by hand": 1.05,
+    "large: the bound / by hand, compiled": 1.25,
+    "large: the bound / networks": 1.35,
+    "components: 1,000 / 10": 1.3,
+    "joint: the bound / by Pyro's TraceEnum_ELBO": 0.9,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="exit 1 where a ratio is too large")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    ratios: dict[str, float] = {}
+    lines = ["| what | CPU ms a step |", "|---|---|"]
+    for title, cases in (
+        ("small: 784-256-128-2, K 3, batch 128", bounds((256, 128), 2, 3, 128)),
+        ("large: 784-500-500-2000-10, K 10, batch 256", bounds((500, 500, 2000), 10, 10, 256)),
+        ("components: 784-256-128-10, batch 256", components((10, 1_000))),
+        ("joint: the default step on MNIST's shape, 10-D, K 10, batch 128", joint()),
+    ):
+        name = title.partition(":")[0]
+        times = interleaved(cases)
+        lines += [f"| {title}: {case} | {value:.2f} |" for case, value in times.items()]
+        first, *others = times
+        ratios |= {f"{name}: {first} / {other}": times[first] / times[other] for other in others}
+    lines += ["", "| ratio | | asked |", "|---|---|---|"]
+    lines += [f"| {name} | {value:.2f} | {MOST.get(name, '')} |" for name, value in ratios.items()]
+    lines += ["", ", ".join(f"{name}: {value}" for name, value in circumstances().items())]
+    text = "\n".join(lines)
+    (RESULTS / "speed.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+    short = [name for name, most in MOST.items() if ratios.get(name, 0) > most]
+    if given.check and short:
+        print(*(f"{name}: {ratios[name]:.2f} > {MOST[name]}" for name in short), file=sys.stderr)
+        return 1
+    return 0
+
+
+def interleaved(cases: Mapping[str, Step]) -> dict[str, float]:
+    """The median CPU milliseconds of each, one after the other in turn."""
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for repeat in range(REPEATS + 3):
+        for name, step in cases.items():
+            began = time.process_time()
+            step()
+            if repeat >= 3:
+                times[name].append(1e3 * (time.process_time() - began))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+class Assigner(nn.Module):
+    """q(y | x) by an MLP."""
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        self.features = MLPFeatures((1, 28, 28), (256,))
+        self.logits = nn.Linear(256, n_components)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, C, H, W)."""
+        logits: Tensor = self.logits(self.features(x))
+        return logits
+
+
+def made(hidden: tuple[int, ...], latent_dim: int, n_components: int) -> gmvae.GMVAE:
+    """A model whose bound is short to write down."""
+    config = Config(
+        (1, 28, 28),
+        n_components,
+        latent_dim=latent_dim,
+        covariance="diagonal",
+        hidden=hidden,
+        guide="diagonal",
+    )
+    return gmvae.GMVAE(config, assigner=Assigner(n_components))
+
+
+def bounds(
+    hidden: tuple[int, ...], latent_dim: int, n_components: int, batch_size: int
+) -> dict[str, Step]:
+    """The bound of the library, and the same by hand."""
+    model, x = made(hidden, latent_dim, n_components), torch.rand(batch_size, 1, 28, 28)
+    bound = Bound(model.model, model.guide)
+    torch.manual_seed(1)
+    by_library = bound(x)
+    torch.manual_seed(1)
+    torch.testing.assert_close(by_library, by_hand(model, x), rtol=1e-4, atol=1e-2)
+    compiled = torch.compile(by_hand, dynamic=False)
+
+    def networks() -> Tensor:
+        loc, scale = model.guide.encoder(x)
+        logits: Tensor = model.guide.assigner(x)
+        return (model.model.decoder(loc).sum() + scale.sum()) + logits.sum()
+
+    return {
+        "the bound": stepping(model, lambda: bound(x)),
+        "by hand": stepping(model, lambda: by_hand(model, x)),
+        "by hand, compiled": stepping(model, lambda: compiled(model, x)),
+        "networks": stepping(model, networks),
+        "by Pyro's TraceEnum_ELBO": stepping(model, lambda: model.elbo_module()(x)),
+    }
+
+
+def by_hand(model: gmvae.GMVAE, x: Tensor) -> Tensor:
+    """Minus the bound, every formula written out."""
+    prior, guide = model.model.prior, model.guide
+    loc, scale = guide.encoder(x)
+    noise = torch.randn(1, *loc.shape)[0]
+    z = loc + scale * noise
+    half = 0.5 * math.log(2 * math.pi)
+    log_q_z = (-0.5 * noise.square() - scale.log() - half).sum(-1)
+    log_q_y = guide.assigner(x).log_softmax(-1)
+    scales = prior.floor + F.softplus(prior.raw_scales)
+    standard = (z.unsqueeze(1) - prior.means) / scales
+    log_p_z = (-0.5 * standard.square() - scales.log() - half).sum(-1)
+    log_joint = log_p_z + prior.logits.log_softmax(-1)
+    about_y = (log_q_y.exp() * (log_joint - log_q_y)).sum(-1)
+    logits = model.model.decoder(z)
+    log_p_x = -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum((1, 2, 3))
+    return -(log_p_x + about_y - log_q_z).sum()
+
+
+def components(numbers: tuple[int, ...]) -> dict[str, Step]:
+    """The bound of full covariances with few components and with many, the latter first."""
+    x = torch.rand(256, 1, 28, 28)
+    cases: dict[str, Step] = {}
+    for n in sorted(numbers, reverse=True):
+        config = Config((1, 28, 28), n, latent_dim=10, hidden=(256, 128), guide="full")
+        model = gmvae.GMVAE(config, assigner=Assigner(n))
+        bound = Bound(model.model, model.guide)
+        cases[f"{n:,}"] = stepping(model, lambda bound=bound: bound(x))
+    return cases
+
+
+def joint() -> dict[str, Step]:
+    """The bound of the default model, and with the terms that train beside it."""
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (1_024, 1, 28, 28), dtype=np.uint8))
+    settings = gmvae.Settings(latent_dim=10, n_components=10)
+    model = gmvae.GMVAE(Config(images.shape, 10, latent_dim=10))
+    state = begin(model, settings, np.full(len(images), -1), None)
+    terms = Joint().regularisers(state, images)
+    frozen = frozen_features(state.assigner).__enter__()
+    rows = torch.arange(128)
+    x = images.tensor(slice(0, 128))
+    before_step = with_features_at_hand(frozen, images, state.device)
+    assert before_step is not None
+    bound, by_pyro = Bound(model.model, model.guide), model.elbo_module()
+
+    def whole() -> Tensor:
+        batch = Batch(x.clone())
+        before_step(batch.x, rows)
+        loss: Tensor = bound(batch.x) / len(x)
+        for term in terms:
+            loss = loss - term(model.guide, batch)
+        return loss
+
+    before_step(x, rows)
+    return {
+        "the bound": stepping(model, lambda: bound(x)),
+        "by Pyro's TraceEnum_ELBO": stepping(model, lambda: by_pyro(x)),
+        "with the terms beside it": stepping(model, whole),
+    }
+
+
+def stepping(model: gmvae.GMVAE, loss: Callable[[], Tensor]) -> Step:
+    """Forward and backward."""
+
+    def step() -> None:
+        model.zero_grad()
+        loss().backward()
+
+    return step
+
+
+if __name__ == "__main__":
+    sys.exit(main())
