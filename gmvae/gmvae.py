@@ -196,8 +196,7 @@ class GMVAE(nn.Module):
 
         Args:
             elbo: one with a differentiable loss; by default ``TraceEnum_ELBO``, or
-                ``Trace_ELBO`` with the exact assignment. :mod:`gmvae.probability.objectives` has a
-                table.
+                ``Trace_ELBO`` with the exact assignment. The page on Pyro objectives has a table.
 
         Raises:
             ArgumentError: an objective that would fail, or not train all of the guide.
@@ -213,8 +212,8 @@ class GMVAE(nn.Module):
 
         Args:
             optimiser: of ``pyro.optim``.
-            elbo: any that the table in :mod:`gmvae.probability.objectives` has; y is sampled where
-                it does not enumerate. The default is that of :meth:`elbo_module`.
+            elbo: any that the table on the page on Pyro objectives has; y is sampled where it does
+                not enumerate. The default is that of :meth:`elbo_module`.
 
         Raises:
             ArgumentError: an objective that would fail, or leave q(y | x) untrained in silence;

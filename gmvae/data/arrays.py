@@ -41,9 +41,9 @@ def from_arrays(
             another length.
 
     Example:
-        >>> images = from_arrays(np.full((2, 28, 28), 51.0), [1, 4])
-        >>> images.shape, images.tensor().max()
-        ((1, 28, 28), tensor(0.2000))
+        >>> images = from_arrays(np.array([[[0, 51]], [[255, 0]]]), [1, 4])
+        >>> images.shape, images.tensor(slice(0, 1)).max()
+        ((1, 1, 2), tensor(0.2000))
     """
     try:
         array = np.asanyarray(data)

@@ -117,9 +117,8 @@ class Guide(PyroModule):  # type: ignore[misc]
 class _NoBlindSampling(Messenger):  # type: ignore[misc]
     """Refuse a y that is sampled in a step of Pyro's SVI, unless ``GMVAE.svi`` made it.
 
-    Under some objectives q(y | x) would not move, with plausible losses
-    (:mod:`gmvae.probability.objectives`); a guide cannot see under which it runs, ``GMVAE.svi``
-    can.
+    Under some objectives q(y | x) would not move, with plausible losses; a guide cannot see under
+    which it runs, ``GMVAE.svi`` can.
     """
 
     def _pyro_post_sample(self, msg: Any) -> None:

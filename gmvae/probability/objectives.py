@@ -1,57 +1,7 @@
-"""Which of Pyro's objectives and algorithms take the model and its guide, and what becomes of y.
+"""Which of Pyro's objectives take the model and its guide: the others are refused.
 
-With the amortised assignment y is a site of model and guide; with the exact one the model sums it
-out, and z is all that is left. Each row is proved by the tests of ``tests/test_pyro_*.py`` named
-beside it: every parameter moves, and under an exact posterior the bound is log p(x).
-
-====================================  ===================  ==================  ===================
-Pyro                                  y, amortised         y, exact            proof
-====================================  ===================  ==================  ===================
-``TraceEnum_ELBO``: SVI, module       enumerated           summed out          every_parameter
-``Trace_ELBO``: SVI                   sampled [1]_         summed out          objective
-``Trace_ELBO``: module                refused [2]_         summed out          module
-``TraceGraph_ELBO``: SVI              sampled [1]_         summed out          objective
-``TraceGraph_ELBO``: module           refused [3]_         refused [3]_        refused
-``TraceMeanField_ELBO``: SVI, module  refused [4]_         summed out          mean_field
-``RenyiELBO``: SVI                    refused [5]_         summed out          renyi
-``RenyiELBO``: module                 refused [3]_         refused [3]_        refused
-``ReweightedWakeSleep``: SVI          sampled [1]_         summed out          objective
-``ReweightedWakeSleep``: module       refused [3]_         refused [3]_        refused
-any other of Pyro's: SVI, module      refused [11]_        refused [11]_       refused
-any but ``TraceEnum_ELBO``: own SVI   refused [6]_         summed out          pyros_own_svi
-``Predictive``, without data          sampled              drawn from p(y|z)   predictive
-``Predictive``, data and guide        sampled              no site y [8]_      predictive
-``infer_discrete``, z conditioned on  p(y given z)         no site y           infer_discrete
-NUTS over z                           refused [9]_         summed out          nuts
-Autoguides over z                     enumerated [10]_     summed out          autoguide
-``condition, block, scale, mask``     as with each         as with each        handlers
-``pyro.render_model``                 a node               no node             render
-Mini-batches, ``size``                enumerated           summed out          mini_batches
-``compute_marginals``                 refused [7]_         no site y           marginals
-====================================  ===================  ==================  ===================
-
-.. [1] By :meth:`gmvae.GMVAE.svi`, which marks the guide's site.
-.. [2] A guide whose site is marked otherwise is no module any more, and its parameters would be
-   left out in silence.
-.. [3] These compute gradients without a differentiable loss, which is what the module returns.
-.. [4] It needs every site reparameterised, which a discrete one cannot be.
-.. [5] The gradient of a sampled y has the factor alpha / (1 - alpha) in place of its score
-   function: q(y | x) does not move at alpha = 0, and wrongly elsewhere, under plausible losses.
-   ``RenyiELBO(alpha=0)`` is the importance-weighted bound, for the exact assignment alone.
-   :meth:`gmvae.GMVAE.svi` refuses it.
-.. [6] ``pyro.infer.SVI(model, guide, ...)`` made by hand. Pyro runs model and guide alike under
-   ``Trace_ELBO``, which trains a sampled y rightly, and ``RenyiELBO``, which does not. Only the
-   objective knows: :meth:`gmvae.GMVAE.svi` looks at it, the guide refuses any other. It
-   cannot tell ``TraceTMC_ELBO``, which enumerates y too, and then leaves q(y | x) out of its
-   estimate: it is not trained.
-.. [7] Pyro's answer to enumeration in the guide.
-.. [8] The sum over y leaves none to draw; :meth:`gmvae.MixturePrior.responsibilities` has
-   p(y | z) at the z that are drawn.
-.. [9] It enumerates y, and would draw one z for each component and take them for the latent.
-.. [10] Of ``config_enumerate(model)`` with y hidden from the autoguide, under
-   ``TraceEnum_ELBO``: ``AutoNormal(poutine.block(config_enumerate(model), hide=["y"]))``.
-.. [11] Not proved here. ``TraceTMC_ELBO`` does not train q(y | x), and most of the ``Jit`` ones
-   stop at parameters that torch.jit cannot trace (``JitTraceEnum_ELBO`` may run by hand).
+The page on Pyro objectives (docs/how/objectives.md) has a table of them, and of what becomes of y.
+Each of its rows is proved by a test of ``tests/test_pyro_*.py``.
 """
 
 from pyro.infer import (
