@@ -131,7 +131,8 @@ def _explained_better(gmvae: GMVAE, log_joint: Tensor) -> Floats:
     quantiles = _quantiles(gmvae)
     assert quantiles is not None
     shares = np.interp(log_joint.cpu().numpy(), quantiles, np.linspace(1, 0, len(quantiles)))
-    return shares.astype(np.float32)
+    share: Floats = shares.astype(np.float32)
+    return share
 
 
 def answers(
@@ -149,7 +150,9 @@ def answers(
         generator: the source of the draws that log p(x) takes, on the model's device.
     """
     blocks = list(answer_blocks(gmvae, images, (*ALWAYS, *extras), generator))
-    return Answers(**{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
+    return Answers(
+        **{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    )
 
 
 def answer_blocks(
@@ -219,4 +222,3 @@ def labels_of(gmvae: GMVAE) -> list[str]:
     k = gmvae.config.n_components
     names = gmvae.component_names or (None,) * k
     return [str(i if name is None else name) for i, name in enumerate(names)]
-

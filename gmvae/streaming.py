@@ -24,7 +24,10 @@ from gmvae.probability.model import Model
 # may be anything, and is asked itself.
 OURS = (Assigner, Encoder, FullEncoder, MixtureEncoder)
 # What normalises over the batch, and how it is folded into the layer before it.
-FOLDED = {nn.BatchNorm1d: fuse_linear_bn_eval, nn.BatchNorm2d: fuse_conv_bn_eval}
+FOLDED: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    nn.BatchNorm1d: fuse_linear_bn_eval,
+    nn.BatchNorm2d: fuse_conv_bn_eval,
+}
 
 Arguments = ParamSpec("Arguments")
 
@@ -53,7 +56,7 @@ def _folded(layers: nn.Sequential) -> nn.Sequential:
         if fold is None:
             folded.append(layer)
         else:
-            folded[-1] = fold(folded[-1], layer)  # type: ignore[type-var]
+            folded[-1] = fold(folded[-1], layer)
     return nn.Sequential(*folded)
 
 
@@ -62,11 +65,11 @@ def _answering(
 ) -> Callable[Concatenate["Batch", Arguments], Tensor]:
     """A question that is answered without gradients, in torch's own modes and by still modules."""
 
-    @functools.wraps(question)
-    def answer(batch: "Batch", *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
-        with default_modes(), torch.no_grad(), in_eval_mode(batch.model, batch.guide):
+    def answer(batch: "Batch", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        with default_modes(), torch.no_grad(), in_eval_mode(*batch.learning):
             return question(batch, *args, **kwargs)
 
+    functools.update_wrapper(answer, question)
     return answer
 
 
@@ -78,6 +81,7 @@ class Batch:
     Attributes:
         x: the images, (B, C, H, W), in the model's precision.
         rows: which of all images they are.
+        learning: which of model and guide are in training mode, to be still meanwhile.
     """
 
     def __init__(
@@ -91,6 +95,8 @@ class Batch:
         self.model, self.guide = model, guide
         self.x, self.rows = x, rows
         self._encoder, self._assigner = networks
+        # Where nothing learns no mode has to be changed, which takes a hundredth of the time.
+        self.learning = [m for m in (model, guide) if any(part.training for part in m.modules())]
 
     @cached_property
     @_answering
@@ -149,7 +155,9 @@ class Batch:
         return log_likelihood + self.log_joints.logsumexp(-1)
 
 
-def batches_of(model: Model, guide: Guide, parts: Iterable[tuple[slice, Tensor]]) -> Iterator[Batch]:
+def batches_of(
+    model: Model, guide: Guide, parts: Iterable[tuple[slice, Tensor]]
+) -> Iterator[Batch]:
     """The answers for parts of all images, in turn.
 
     Args:

@@ -86,8 +86,8 @@ ROWS: list[Row] = [
         row
         for command, query in (
             ("classify", "answers.images"),
-            ("encode", "encode.x"),
-            ("reconstruct", "reconstruct.x"),
+            ("encode", "batches.x"),
+            ("reconstruct", "batches.x"),
             ("evaluate", "evaluate.images"),
             ("diagnose", "diagnose.images"),
             ("posterior", "posterior_blocks.x"),

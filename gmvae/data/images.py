@@ -205,9 +205,7 @@ class Images:
                 "gmvae.data.from_arrays scales them."
             )
 
-    def tensor(
-        self, rows: Rows | None = None, device: torch.device | str = "cpu"
-    ) -> torch.Tensor:
+    def tensor(self, rows: Rows | None = None, device: torch.device | str = "cpu") -> torch.Tensor:
         """Return the images, or some of them, ``(n, C, H, W)`` float32 in [0, 1].
 
         Args:
