@@ -31,12 +31,14 @@ RESULT = Path(__file__).parent / "results" / "scoring.md"
 REPEATS = 5
 # Images of a floating-point pass: one batch of the library's.
 BATCH = 1_024
+# Images of each size of a batch.
+PASSED = 4_096
 # By its name: how it is typed, the network it has to ask, and the share of the rows it gets here.
 COMMANDS = {
     "encode": ("encode -o z.npz", "encoder", 1.0),
-    "classify --columns label": ("classify -o y.csv --columns label", "assigner", 0.25),
-    "reconstruct to .npy": ("reconstruct -o r.npy", "both", 0.25),
-    "classify": ("classify -o a.csv", "views", 0.1),
+    "classify --columns label": ("classify -o y.csv --columns label", "assigner", 0.125),
+    "reconstruct to .npy": ("reconstruct -o r.npy", "both", 0.125),
+    "classify": ("classify -o a.csv", "views", 0.05),
 }
 
 
@@ -56,7 +58,8 @@ def write_rows(path: Path, n: int) -> None:
     rows = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 28, 28))
     rng = np.random.default_rng(0)
     for start in range(0, n, 10_000):
-        rows[start : start + 10_000] = rng.integers(0, 256, (min(10_000, n - start), 28, 28))
+        size = (min(10_000, n - start), 28, 28)
+        rows[start : start + 10_000] = rng.integers(0, 256, size, np.uint8)
         rows.flush()
 
 
@@ -123,18 +126,18 @@ def batches(model: GMVAE) -> str:
 
             def passes(network: torch.nn.Module = network, x: torch.Tensor = x) -> None:
                 with torch.inference_mode():
-                    for _ in range(8_192 // len(x)):
+                    for _ in range(PASSED // len(x)):
                         network(x)
 
             taken = statistics.median(seconds(passes) for _ in range(REPEATS))
-            cells.append(f"{taken / 8_192 * 1e6:.1f}")
+            cells.append(f"{taken / PASSED * 1e6:.1f}")
         lines.append(f"| {size:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="of the comparison")
+    parser.add_argument("--rows", type=int, default=80_000, help="of the comparison")
     parser.add_argument("--most", type=int, default=1_000_000, help="of the memory's second figure")
     asked = parser.parse_args()
     about, model = circumstances(), model_of_ten()
@@ -158,9 +161,8 @@ def main() -> None:
         lines += ["\n| command | images | peak of resident memory, MB |", "|---|---|---|"]
         for n in (asked.most // 10, asked.most):
             write_rows(Path("rows.npy"), n)
-            for name in ("encode", "classify --columns label"):
-                lines.append(f"| `{name}` | {n:,} | {peak(COMMANDS[name][0]):,.0f} |")
-                print(lines[-1], flush=True)
+            lines.append(f"| `encode` | {n:,} | {peak(COMMANDS['encode'][0]):,.0f} |")
+            print(lines[-1], flush=True)
     lines += ["", batches(model)]
     RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

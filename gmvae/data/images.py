@@ -227,6 +227,8 @@ class Images:
             ArgumentError: anything else, or a row that is not there.
         """
         pixels = self._at(rows)
+        if not isinstance(rows, slice):
+            let_go(self.pixels)
         labels = None if self.labels is None else self.labels[rows]
         files = None if self.files is None else self.files[rows]
         return replace(self, pixels=pixels, labels=labels, files=files)
