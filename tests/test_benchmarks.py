@@ -8,7 +8,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 # Others need what the extra `benchmark` installs.
-NAMES = ["baselines", "clustering", "continuing", "kills", "runs", "semi_supervised", "shop_window"]
+NAMES = ["baselines", "clustering", "continuing", "kills", "runs", "scoring", "semi_supervised"]
+NAMES += ["shop_window"]
 
 
 @pytest.mark.parametrize("name", NAMES)
