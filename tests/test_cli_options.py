@@ -218,8 +218,9 @@ ALONE = {
 }
 # Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
 # `--resume`, which needs what was stopped, in `test_cli_unfinished.py` and `test_cli_scoring.py`;
-# `--copy` and the arguments of `name` and `interpolate` in `test_cli_answers.py`, those of `compare`
-# in its own file; `--pt2`, without which `export` does nothing here, in `test_portable.py`.
+# `--copy` and the arguments of `name` and `interpolate` in `test_cli_answers.py`, those of
+# `compare` in its own file; `--pt2`, without which `export` does nothing here, in
+# `test_portable.py`.
 ELSEWHERE = ("pt2", "force", "resume", "copy", "run", "runs", "names", "first", "last")
 
 
