@@ -5,6 +5,7 @@ N rows in all; a process that ends leaves a draft of which the rows that were sa
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +43,14 @@ class Draft:
         self.rows, self.note = 0, ""
         self._files: dict[str, BinaryIO] = {}
         self._lock = _locked(folder)
+
+    def clear(self) -> None:
+        """Forget what another scoring has left here."""
+        for path in self.folder.iterdir():
+            if path.is_dir():  # of a saving that was killed
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def take_up(self, record: Mapping[str, Any]) -> None:
         """Go on after the rows that were saved, of a draft of the same record.

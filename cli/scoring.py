@@ -4,6 +4,7 @@ Until FILE is whole its answers lie in the hidden folder ``.FILE.partial`` besid
 """
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gmvae.support.errors import ArgumentError, InterruptedRunError
-from gmvae.support.files import CONFIG_FILE, NAMELESS, beside_its_folder
+from gmvae.support.files import CONFIG_FILE, LONGEST_PREFIX, NAMELESS, beside_its_folder
 
 from .drafts import SAVED, Draft
 from .entry import EndedFromOutside
@@ -59,7 +60,10 @@ class Scoring:
     def folder(self) -> Path:
         """Where the answers lie until the output is whole."""
         place = beside_its_folder(self.output)
-        return place.with_name(f".{place.name}{SUFFIX}")
+        name = place.name
+        if len(name) > LONGEST_PREFIX:
+            name = name[:LONGEST_PREFIX] + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+        return place.with_name(f".{name}{SUFFIX}")
 
     @property
     def record(self) -> dict[str, str]:
@@ -122,6 +126,8 @@ def scored(
         if scoring.resume:
             draft.take_up(record)
             _set_state(scoring.generator, draft.note)
+        else:
+            draft.clear()
         keep = False
         with _told(scoring, draft, record):
             _fill(scoring, draft, record, blocks)

@@ -138,6 +138,25 @@ def test_a_spoilt_draft_is_refused_and_begun_anew(monkeypatch, capsys):
     assert np.load("z.npy").shape == (23, 2)
 
 
+def test_what_an_older_scoring_saved_is_not_taken_for_the_new_ones(monkeypatch, capsys):
+    mend = at_block(monkeypatch, 3, KeyboardInterrupt())
+    assert run("encode", "z.npy") == 130
+    mend()
+    Path(".z.npy.partial/.saved.json-killed").mkdir()
+    with scoring.scored(
+        scoring.Scoring(Path("z.npy"), Path("run"), Images(np.zeros((23, *SHAPE), np.uint8))),
+        lambda first: iter([{"Z": np.zeros((23, 2), np.float32)}]),
+    ) as begun:
+        assert [path.name for path in begun.folder.iterdir()] == ["Z.npy"]
+
+
+def test_a_name_may_be_long():
+    """A file's name has room for 255 bytes."""
+    long = f"{'z' * 240}.npy"
+    assert run("encode", long) == 0
+    assert np.load(long).shape == (23, 2)
+
+
 def test_a_full_disk_keeps_what_was_saved(monkeypatch, capsys):
     mend = at_block(monkeypatch, 3, OSError(errno.ENOSPC, "No space left on device"))
     assert run("encode", "z.npy") == 1
