@@ -1,6 +1,6 @@
 """How fast images are scored, beside the bare networks, and in how much memory.
 
-    OMP_NUM_THREADS=1 python benchmarks/scoring.py
+    OMP_NUM_THREADS=1 python benchmarks/scoring.py [times] [memory] [batches]
 
 Each command runs on a memory map of bytes, 28 x 28, in turn with the forward passes of its network
 alone on as many images, floats that are in memory already; CPU seconds of this process, medians of
@@ -27,12 +27,10 @@ from runs import circumstances
 from gmvae import GMVAE, Config
 from gmvae.answers import QUANTILES
 
-RESULT = Path(__file__).parent / "results" / "scoring.md"
+RESULTS = Path(__file__).parent / "results" / "scoring"
 REPEATS = 5
 # Images of a floating-point pass: one batch of the library's.
 BATCH = 1_024
-# Images of each size of a batch.
-PASSED = 4_096
 # By its name: how it is typed, the network it has to ask, and the share of the rows it gets here.
 COMMANDS = {
     "encode": ("encode -o z.npz", "encoder", 1.0),
@@ -104,18 +102,19 @@ def measured(name: str, n: int, model: GMVAE) -> tuple[float, float]:
 
 def peak(typed: str) -> float:
     """Of a process of its own, in MB."""
+    # Not what getrusage tells, in which a parent's memory is counted from before the start.
     code = f"""
-import resource, sys
+import sys
 from gmvae_cli import app
 if app.run({[*typed.split(), "rows.npy", "--model", "run", "--force", "-q"]!r}):
     sys.exit(1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 
-def batches(model: GMVAE) -> str:
+def batches(model: GMVAE, n_images: int) -> str:
     """Microseconds an image of each network, by the images at a time."""
     networks = {"encoder": model.guide.encoder, "assigner": model.guide.assigner}
     lines = ["| images at a time | encoder, us | assigner, us |", "|---|---|---|"]
@@ -126,45 +125,58 @@ def batches(model: GMVAE) -> str:
 
             def passes(network: torch.nn.Module = network, x: torch.Tensor = x) -> None:
                 with torch.inference_mode():
-                    for _ in range(PASSED // len(x)):
+                    for _ in range(n_images // len(x)):
                         network(x)
 
             taken = statistics.median(seconds(passes) for _ in range(REPEATS))
-            cells.append(f"{taken / PASSED * 1e6:.1f}")
+            cells.append(f"{taken / n_images * 1e6:.1f}")
         lines.append(f"| {size:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=80_000, help="of the comparison")
-    parser.add_argument("--most", type=int, default=1_000_000, help="of the memory's second figure")
-    asked = parser.parse_args()
-    about, model = circumstances(), model_of_ten()
+def times(model: GMVAE, n_rows: int) -> str:
+    """A table: each command beside its bare networks."""
     lines = [
-        f"`OMP_NUM_THREADS=1 python benchmarks/scoring.py --rows {asked.rows} --most {asked.most}`,"
-        f" commit {about['commit']}, {about['machine']}\n",
         "| command | images | CPU s | networks alone, CPU s | images a CPU s | alone / command |",
         "|---|---|---|---|---|---|",
     ]
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        model.save("run")
-        for name, (_, _, share) in COMMANDS.items():
-            n = round(asked.rows * share)
-            write_rows(Path("rows.npy"), n)
-            command, bare = measured(name, n, model)
-            lines.append(
-                f"| `{name}` | {n:,} | {command:.2f} | {bare:.2f} | {n / command:,.0f} | "
-                f"{bare / command:.2f} |"
-            )
-            print(lines[-1], flush=True)
-        lines += ["\n| command | images | peak of resident memory, MB |", "|---|---|---|"]
-        for n in (asked.most // 10, asked.most):
-            write_rows(Path("rows.npy"), n)
-            lines.append(f"| `encode` | {n:,} | {peak(COMMANDS['encode'][0]):,.0f} |")
-            print(lines[-1], flush=True)
-    lines += ["", batches(model)]
-    RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, (_, _, share) in COMMANDS.items():
+        n = round(n_rows * share)
+        write_rows(Path("rows.npy"), n)
+        command, bare = measured(name, n, model)
+        lines.append(
+            f"| `{name}` | {n:,} | {command:.2f} | {bare:.2f} | {n / command:,.0f} | "
+            f"{bare / command:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def memory(model: GMVAE, n_rows: int) -> str:
+    """A table: the peaks of `encode` for a tenth of so many images, and for all."""
+    lines = ["| command | images | peak of resident memory, MB |", "|---|---|---|"]
+    for n in (n_rows // 10, n_rows):
+        write_rows(Path("rows.npy"), n)
+        lines.append(f"| `encode` | {n:,} | {peak(COMMANDS['encode'][0]):,.0f} |")
+    return "\n".join(lines)
+
+
+PARTS = {"times": (times, 80_000), "memory": (memory, 1_000_000), "batches": (batches, 4_096)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[*PARTS])
+    about, model = circumstances(), model_of_ten()
+    for part in parser.parse_args().parts:
+        work, n = PARTS[part]
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            model.save("run")
+            text = work(model, n)
+        typed = f"`OMP_NUM_THREADS=1 python benchmarks/scoring.py {part}`"
+        path = RESULTS / f"{part}.md"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{typed}, commit {about['commit']}, {about['machine']}\n\n{text}\n")
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

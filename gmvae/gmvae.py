@@ -59,8 +59,8 @@ from gmvae.support.html import html_table
 from gmvae.support.hub import download, upload
 from gmvae.support.weights import digest, read_weights, weights_file
 
-# Images at a time. A CPU's cache holds what a network makes of them: 512 to 2,048 take the same
-# time, 64 or 4,096 a fifth more (benchmarks/results/scoring.md).
+# Images at a time. A CPU's cache holds what a network makes of so many: of 4,096 convolutions take
+# more than twice as long an image, of 64 all networks a quarter (benchmarks/results/scoring).
 ROWS = 1024
 
 # What components are called: a class's word, or its number; None for one without a name.

@@ -37,7 +37,7 @@ def bare(network: nn.Module) -> nn.Module:
 
     Its batch normalisation is folded into the layers before, and the weights of its convolutions
     lie channels last: the answers are the same to rounding, and take two thirds of the time
-    (``benchmarks/results/scoring.md``).
+    (``benchmarks/results/scoring``).
     """
     if type(network) not in OURS:
         return network
