@@ -165,9 +165,9 @@ PARTS = {"times": (times, 80_000), "memory": (memory, 1_000_000), "batches": (ba
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[*PARTS])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []])
     about, model = circumstances(), model_of_ten()
-    for part in parser.parse_args().parts:
+    for part in parser.parse_args().parts or PARTS:
         work, n = PARTS[part]
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             model.save("run")
