@@ -138,11 +138,12 @@ def test_a_spoilt_draft_is_refused_and_begun_anew(monkeypatch, capsys):
     assert np.load("z.npy").shape == (23, 2)
 
 
-def test_what_an_older_scoring_saved_is_not_taken_for_the_new_ones(monkeypatch, capsys):
+def test_what_an_older_scoring_saved_is_not_taken_for_the_new_ones(monkeypatch):
     mend = at_block(monkeypatch, 3, KeyboardInterrupt())
     assert run("encode", "z.npy") == 130
     mend()
     Path(".z.npy.partial/.saved.json-killed").mkdir()
+    monkeypatch.setattr(scoring, "BETWEEN", 600.0)
     with scoring.scored(
         scoring.Scoring(Path("z.npy"), Path("run"), Images(np.zeros((23, *SHAPE), np.uint8))),
         lambda first: iter([{"Z": np.zeros((23, 2), np.float32)}]),
