@@ -19,6 +19,11 @@ SUFFIXES = (".csv", ".parquet", ".npz", ".json")
 DECIMALS, DIGITS = 6, 7
 # The column of a probability; the others hold numbers of any size.
 PROBABILITY = "Probability"
+# Rows that are read of a memory map at a time: of 784 pixels each that is 26 MB.
+ROWS = 8_192
+# Of zlib, from 1 to 9, and from which share of its size on an array is not compressed at all: of
+# latents a tenth would be saved, in a twentieth of the time that the encoder takes.
+LEVEL, WORTH_IT = 1, 0.8
 # From the name of a column to its values, (N,) or (N, M); a matrix is as many columns.
 Columns = Mapping[str, "np.ndarray"]
 
@@ -72,13 +77,24 @@ def flat(columns: Columns) -> dict[str, "np.ndarray"]:
     }
 
 
+def _parts(columns: Columns) -> Iterator[dict[str, "np.ndarray"]]:
+    """Some rows of flat columns at a time, so that a memory map is never held whole."""
+    from gmvae.data.images import let_go
+
+    n = len(next(iter(columns.values())))
+    for start in range(0, n, ROWS):
+        yield {name: values[start : start + ROWS] for name, values in columns.items()}
+        for values in columns.values():
+            let_go(values)
+
+
 def _write_csv(path: Path, columns: Columns) -> None:
-    of_row = flat(columns)
     # Names of files are bytes, of which not all are letters: they are written as they are.
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(of_row)
-        writer.writerows(zip(*map(_as_texts, of_row, of_row.values()), strict=True))
+        writer.writerow(flat(columns))
+        for of_row in _parts(flat(columns)):
+            writer.writerows(zip(*map(_as_texts, of_row, of_row.values()), strict=True))
 
 
 def _as_texts(name: str, values: "np.ndarray") -> Sequence[Any] | Iterator[str]:
@@ -91,29 +107,51 @@ def _as_texts(name: str, values: "np.ndarray") -> Sequence[Any] | Iterator[str]:
 
 
 def _write_json(path: Path, columns: Columns) -> None:
-    of_row = flat(columns)
-    cells = (values.tolist() for values in of_row.values())
-    rows = [dict(zip(of_row, row, strict=True)) for row in zip(*cells, strict=True)]
+    """As ``json.dump(rows, indent=1)`` writes them, a row at a time."""
+    before = "["
     with path.open("w", encoding="utf-8") as file:
-        json.dump(rows, file, indent=1)
-        file.write("\n")
+        for of_row in _parts(flat(columns)):
+            cells = (values.tolist() for values in of_row.values())
+            for row in zip(*cells, strict=True):
+                text = json.dumps(dict(zip(of_row, row, strict=True)), indent=1)
+                file.write(f"{before}\n{text}".replace("\n", "\n "))
+                before = ","
+        file.write("\n]\n")
 
 
 def _write_npz(path: Path, columns: Columns) -> None:
-    import numpy as np
+    import zlib
+    from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
-    with path.open("wb") as file:
-        arrays: dict[str, Any] = dict(columns)
-        np.savez_compressed(file, **arrays)
+    from numpy.lib import format as npy_format
+
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=LEVEL) as archive:
+        for name, values in columns.items():
+            some = values[:ROWS].tobytes()
+            small = len(zlib.compress(some, LEVEL)) < WORTH_IT * len(some)
+            archive.compression = ZIP_DEFLATED if small else ZIP_STORED
+            # Larger than 2 GB it may be, which has to be said first.
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                head = npy_format.header_data_from_array_1_0(values[:1])
+                npy_format.write_array_header_1_0(file, head | {"shape": values.shape})
+                for part in _parts({name: values}):
+                    file.write(part[name].tobytes())
 
 
 def _write_parquet(path: Path, columns: Columns) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    of_row = flat(columns)
-    arrays = [pa.array(_letters(v) if v.dtype.kind == "U" else v) for v in of_row.values()]
-    pq.write_table(pa.table(dict(zip(of_row, arrays, strict=True))), path)
+    writer = None
+    try:
+        for of_row in _parts(flat(columns)):
+            arrays = [pa.array(_letters(v) if v.dtype.kind == "U" else v) for v in of_row.values()]
+            table = pa.table(dict(zip(of_row, arrays, strict=True)))
+            writer = pq.ParquetWriter(path, table.schema) if writer is None else writer
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def _letters(words: "np.ndarray") -> list[str]:

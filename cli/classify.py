@@ -1,5 +1,6 @@
 """``gmvae classify``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +15,11 @@ from .components import component_records
 from .experiment import check_data
 from .output import check_file, check_folder, outcome
 from .run_folder import beside, images_for, open_run
+from .scoring import Scoring, check_resume, scored
 from .summary import MOST_FOLDERS, images_record, read_lines
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Images
-    from gmvae.answers import Answers, Extra
 
 EXAMPLES = (
     "gmvae classify",
@@ -31,6 +32,13 @@ EXTRA_COLUMNS = {
     "responsibilities": "P",
     "latents": "Z",
     "log_prob": "Log_Prob",
+}
+COLUMNS = {
+    "labels": "Predicted_Label",
+    "components": "Component",
+    "probability": "Probability",
+    "outlier": "Outlier",
+    **EXTRA_COLUMNS,
 }
 LABEL, ALL = "label", "all"
 
@@ -69,6 +77,7 @@ def classify(
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     strict: options.Strict = False,
+    resume: options.ResumeScoring = False,
     force: options.Force = False,
     json: options.AsJson = False,
 ) -> None:
@@ -81,77 +90,71 @@ def classify(
     """
     check_data(data)
     output = beside(model, "vae.csv") if output is None else output
-    extras = _extras(columns)
+    names = _names(columns)
     check_file(output, force, SUFFIXES)
     check_suffix(output)
+    check_resume(output, resume)
     if into is not None:
         check_folder(into, False, frozenset(), "--into")
     run = open_run(model, device)
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
     import torch
 
-    from gmvae.answers import answers
+    from gmvae.answers import answer_blocks
 
     generator = torch.Generator(run.gmvae.device).manual_seed(0)
-    always: tuple[Extra, ...] = () if columns.strip() == LABEL else ("outlier",)
-    result = answers(run.gmvae, images, (*always, *extras), generator)
-    write_table(output, _columns(images, result, columns))
-    if into is not None:
-        from .sorting import folder_names, sort_into
+    scoring = Scoring(output, model, images, " ".join(names), resume, generator)
+    with scored(scoring, lambda n: answer_blocks(run.gmvae, images, names, generator, n)) as draft:
+        answers = draft.columns()
+        write_table(output, _columns(images, answers, columns))
+        components = answers["components"]
+        if into is not None:
+            from .sorting import folder_names, sort_into
 
-        source = Path(str(run.training.get("data")) if data is None else data)
-        source = source.parent if source.is_file() else source
-        sort_into(into, images, source, result.components, folder_names(run.gmvae), copy)
+            source = Path(str(run.training.get("data")) if data is None else data)
+            source = source.parent if source.is_file() else source
+            sort_into(into, images, source, components, folder_names(run.gmvae), copy)
+        records = component_records(run.gmvae, images, components, answers.get("probability"))
     record = images_record(images, name, output) | {
         "into": None if into is None else str(into),
-        "components": component_records(run.gmvae, images, result.components, result.probability),
+        "components": records,
     }
     lines = [
         *read_lines(images),
         f"Predicted labels of {counted(len(images), 'image')} ({name}): {output}",
         _naming(run.gmvae),
-        _sizes(run.gmvae, result),
+        _sizes(run.gmvae, [record["images"] for record in records]),
         *([] if into is None else [f"Sorted into a folder a component: {into}"]),
     ]
     outcome(json, record, lines)
 
 
-def _extras(columns: str) -> "tuple[Extra, ...]":
-    """The columns that were asked for beside those that are always there.
+def _names(columns: str) -> tuple[str, ...]:
+    """What of `gmvae.answers.Answers` is asked, for these columns.
 
     Raises:
         ArgumentError: another word.
     """
     words = [word.strip() for word in columns.split(",") if word.strip()]
+    if words == [LABEL]:
+        return ("labels", "components")
     if words == [ALL]:
         words = list(EXTRA_COLUMNS)
-    if words == [LABEL]:
-        words = []
     if strange := [word for word in words if word not in EXTRA_COLUMNS]:
         alone = " alone" if {*strange} & {LABEL, ALL} else ""
         raise ArgumentError(
             f"`--columns` expected {', '.join(EXTRA_COLUMNS)} between commas, or all, or label; "
             f"got {strange[0]}. Write {'it' + alone if alone else 'some of these'}."
         )
-    return tuple(words)  # type: ignore[arg-type]
+    return ("labels", "components", "probability", "outlier", *words)
 
 
-def _columns(images: "Images", result: "Answers", asked: str) -> Columns:
+def _columns(images: "Images", answers: Columns, asked: str) -> Columns:
     """The columns of the table, in order."""
     if asked.strip() == LABEL:
-        return {"Predicted_Label": result.labels}
-    columns = dict([image_column(images)])
-    columns |= {
-        "Predicted_Label": result.labels,
-        "Component": result.components,
-        "Probability": result.probability,
-    }
-    if result.outlier is not None:
-        columns["Outlier"] = result.outlier
-    for name, column in EXTRA_COLUMNS.items():
-        if (values := getattr(result, name)) is not None:
-            columns[column] = values
-    return columns
+        return {"Predicted_Label": answers["labels"]}
+    named = {name: answers[name] for name in COLUMNS if name in answers}
+    return dict([image_column(images)]) | {COLUMNS[name]: named[name] for name in named}
 
 
 def _naming(gmvae: "GMVAE") -> str:
@@ -169,13 +172,13 @@ def _naming(gmvae: "GMVAE") -> str:
     return f"Components named {how}: {', '.join(named)}."
 
 
-def _sizes(gmvae: "GMVAE", result: "Answers") -> str:
+def _sizes(gmvae: "GMVAE", images: Sequence[int]) -> str:
     """How many images are in each component, the largest ones where they are many."""
     import numpy as np
 
     from gmvae.gmvae import component_name
 
-    counts = np.bincount(result.components, minlength=gmvae.config.n_components)
+    counts = np.array(images)
     largest = np.argsort(-counts, kind="stable")[:MOST_FOLDERS]
     names = gmvae.component_names
     sizes = [f"{printable(component_name(names, int(k)))}, {counts[k]:,}" for k in sorted(largest)]

@@ -51,7 +51,10 @@ def component_called(word: str, gmvae: "GMVAE", parameter: str, remedy: str) -> 
 
 
 def component_records(
-    gmvae: "GMVAE", images: "Images", components: "np.ndarray", probability: "np.ndarray"
+    gmvae: "GMVAE",
+    images: "Images",
+    components: "np.ndarray",
+    probability: "np.ndarray | None" = None,
 ) -> list[dict[str, Any]]:
     """A record a component, ready for JSON.
 
@@ -59,11 +62,12 @@ def component_records(
         gmvae: the model.
         images: N images.
         components: the most probable one of each, (N,).
-        probability: how probable that is, (N,), 0 to 1.
+        probability: how probable that is, (N,), 0 to 1; None where it was not asked.
 
     Returns:
         ``component``, its number; ``name``, a word or the number of a class, None without one;
-        ``images``, how many; ``share`` of them all; ``probability``, the mean, None of no image;
+        ``images``, how many; ``share`` of them all; ``probability``, the mean, None of no image
+        and where it was not asked;
         with labels ``class``, the most frequent one in words, and ``purity``, its share, None of no
         image.
     """
@@ -76,7 +80,8 @@ def component_records(
         n = int(chosen.sum())
         record: dict[str, Any] = {"component": k, "name": name}
         record |= {"images": n, "share": n / len(components)}
-        record["probability"] = float(probability[chosen].mean()) if n else None
+        asked = None if probability is None or not n else probability[chosen]
+        record["probability"] = None if asked is None else float(asked.mean())
         if images.labels is not None:
             value, purity = largest_class(images.labels[chosen]) if n else (None, None)
             word = None if value is None else images.class_names.get(value, str(value))

@@ -1,9 +1,9 @@
 """``gmvae encode``."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from gmvae.support.files import replacing
 from gmvae.support.names import counted
 
 from . import options
@@ -11,7 +11,11 @@ from .answer_files import SUFFIXES, check_suffix, image_column, write_table
 from .experiment import check_data
 from .output import check_file, outcome
 from .run_folder import beside, images_for, open_run
+from .scoring import Scoring, check_resume, scored
 from .summary import images_record, skipped_words
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXAMPLES = (
     "gmvae encode",
@@ -32,6 +36,7 @@ def encode(
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     strict: options.Strict = False,
+    resume: options.ResumeScoring = False,
     force: options.Force = False,
     json: options.AsJson = False,
 ) -> None:
@@ -44,15 +49,17 @@ def encode(
     output = beside(model, "latents.npz") if output is None else output
     check_file(output, force, (*SUFFIXES, ".npy"))
     check_suffix(output)
+    check_resume(output, resume)
     run = open_run(model, device)
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
-    import numpy as np
 
-    latents = run.gmvae.encode(images).numpy()
-    if output.suffix.lower() == ".npy":
-        with replacing(output) as draft, draft.open("wb") as file:
-            np.save(file, latents)
-    else:
-        write_table(output, dict([image_column(images), ("Z", latents)]))
+    def latents(first: int) -> "Iterator[dict[str, np.ndarray]]":
+        return ({"Z": b.latents.cpu().numpy()} for b in run.gmvae.batches(images, first))
+
+    with scored(Scoring(output, model, images, "Z", resume), latents) as draft:
+        if output.suffix.lower() == ".npy":
+            draft.move("Z", output)
+        else:
+            write_table(output, dict([image_column(images)]) | draft.columns())
     line = f"Latents of {counted(len(images), 'image')} ({name}): {output}{skipped_words(images)}"
     outcome(json, images_record(images, name, output), [line])

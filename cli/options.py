@@ -109,6 +109,14 @@ Resume = Annotated[
         show_default=False,
     ),
 ]
+ResumeScoring = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with a scoring that was stopped; give the rest as it was given then.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, not lines or a table.")]
 
 

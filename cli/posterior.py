@@ -1,6 +1,5 @@
 """``gmvae posterior``."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,8 @@ from gmvae.support.names import counted
 
 from . import options
 from .experiment import check_data
-from .output import check_file, is_quiet, outcome
+from .output import check_file, outcome
+from .progress import rate_lines
 from .run_folder import beside, images_for, open_run
 from .summary import images_record, skipped_words
 
@@ -24,8 +24,6 @@ EXAMPLES = (
     "gmvae posterior",
     "gmvae posterior mnist --model mnist-run --draws 1000 -o mnist.nc",
 )
-# Lines of progress, off a terminal.
-LINES = 10
 # Images without a certificate that are named.
 MOST_NAMED = 20
 
@@ -124,20 +122,5 @@ def _unresolved(rows: Sequence[int]) -> Iterator[str]:
 
 def pace_lines() -> "Callable[[Pace], None] | None":
     """A callback that says on standard error how far the work has come; None where unwanted."""
-    if is_quiet():
-        return None
-    terminal = sys.stderr.isatty()
-    said = 0
-
-    def show(now: "Pace") -> None:
-        nonlocal said
-        due = LINES * now.done // now.total
-        if not terminal and due == said:
-            return
-        said = due
-        left = (now.total - now.done) / now.rate
-        line = f"{now.done:,}/{now.total:,} images, {now.rate:.1f} a second, {left:.0f} s left"
-        end = "" if terminal and now.done < now.total else "\n"
-        print(f"\r{line:<60}" if terminal else line, end=end, file=sys.stderr, flush=True)
-
-    return show
+    show = rate_lines()
+    return None if show is None else lambda now: show(now.done, now.total, now.rate)

@@ -11,8 +11,8 @@ from .output import is_quiet
 if TYPE_CHECKING:
     from gmvae.training.loop import Progress
 
-# Off a terminal a phase prints about this many lines at most.
-LINES_A_PHASE = 5
+# Off a terminal a phase prints about this many lines at most, and what has no phases so many.
+LINES_A_PHASE, LINES = 5, 10
 _PARTS = (
     ("elbo", "ELBO {:.1f}"),
     ("reconstruction", "reconstruction {:.1f}"),
@@ -36,6 +36,34 @@ def progress() -> Iterator[Callable[["Progress"], None]]:
             yield show
     else:
         yield Lines()
+
+
+def rate_lines(silent: float = 0.0) -> Callable[[int, int, float], None] | None:
+    """A callback that says on standard error how far work on images has come; None where unwanted.
+
+    It takes the images that are done, those in all, and how many are done a second.
+
+    Args:
+        silent: seconds before it says anything.
+    """
+    if is_quiet():
+        return None
+    terminal, began = sys.stderr.isatty(), time.monotonic()
+    said = 0
+
+    def show(done: int, total: int, rate: float) -> None:
+        nonlocal said
+        due = LINES * done // total
+        if time.monotonic() - began < silent or (not terminal and due == said):
+            return
+        said = due
+        line = (
+            f"{done:,}/{total:,} images, {rate:,.1f} a second, {(total - done) / rate:.0f} s left"
+        )
+        end = "" if terminal and done < total else "\n"
+        print(f"\r{line:<60}" if terminal else line, end=end, file=sys.stderr, flush=True)
+
+    return show
 
 
 def figures(metrics: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """What a model says of each image: its class, its component, and how probable that is."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from gmvae.data import Images
-from gmvae.data.images import rows_at_once
 from gmvae.data.views import AUGMENTATIONS, Affine, View, kind_of_views
 from gmvae.gmvae import GMVAE
+from gmvae.streaming import Batch
 
 Floats = NDArray[np.float32]
+# Attributes of `Answers` by their names, for a batch of images.
+Block = dict[str, NDArray[Any]]
 # What is worked out only where it is asked for.
 Extra = Literal["probabilities", "responsibilities", "latents", "log_prob", "outlier"]
 EXTRAS: tuple[Extra, ...] = get_args(Extra)
+ALWAYS = ("labels", "components", "probability")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,22 @@ N_VIEWS = 8
 
 
 def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -> Tensor:
+    """How probable each component is, (B, K): see `honest`.
+
+    Args:
+        gmvae: the model.
+        x: images (B, C, H, W).
+        q_y: q(y | x) of them, (B, K).
+        z: means of q(z | x), (B, D).
+    """
+    views = views_of(gmvae)
+    of_views = views.fixed(x, N_VIEWS) if isinstance(views, Affine) else []
+    with torch.no_grad():
+        of_mixture = gmvae.model.prior.responsibilities(z.to(gmvae.device)).cpu()
+    return honest([q_y.cpu(), *map(gmvae.classify, of_views)], of_mixture)
+
+
+def honest(q_y: Sequence[Tensor], p_y: Tensor) -> Tensor:
     r"""How probable each component is, (B, K): the one place that decides it.
 
     .. math:: \tfrac12 \Big[\tfrac1{V + 1} \sum_{v=0}^{V} q(y \mid x_v) + p(y \mid z)\Big]
@@ -64,17 +83,10 @@ def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -
     that are trained without views there is the image alone.
 
     Args:
-        gmvae: the model.
-        x: images (B, C, H, W).
-        q_y: q(y | x) of them, (B, K).
-        z: the encoded images, (B, D).
+        q_y: q(y | x) of the images and of their views, (B, K) each.
+        p_y: p(y | z) of the images, (B, K).
     """
-    views = views_of(gmvae)
-    of_views = [q_y.cpu()]
-    if isinstance(views, Affine):
-        of_views += [gmvae.classify(view).cpu() for view in views.fixed(x, N_VIEWS)]
-    of_mixture = gmvae.model.prior.responsibilities(z.to(gmvae.device)).detach().cpu()
-    return (torch.stack(of_views).mean(0) + of_mixture) / 2
+    return (torch.stack(list(q_y)).mean(0) + p_y) / 2
 
 
 def views_of(gmvae: GMVAE) -> View:
@@ -105,11 +117,22 @@ def outlier_scores(gmvae: GMVAE, x: Tensor) -> Tensor | None:
     image: q(y | x) is sure of noise, which the decoder cannot draw. None where the model does
     not say how well it explains its training images.
     """
-    quantiles = (gmvae.training_record or {}).get(QUANTILES)
-    if quantiles is None:
+    if _quantiles(gmvae) is None:
         return None
-    shares = np.interp(gmvae.log_joint(x).numpy(), quantiles, np.linspace(1, 0, len(quantiles)))
-    return torch.as_tensor(shares, dtype=torch.float32)
+    return torch.as_tensor(_explained_better(gmvae, gmvae.log_joint(x)))
+
+
+def _quantiles(gmvae: GMVAE) -> list[float] | None:
+    return (gmvae.training_record or {}).get(QUANTILES)
+
+
+def _explained_better(gmvae: GMVAE, log_joint: Tensor) -> Floats:
+    """The share of training images of a larger log p(x, z), (B,), from those (B,)."""
+    quantiles = _quantiles(gmvae)
+    assert quantiles is not None
+    shares = np.interp(log_joint.cpu().numpy(), quantiles, np.linspace(1, 0, len(quantiles)))
+    share: Floats = shares.astype(np.float32)
+    return share
 
 
 def answers(
@@ -126,18 +149,60 @@ def answers(
         extras: what else of `Answers` to work out.
         generator: the source of the draws that log p(x) takes, on the model's device.
     """
-    rows = rows_at_once(images.shape, 1024)
-    blocks = []
-    for start in range(0, len(images), rows):
-        x = images.tensor(slice(start, start + rows))
-        blocks.append(_of_block(gmvae, x, extras, generator))
+    blocks = list(answer_blocks(gmvae, images, (*ALWAYS, *extras), generator))
     return Answers(
-        **{
-            f.name: np.concatenate([block[f.name] for block in blocks])
-            for f in fields(Answers)
-            if f.name in blocks[0]
-        }
+        **{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     )
+
+
+def answer_blocks(
+    gmvae: GMVAE,
+    images: Images,
+    names: Collection[str],
+    generator: Generator | None = None,
+    first: int = 0,
+) -> Iterator[Block]:
+    """The answers a batch of images at a time, in order: memory flat in their number.
+
+    Args:
+        gmvae: the model.
+        images: N images.
+        names: which attributes of `Answers`; an outlier score only where the model has one.
+        generator: the source of the draws that log p(x) takes, on the model's device.
+        first: the row to begin with (see :meth:`~gmvae.GMVAE.batches`).
+
+    Yields:
+        The attributes by their names, B rows each.
+    """
+    named = predictable(gmvae)
+    words = np.array(labels_of(gmvae))[named]
+    views = views_of(gmvae)
+
+    def probability(batch: Batch) -> Tensor:
+        of_views = views.fixed(batch.x, N_VIEWS) if isinstance(views, Affine) else []
+        q_y = [batch.probabilities, *map(batch.probabilities_of, of_views)]
+        components = batch.probabilities.argmax(-1, keepdim=True)
+        return honest(q_y, batch.responsibilities).gather(1, components)[:, 0]
+
+    ways: dict[str, Callable[[Batch], Any]] = {
+        "labels": lambda b: words[b.probabilities[:, named].argmax(-1).cpu().numpy()],
+        "components": lambda b: b.probabilities.argmax(-1),
+        "probability": probability,
+        "probabilities": lambda b: b.probabilities,
+        "responsibilities": lambda b: b.responsibilities,
+        "latents": lambda b: b.latents,
+        "log_prob": lambda b: gmvae.log_prob(b.x, generator=generator),
+        "outlier": lambda b: _explained_better(gmvae, b.log_joint),
+    }
+    asked = [name for name in ways if name in names]
+    if _quantiles(gmvae) is None:
+        asked = [name for name in asked if name != "outlier"]
+    for batch in gmvae.batches(images, first):
+        yield {name: _array(ways[name](batch)) for name in asked}
+
+
+def _array(values: Any) -> Any:
+    return values.cpu().numpy() if isinstance(values, Tensor) else values
 
 
 def predictable(gmvae: GMVAE) -> list[int]:
@@ -157,33 +222,3 @@ def labels_of(gmvae: GMVAE) -> list[str]:
     k = gmvae.config.n_components
     names = gmvae.component_names or (None,) * k
     return [str(i if name is None else name) for i, name in enumerate(names)]
-
-
-def _of_block(
-    gmvae: GMVAE, x: Tensor, extras: Collection[Extra], generator: Generator | None
-) -> dict[str, Any]:
-    """The answers for a few images, by the fields of `Answers`."""
-    q_y, z = gmvae.classify(x), gmvae.encode(x)
-    components = q_y.argmax(-1)
-    with torch.no_grad():
-        honest = probability_of_components(gmvae, x, q_y, z)
-    named = predictable(gmvae)
-    labels = np.array(labels_of(gmvae))[named][q_y[:, named].argmax(-1).numpy()]
-    block: dict[str, Any] = {
-        "labels": labels,
-        "components": components.numpy(),
-        "probability": honest.gather(1, components[:, None])[:, 0].numpy(),
-    }
-    if "probabilities" in extras:
-        block["probabilities"] = q_y.numpy()
-    if "responsibilities" in extras:
-        block["responsibilities"] = (
-            gmvae.model.prior.responsibilities(z.to(gmvae.device)).detach().cpu().numpy()
-        )
-    if "latents" in extras:
-        block["latents"] = z.numpy()
-    if "log_prob" in extras:
-        block["log_prob"] = gmvae.log_prob(x, generator=generator).numpy()
-    if "outlier" in extras and (scores := outlier_scores(gmvae, x)) is not None:
-        block["outlier"] = scores.numpy()
-    return block

@@ -187,8 +187,8 @@ def spies(
     found.watch(selection, "compare_components", compared)
     found.watch(evaluation, "evaluate", None)
     found.watch(diagnostics, "diagnose", lambda _: failing_diagnosis())
-    found.watch(answers, "answers", None)
-    for query in ("classify", "encode", "reconstruct", "sample", "log_prob", "posterior_blocks"):
+    found.watch(answers, "answer_blocks", called="answers")
+    for query in ("classify", "batches", "sample", "log_prob", "posterior_blocks"):
         found.watch(GMVAE, query)
     found.watch(explore, "page")
     found.watch(verdicts, "read", lambda _: None)

@@ -27,7 +27,7 @@ def images(n=7):
 
 
 def test_every_answer_is_that_of_the_model(monkeypatch):
-    monkeypatch.setattr("gmvae.answers.rows_at_once", lambda shape, most: 3)  # blocks of 3, 3 and 1
+    monkeypatch.setattr("gmvae.gmvae.rows_at_once", lambda shape, most: 3)  # blocks of 3, 3 and 1
     model, some = tiny().eval(), images()
     result = answers(model, some, EXTRAS, seeded(5))
     q_y, p_y = model.classify(some), model.responsibilities(some)

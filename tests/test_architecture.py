@@ -21,6 +21,7 @@ FLOORS = {
     "settings": 2,
     "config": 3,
     "posterior": 4,
+    "streaming": 4,
     "gmvae": 5,
     "answers": 6,
     "plots": 7,

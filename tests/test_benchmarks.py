@@ -15,6 +15,7 @@ NAMES = [
     "kills",
     "posterior",
     "runs",
+    "scoring",
     "semi_supervised",
     "shop_window",
     "speed",

@@ -83,7 +83,7 @@ def test_content_that_does_not_fit_is_one_line_and_exit_1(
             ["classify", "--output", "vae.txt"],
             "expected a .csv or .parquet or .npz or .json file; got",
         ),
-        (["reconstruct", "--output", "vae.csv"], "expected a .npz file; got vae.csv"),
+        (["reconstruct", "--output", "vae.csv"], "expected a .npz or .npy file; got vae.csv"),
         (["evaluate", "--output", "figures"], "expected a .json file; got figures"),
         (["sample", "--output", "samples.gif"], ".png or .svg or .pdf or .npz"),
         (["sample", "-n", "10001"], "at most 10,000 for a picture; got 10,001. Write them to an"),

@@ -86,8 +86,8 @@ ROWS: list[Row] = [
         row
         for command, query in (
             ("classify", "answers.images"),
-            ("encode", "encode.x"),
-            ("reconstruct", "reconstruct.x"),
+            ("encode", "batches.x"),
+            ("reconstruct", "batches.x"),
             ("evaluate", "evaluate.images"),
             ("explore", "page.images"),
             ("diagnose", "diagnose.images"),
@@ -223,9 +223,10 @@ ALONE = {
     "name": "gmvae-run 0=cat",
 }
 # Tested elsewhere: `--force` by `test_force_overwrites`, which takes all commands that can;
-# `--resume`, which needs a run that was stopped, in `test_cli_unfinished.py`; `--copy` and the
-# arguments of `name` and `interpolate` in `test_cli_answers.py`, those of `compare` in its own
-# file; `--pt2`, without which `export` does nothing here, in `test_portable.py`.
+# `--resume`, which needs what was stopped, in `test_cli_unfinished.py` and `test_cli_scoring.py`;
+# `--copy` and the arguments of `name` and `interpolate` in `test_cli_answers.py`, those of
+# `compare` in its own file; `--pt2`, without which `export` does nothing here, in
+# `test_portable.py`.
 ELSEWHERE = ("pt2", "force", "resume", "copy", "run", "runs", "names", "first", "last")
 
 

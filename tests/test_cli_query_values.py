@@ -219,6 +219,6 @@ def test_images_of_several_channels_keep_them(tmp_path: Path) -> None:
 
 def test_the_model_is_asked_in_evaluation_mode(spies: Spies) -> None:
     spies.run(["reconstruct", "other"])
-    asked = spies.at("reconstruct")["self"]
+    asked = spies.at("batches")["self"]
     assert isinstance(asked, GMVAE)
     assert not asked.training

@@ -1,6 +1,7 @@
 """The one type that holds images."""
 
 import math
+import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -42,6 +43,20 @@ def chunks(pixels: Array) -> Iterator[tuple[int, Array]]:
     step = max(1, CHUNK_BYTES // row_bytes)
     for start in range(0, len(pixels), step):
         yield start, pixels[start : start + step]
+        let_go(pixels)
+
+
+def let_go(array: Array) -> None:
+    """Give back the memory of what was read of a memory map; nothing of another array.
+
+    The pages stay in the system's cache, so to read them again costs little; but they no longer
+    count as this process's own, which would grow with the file.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def pixel_range(pixels: Array, name: str) -> tuple[float, float]:
@@ -195,20 +210,20 @@ class Images:
                 "gmvae.data.from_arrays scales them."
             )
 
-    def tensor(self, rows: Rows | None = None) -> torch.Tensor:
+    def tensor(self, rows: Rows | None = None, device: torch.device | str = "cpu") -> torch.Tensor:
         """Return the images, or some of them, ``(n, C, H, W)`` float32 in [0, 1].
 
         Args:
             rows: a slice, an array of row numbers or a mask ``(N,)``; only those are read.
+            device: where to put them; bytes become floats there.
 
         Raises:
             ArgumentError: anything else, or a row that is not there.
         """
         # A copy, always: the tensor may be written to and the stored pixels may not.
-        block = np.array(self._at(slice(None) if rows is None else rows), np.float32, order="C")
-        if self.pixels.dtype == np.uint8:
-            block /= 255
-        return torch.from_numpy(block)
+        block = np.array(self._at(slice(None) if rows is None else rows), order="C")
+        on_device = torch.from_numpy(block).to(device)
+        return on_device.float().div_(255) if block.dtype == np.uint8 else on_device
 
     def subset(self, rows: Rows) -> "Images":
         """Return the given rows: a slice shares memory, an array of rows or a mask copies.
@@ -217,6 +232,8 @@ class Images:
             ArgumentError: anything else, or a row that is not there.
         """
         pixels = self._at(rows)
+        if not isinstance(rows, slice):
+            let_go(self.pixels)
         labels = None if self.labels is None else self.labels[rows]
         files = None if self.files is None else self.files[rows]
         return replace(self, pixels=pixels, labels=labels, files=files)

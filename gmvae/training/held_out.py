@@ -28,12 +28,16 @@ def hold_out(
     """
     observed = _classes_or_unknown(observed, len(images))
     unlabelled = np.flatnonzero(observed < 0)
-    n = round(settings.held_out * len(unlabelled))
+    n = _n_held_out(len(unlabelled), settings)
     if n == 0:
         return images, observed, None
     rows = np.sort(np.random.default_rng(settings.seed).permutation(unlabelled)[:n])
     kept = np.setdiff1d(np.arange(len(images)), rows)
     return images.subset(kept), observed[kept], images.subset(rows)
+
+
+def _n_held_out(n_unlabelled: int, settings: Settings) -> int:
+    return round(settings.held_out * n_unlabelled)
 
 
 def _classes_or_unknown(observed: object, n: int) -> np.ndarray:
@@ -86,22 +90,24 @@ def check_components(
                 f"`held_out` expected images of shape {images.shape}, as `images`; got "
                 f"{held_out.shape}. Bring both to one size and one number of channels."
             )
-    kept = images if held_out is not None else hold_out(images, settings, observed)[0]
+    n_kept = len(images)
+    if held_out is None:
+        n_kept -= _n_held_out(int((_classes_or_unknown(observed, n_kept) < 0).sum()), settings)
     # Two: of a single one there is nothing to tell it from.
-    if len(kept) < 2:
+    if n_kept < 2:
         raise ContentError(
-            f"`{images.name}` expected at least 2 images to train on; got {len(kept)}. Add some."
+            f"`{images.name}` expected at least 2 images to train on; got {n_kept}. Add some."
         )
     if images.alike:
         raise ContentError(
             f"`{images.name}` expected images that differ; got {len(images)} that are all the "
             "same. Check how they were saved."
         )
-    if max(numbers) > len(kept):
-        n_held_out = len(images) - len(kept)
+    if max(numbers) > n_kept:
+        n_held_out = len(images) - n_kept
         less = f" ({len(images)} less {n_held_out} held out)" if n_held_out else ""
         raise ArgumentError(
-            f"`n_components` expected at most the number of images to train on, {len(kept)}{less}; "
+            f"`n_components` expected at most the number of images to train on, {n_kept}{less}; "
             f"got {max(numbers)}. Choose fewer, or train on more images."
         )
 
