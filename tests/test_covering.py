@@ -61,40 +61,73 @@ def test_the_same_seed_gives_the_same():
     assert torch.equal(*answers)
 
 
-def test_it_goes_to_the_posterior_so_much_wider():
-    """A linear-Gaussian model of one component, whose posterior is known."""
+class Linear(nn.Module):
+    """Location and one scale; as wide as the posterior they can be exact."""
+
+    def __init__(self):
+        super().__init__()
+        self.loc, self.raw = nn.Linear(12, 2), nn.Parameter(torch.zeros(2))
+
+    def forward(self, x):
+        loc = self.loc(x.flatten(1))
+        return loc, self.raw.exp().expand_as(loc)
+
+
+def linear_state():
+    """A linear-Gaussian model of one component, whose posterior is known; its state and images."""
     truth = LinearGaussian(1)
     model = truth.model.float()
-
-    class Linear(nn.Module):
-        """Location and one scale; as wide as the posterior they can be exact."""
-
-        def __init__(self):
-            super().__init__()
-            self.loc, self.raw = nn.Linear(12, 2), nn.Parameter(torch.zeros(2))
-
-        def forward(self, x):
-            loc = self.loc(x.flatten(1))
-            return loc, self.raw.exp().expand_as(loc)
-
     images = Images(torch.rand(64, *SHAPE).numpy())
-    encoder = Linear()
-    gmvae = GMVAE(Config(SHAPE, 1, 2), encoder, model.decoder, likelihood=model.likelihood)
+    gmvae = GMVAE(Config(SHAPE, 1, 2), Linear(), model.decoder, likelihood=model.likelihood)
     gmvae.model.prior.set(
         truth.prior.weights, truth.prior.means, truth.prior.full_covariances.detach()
     )
-    state = begin(gmvae, dataclasses.replace(SETTINGS, n_components=1), np.full(64, -1), None)
-    length = Length(epochs=150, steps=1, batch_size=32, lr=5e-2)
-    Covering(length, n_simulated=32, widening=1.5).run(state, images)
+    settings = dataclasses.replace(SETTINGS, n_components=1)
+    return truth, begin(gmvae, settings, np.full(64, -1), None), images
+
+
+def posterior_of(truth, images):
+    """Means (N, D) and standard deviations (D,)."""
     truth.prior.double()
     truth.x = images.tensor().double()
     means, covariances = truth.posterior()
-    loc, scale = (part.detach() for part in encoder(images.tensor()))
-    sd = covariances[0].diagonal().sqrt()
+    return means[:, 0], covariances[0].diagonal().sqrt()
+
+
+def test_it_goes_to_the_posterior_so_much_wider():
+    truth, state, images = linear_state()
+    length = Length(epochs=150, steps=1, batch_size=32, lr=5e-2)
+    Covering(length, n_simulated=32, widening=1.5).run(state, images)
+    means, sd = posterior_of(truth, images)
+    loc, scale = (part.detach() for part in state.gmvae.guide.encoder(images.tensor()))
     torch.testing.assert_close(
         scale[0].double() / sd, torch.full((2,), 1.5).double(), atol=0.1, rtol=0
     )
-    assert ((loc.double() - means[:, 0]) / sd).abs().mean() < 0.15
+    assert ((loc.double() - means) / sd).abs().mean() < 0.15
+
+
+@pytest.mark.parametrize("lr", [5e-2, 3.0])
+def test_an_epoch_is_kept_only_where_draws_are_worth_more(lr):
+    """Of a good rate the best epoch, which is not the last; of one far too large none."""
+    truth, state, images = linear_state()
+    encoder = state.gmvae.guide.encoder
+    before = {name: p.clone() for name, p in encoder.named_parameters()}
+    length = Length(epochs=150 if lr < 1 else 2, steps=1, batch_size=32, lr=lr, patience=1_000)
+    Covering(length, n_simulated=32, widening=1.5).run(state, images)
+    shares = [row["effective_share"] for row in state.history]
+    assert [row["loss"] for row in state.history] == pytest.approx([-share for share in shares])
+    if lr > 1:
+        assert max(shares) < 0.05
+        assert all(torch.equal(p, before[name]) for name, p in encoder.named_parameters())
+        return
+    # Draws of a Gaussian so many times as wide as the posterior, in each of two dimensions.
+    means, sd = posterior_of(truth, images)
+    loc, scale = (part.detach().double() for part in encoder(images.tensor()))
+    wide = scale[0] / sd
+    off = ((loc - means) / sd).square().sum(-1).mean()
+    expected = (2 * wide.square() - 1).sqrt().prod() / wide.square().prod()
+    assert max(shares) > 0.6
+    assert max(shares) == pytest.approx(expected.item(), abs=0.05 + 0.5 * off.item())
 
 
 @pytest.mark.parametrize(

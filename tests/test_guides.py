@@ -19,8 +19,15 @@ HOMES = {
     "recipe": "gmvae.training.recipe",
     "train_phase": "gmvae.training.phases.phase",
 }
-# An attribute of a likelihood, a variable of the shell, the command and a file.
-EXPLAINED = {"normalised", "GMVAE_DATA_ROOT", "gmvae", "config.json"}
+# An attribute of a likelihood, variables of the shell, a package, the command and a file.
+EXPLAINED = {
+    "normalised",
+    "GMVAE_DATA_ROOT",
+    "GMVAE_AXE",
+    "chromium",
+    "gmvae",
+    "config.json",
+}
 NAMES = {name for page in GUIDES.values() for name in page.names} - EXPLAINED
 
 

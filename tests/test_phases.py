@@ -105,15 +105,21 @@ class TestLength:
             3, 64, 0.2, images_an_epoch=64, patience=5, enough=-2.0, least_epochs=1
         )
 
-    def test_an_epoch_is_of_sixty_thousand_images_at_most_and_of_as_many_as_the_steps_take(self):
+    def test_an_epoch_is_of_sixty_thousand_images_at_most(self):
         length = Length(epochs=2, steps=500, batch_size=1_000, lr=0.1)
         assert length.schedule(60_000) == length.schedule(10_000_000)
         assert length.schedule(60_000).images_an_epoch == 60_000
         assert length.schedule(60_000).epochs == 9
-        short = dataclasses.replace(length, steps=30).schedule(60_000)
-        assert (short.epochs, short.images_an_epoch) == (2, 30_000)
         asked = dataclasses.replace(length, exactly=3).schedule(10_000_000)
         assert (asked.epochs, asked.images_an_epoch) == (3, 10_000_000)
+
+    def test_less_than_an_epoch_is_one_of_fewer_images(self):
+        length = Length(epochs=2, steps=100, batch_size=1_000, lr=0.1)
+        short = length.scaled(0.1)
+        assert (short.epochs, short.steps, short.images) == (1, 10, 12_000)
+        assert short.schedule(60_000).images_an_epoch == 12_000
+        assert short.schedule(5_000).images_an_epoch == 5_000
+        assert length.scaled(0.5).images == length.scaled(3).images == 60_000
 
     def test_what_a_user_asks_for_wins_but_not_over_the_least_before_an_early_end(self):
         length = Length(epochs=2, steps=100, batch_size=50, lr=0.1, exactly=3)

@@ -69,7 +69,8 @@ class Progress:
             information; ``elbo`` and its parts ``reconstruction``, ``kl_z`` and ``kl_y``, in nats
             an image; ``effective_components``, from 1 to K. In the trial, of each clustering,
             ``kept_by_views``: the share, from 0 to 1, of what there is to know of a view's
-            component that its image says. Empty where nothing is minimised.
+            component that its image says. In the covering phase ``effective_share``: that of draws
+            of q(z | x), from 0 to 1, and ``loss``, minus it. Empty where nothing is minimised.
         restart: which of several runs that tell the same callback, from 1; 0 for a single one.
     """
 
@@ -177,6 +178,7 @@ class Loop:
         regularised_every: so many steps they are, each time as much more.
         validate: metrics after each epoch, ``loss`` among them if the schedule has patience:
             the parameters with the smallest are kept.
+        keeps_start: whether those before the first epoch are kept where no epoch's are better.
         phase: the name given to the callback.
         generator: the source of the order of the images, on the CPU.
         before_step: called before each step with its images (B, C, H, W) and their rows (B,).
@@ -194,6 +196,7 @@ class Loop:
     regularisers: Sequence[Regulariser] = ()
     regularised_every: int = 1
     validate: Callable[[], Metrics] | None = None
+    keeps_start: bool = False
     phase: str = "training"
     generator: Generator | None = None
     before_step: Callable[[Tensor, Tensor], None] | None = None
@@ -239,6 +242,8 @@ class Loop:
         Raises:
             TrainingError: the objective, its gradient or the validation loss is not finite.
         """
+        if self.keeps_start and state.best.values is None and self.validate is not None:
+            state.best.hears(self.validate())
         while state.epoch < self.schedule.epochs and not state.ended:
             progress = self.step(state)
             if callback is not None and callback(progress) is STOP:

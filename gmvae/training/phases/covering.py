@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from gmvae.data import Images
-from gmvae.probability.families import Answer, posterior, rows_of
+from gmvae.networks import in_eval_mode
+from gmvae.probability.families import Answer, draws, posterior, rows_of
 from gmvae.probability.likelihood import Bernoulli
 from gmvae.probability.model import Model
+from gmvae.training.loop import Metrics
 from gmvae.training.phases.phase import Length, train_phase
 from gmvae.training.state import State
+
+# Images, and draws of each, by which it is seen whether q(z | x) covers more: so many tell a tenth,
+# in a tenth of a second.
+_N_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,17 @@ class Covering:
     Under a Bernoulli likelihood grey pixels are the probabilities of white ones, and the model is
     one of black-and-white images: half of the images are made black and white, anew in every step.
 
+    An epoch is kept only where draws of q(z | x), weighed, are worth more than before, on images
+    held out from training: in ten dimensions of MNIST an encoder of this size cannot cover what it
+    would have to, and loses eight nats of the bound in trying.
+
     q(y | x) and the model stay as they are. With the exact assignment, where p(y | z) at the
     encoded image is q(y | x), there is nothing to do that would not change it.
 
     Attributes:
         length: many small steps: of 500 with 16 images each half as many digits are left that
-            q(z | x) does not cover as of 300 with 32, at the same cost.
+            q(z | x) does not cover as of 300 with 32, at the same cost. Its patience never ends it:
+            the best epoch is kept.
         n_simulated: images that the model draws, an image of the batch.
         n_draws: S, of z an image.
         widening: 1 leaves a tenth of the digits 1, 4 and 8 uncovered, 1.15 one in thirty. There
@@ -48,7 +60,9 @@ class Covering:
             the digits loses a tenth of a nat.
     """
 
-    length: Length = Length(epochs=1, steps=500, batch_size=16, lr=3e-3)
+    length: Length = Length(
+        epochs=1, steps=500, batch_size=16, lr=3e-3, patience=10_000, images=8_000
+    )
     n_simulated: int = 4
     n_draws: int = 4
     widening: float = 1.15
@@ -74,23 +88,57 @@ class Covering:
             narrow = (answer[0], answer[1] / self.widening, *answer[2:])
             of_drawn, of_images = slice(len(drawn)), slice(len(drawn), None)
             log_q = posterior(rows_of(narrow, of_drawn)).log_prob(z).mean()
-            proposals, weights = self._weighted(model, prior(), rows_of(answer, of_images), x)
+            proposals = draws(posterior(rows_of(answer, of_images)), self.n_draws).detach()
+            weights = weights_of(proposals, model, prior(), rows_of(answer, of_images), x)
             log_q_x = posterior(rows_of(narrow, of_images)).log_prob(proposals)
             loss: Tensor = -size * (log_q + (weights * log_q_x).sum(0).mean())
             return loss
 
-        train_phase(self, self.length, objective, trained, state, images)
+        looked_at = _looked_at(state, images)
+
+        @torch.no_grad()
+        def effective_share() -> Metrics:
+            """Of draws of q(z | x), the same ones each time."""
+            generator = Generator(state.device).manual_seed(state.settings.seed)
+            with in_eval_mode(encoder):
+                answer = cast(Answer, encoder(looked_at))
+            z = draws(posterior(answer), _N_LOOKED_AT, generator)
+            weights = weights_of(z, model, prior(), answer, looked_at)
+            share = (1 / weights.square().sum(0)).mean().item() / _N_LOOKED_AT
+            return {"loss": -share, "effective_share": share}
+
+        train_phase(
+            self,
+            self.length,
+            objective,
+            trained,
+            state,
+            images,
+            validate=effective_share,
+            keeps_start=True,
+        )
         return state
 
-    @torch.no_grad()
-    def _weighted(
-        self, model: Model, prior: Any, answer: Answer, x: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Draws of q(z | x), (S, B, D), and their importance weights, (S, B), of sum 1."""
-        q_z = posterior(answer)
-        z = q_z.sample((self.n_draws,))
-        log_p = model.likelihood(model.decoder(z)).log_prob(x) + prior.log_prob(z)
-        return z, (log_p - q_z.log_prob(z)).softmax(0)
+
+def _looked_at(state: State, images: Images) -> Tensor:
+    """Up to 100 images, those that are held out first."""
+    held_out = [] if state.held_out is None else [state.held_out]
+    parts, left = [], _N_LOOKED_AT
+    for some in (*held_out, images):
+        rows = np.linspace(0, len(some) - 1, min(left, len(some))).astype(int)
+        parts.append(some.tensor(np.unique(rows)))
+        left -= len(parts[-1])
+        if left <= 0:
+            break
+    return torch.cat(parts).to(state.device)
+
+
+@torch.no_grad()
+def weights_of(z: Tensor, model: Model, prior: Any, answer: Answer, x: Tensor) -> Tensor:
+    """Importance weights (S, B), of sum 1 over S, of draws z of q(z | x), (S, B, D)."""
+    log_p = model.likelihood(model.decoder(z)).log_prob(x) + prior.log_prob(z)
+    weights: Tensor = (log_p - posterior(answer).log_prob(z)).softmax(0)
+    return weights
 
 
 def varied(x: Tensor, model: Model, generator: Generator | None) -> Tensor:

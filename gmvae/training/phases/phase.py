@@ -60,11 +60,11 @@ class Length:
     """How long a phase lasts: so many epochs; more, up to ``most_epochs``, for too few steps.
 
     Large sets need few epochs and small ones many, but neither fewer than ``steps``. An epoch is of
-    60,000 images at most, and of no more than ``steps`` take, others each time, unless their number
-    is the user's: of more images a phase takes no longer.
+    60,000 images at most, others each time, unless their number is the user's: of more images a
+    phase takes no longer.
 
     Attributes:
-        epochs: passes over the images, or over 60,000 of them, at least.
+        epochs: passes over the images, or over ``images`` of them, at least.
         steps: of the optimiser, at least.
         batch_size: images a step.
         lr: Adam's learning rate at the start.
@@ -72,6 +72,7 @@ class Length:
         enough: the objective at which to end, after ``steps``.
         most_epochs: however small the set: of 128 images an epoch is one step.
         exactly: epochs that a user asked for, in place of all that.
+        images: an epoch, at most.
         bounded: whether large images come in smaller batches, of some 8 million pixel values;
             not where the batch is the user's choice.
     """
@@ -84,15 +85,17 @@ class Length:
     enough: float = -math.inf
     most_epochs: int = 200
     exactly: int | None = None
+    images: int = LARGEST_EPOCH
     bounded: bool = True
 
     def scaled(self, factor: float) -> "Length":
-        """The same phase, so many times as long."""
+        """The same phase, so many times as long; below one epoch, one of fewer images."""
         lengths = {
             name: max(1, round(factor * getattr(self, name)))
             for name in ("epochs", "steps", "most_epochs")
         }
-        return dataclasses.replace(self, **lengths)
+        images = max(1, round(min(1.0, factor * self.epochs) * self.images))
+        return dataclasses.replace(self, **lengths, images=images)
 
     def schedule(self, n_images: int, image_shape: tuple[int, ...] = (1, 1, 1)) -> Schedule:
         """The schedule for so many images (C, H, W)."""
@@ -100,7 +103,7 @@ class Length:
         if self.bounded:
             batch_size = max(rows_at_once(image_shape, batch_size), min(batch_size, _LEAST_BATCH))
         if self.exactly is None:
-            n_images = min(n_images, LARGEST_EPOCH, self.steps * batch_size)
+            n_images = min(n_images, self.images)
         n_batches = math.ceil(n_images / batch_size)
         least = min(math.ceil(self.steps / n_batches), self.most_epochs)
         return Schedule(
