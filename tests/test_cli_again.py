@@ -263,17 +263,17 @@ class TestSelect:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--lr", "-1"], "`--lr`"),
-        (["--classes", "1,a"], "`--classes`"),
-        (["--device", "x"], "--dev"),
+        (["missing.npz", "--lr", "-1"], "`--lr`"),
+        (["missing.npz", "--classes", "1,a"], "`--classes`"),
     ],
 )
 def test_what_was_typed_is_refused_before_what_lies_there(
     command: str, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """But a device, of which only torch knows: it is not loaded before what is quickly seen."""
     Path("there").mkdir()
     Path("there/mine").touch()
-    assert app.run([command, "missing.npz", *arguments, "-o", "there"]) == 2
+    assert app.run([command, *arguments, "-o", "there"]) == 2
     assert named in one_line(capsys)
 
 

@@ -13,7 +13,7 @@ from gmvae.data import Images
 from gmvae.training.clustering import find_cells
 from gmvae.training.phases.finding import seen
 from gmvae.training.phases.phase import Length, answers, train_phase
-from gmvae.training.representation import PIXEL_SHARE, on_principal_axes
+from gmvae.training.representation import N_AXES_OF, PIXEL_SHARE, principal_axes
 from gmvae.training.state import State
 
 # Images whose views tell which cells belong together: hundreds a cell.
@@ -60,16 +60,25 @@ class Cells:
             logits = head(features(state.view(x, state.generator)))
             return size * F.cross_entropy(logits, y, label_smoothing=self.smoothing)
 
-        def directions_and_logits(x: Tensor) -> Tensor:
-            h = features(x)
-            return torch.cat([F.normalize(h, dim=-1), head(h)], dim=-1)
+        def directions(x: Tensor) -> Tensor:
+            return F.normalize(features(x), dim=-1)
 
         module = nn.Sequential(features, head)
         y = torch.as_tensor(cells, device=state.device)
         train_phase(self, self.length, objective, module.parameters(), state, images, y=y)
-        both = answers(directions_and_logits, images, state.device, module)
-        learned, logits = both[:, : features.n_features], both[:, features.n_features :]
-        cells = logits.argmax(-1)
+        # On their axes at once: the features of a million images are two gigabytes.
+        few = images.subset(slice(None, None, max(1, len(images) // N_AXES_OF)))
+        axes_of = principal_axes(answers(directions, few, state.device, module))
+        mean, axes = (torch.as_tensor(values) for values in axes_of)
+
+        def place_and_cell(x: Tensor) -> Tensor:
+            h = features(x)
+            placed = (F.normalize(h, dim=-1).cpu().double() - mean) @ axes.mT
+            cell = head(h).argmax(-1, keepdim=True).cpu().double()
+            return torch.cat([placed, cell], dim=-1)
+
+        both = answers(place_and_cell, images, state.device, module)
+        cells = both[:, -1].astype(np.int64)
         links = np.zeros((head.out_features, head.out_features))
         looked_at = np.sort(state.rng.permutation(len(images))[:_LOOKED_AT])
         for _ in range(self.n_views if state.learns_from_views else 0):
@@ -82,7 +91,7 @@ class Cells:
             np.add.at(links, (cells[looked_at], of_view.argmax(-1)), 1)
         return replace(
             state,
-            representation=on_principal_axes(learned),
+            representation=both[:, :-1],
             cells=cells,
             cell_links=links + links.T,
         )
