@@ -216,8 +216,8 @@ class TestSelect:
 
         monkeypatch.setattr(jobs, "fit", counted)
         with monkeypatch.context() as patch:
-            # A run has 25 steps or so: this is in the third one.
-            interrupt_at(patch, 60)
+            # A run asks some 70 times, those of its trial among them: this is in the second or third.
+            interrupt_at(patch, 150)
             assert app.run([*command, "-o", "run"]) == 130
         assert capsys.readouterr().err.splitlines()[-1] == (
             "Error: interrupted; what is done is kept. Go on: gmvae select --resume run"
