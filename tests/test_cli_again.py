@@ -216,7 +216,7 @@ class TestSelect:
 
         monkeypatch.setattr(jobs, "fit", counted)
         with monkeypatch.context() as patch:
-            # A run asks some 70 times, those of its trial among them: this is in the second or third.
+            # A run asks some 70 times, its trial included: this is in the second or third.
             interrupt_at(patch, 150)
             assert app.run([*command, "-o", "run"]) == 130
         assert capsys.readouterr().err.splitlines()[-1] == (
