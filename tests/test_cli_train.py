@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_toys import QUICK, prepared, save
-from gmvae_cli import app, progress, summary
+from gmvae_cli import app, summary
 
 from gmvae import Images
 
@@ -131,4 +131,3 @@ def test_restarts_are_compared_and_recorded(
         (said,) = [words for words in shown.out.splitlines() if words.startswith(line)]
         assert said.endswith("(kept)") == (number - 1 == kept)
     assert "2: joint 1/1" in shown.err
-    assert progress.NOTE not in shown.err

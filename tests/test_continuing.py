@@ -16,7 +16,8 @@ from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.training import continuing
 from gmvae.training.continuing import check_start, continued, grown, settings_of
 from gmvae.training.fitting import fit
-from gmvae.training.growing import begin_rows, beside, explained, matched
+from gmvae.training.growing import MoreClusters, begin_rows, beside, explained, matched
+from gmvae.training.phases import Trial
 from gmvae.training.recipe import recipe
 from gmvae.training.restarts import fit_restarts
 from gmvae.training.state import begin
@@ -84,6 +85,23 @@ class TestParts:
         in_component = np.array([True] * 11 + [False])
         moved = explained(in_cluster, in_component, bounds)
         assert bounds[moved].tolist() == [-12.0, -8.0]
+
+    def test_no_trial_takes_the_numbers_away(self, digits, start):
+        """The clusters have been given the components' numbers; other nominees have their own."""
+        clusters = np.arange(len(digits)) % 5
+
+        class Several:
+            def run(self, state, images):
+                nominees = np.stack([clusters, (clusters + 1) % 5])
+                merits = np.array([0.0, 9.0])
+                return dataclasses.replace(
+                    state, clusters=clusters, nominees=nominees, merits=merits
+                )
+
+        state = begin(grown(start, 5), MORE, np.full(len(digits), -1), None)
+        more = MoreClusters(start, Several()).run(state, digits)
+        tried = Trial().run(more, digits)
+        np.testing.assert_array_equal(tried.clusters, more.clusters)
 
     def test_new_rows_of_the_last_layer(self):
         """By hand: of two features the old row sees the first, the new cluster has the second."""

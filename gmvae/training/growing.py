@@ -83,7 +83,8 @@ class MoreClusters:
         assigner = state.assigner
         features = answers(assigner.features, images, state.device, assigner)
         begin_rows(assigner.logits, torch.as_tensor(features), clusters, before.config.n_components)
-        return replace(state, clusters=clusters)
+        # Other nominees would have to be matched, too: of a model's own clusters there is no trial.
+        return replace(state, clusters=clusters, nominees=None, merits=None)
 
     def _spread(self, state: State, bounds: Array, components: Indices) -> Indices:
         """The observed labels spread over the images, beside them the old components' best."""
