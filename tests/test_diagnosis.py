@@ -450,8 +450,8 @@ class TestSummary:
         assert [answer.topic for answer in answers] == ["posterior", "model", "probabilities"]
         assert answers[0].question == "Is the posterior right?"
         assert "of 40 images 40 certified (" in answers[0].sentence
-        alone = (diagnosis.tree["sample_stats"]["guide_khat"] <= 1 - 1 / np.log10(50)).sum()
-        words = f"the bare guide's k-hat would do for {int(alone)} (up to 0.41, of 50 draws)"
+        alone = (diagnosis.tree["sample_stats"]["guide_khat"] <= 1 - 1 / np.log10(500)).sum()
+        words = f"the bare guide's k-hat would do for {int(alone)} (up to 0.63, of 500 draws)"
         assert words in answers[0].sentence
         ece = diagnosis.reliability["labels"].ece
         assert f"off by {ece:.3f} against the labels, by q(y | x) and " in answers[2].sentence

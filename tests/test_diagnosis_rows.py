@@ -148,7 +148,7 @@ def test_rows_of_the_fit(normalised, monkeypatch):
     evidence, unused, mismatch, weights, number = fit_rows(model, guide, draws, EVIDENCE)
     assert told == [(model, guide, draws), (model, draws)]
     density = "" if normalised else "; no normalised density"
-    detail = f"+- {EVIDENCE.std(ddof=1) / 2:.2f}, importance weighted{density}"
+    detail = f"+- {EVIDENCE.std(ddof=1) / 2:.2f}, of the certified posterior{density}"
     name = "log p(x), nats an image"
     assert_row(evidence, "model", name, EVIDENCE.mean(), None, detail, "note")
     name, source = "latent dimensions out of use", "active units: Burda et al. 2016"
