@@ -106,6 +106,7 @@ def test_progress_documents_every_figure_of_a_run(digits):
         "kl_y",
         "effective_components",
         "kept_by_views",
+        "effective_share",
     }
     assert [name for name in told if f"``{name}``" not in Progress.__doc__] == []
 
