@@ -17,7 +17,7 @@ from gmvae.training import continuing
 from gmvae.training.continuing import check_start, continued, grown, settings_of
 from gmvae.training.fitting import fit
 from gmvae.training.growing import MoreClusters, begin_rows, beside, explained, matched
-from gmvae.training.phases import Trial
+from gmvae.training.phases import Placing, Trial
 from gmvae.training.recipe import recipe
 from gmvae.training.restarts import fit_restarts
 from gmvae.training.state import begin
@@ -148,6 +148,11 @@ class TestParts:
         assert names == ["joint", "covering"]
         more = [phase.name for phase in continued(recipe(MORE), start, MORE)]
         assert more == [phase.name for phase in recipe(MORE)]
+
+    def test_what_a_user_set_of_the_placing_holds_for_more_places(self, start):
+        placing = Placing(Placing.length.scaled(2), kl_weight=7.0, gap=3.0)
+        (more,) = continued([placing], start, MORE)
+        assert (more.length, more.kl_weight, more.gap) == (placing.length, 7.0, 3.0)
 
 
 class TestLabels:

@@ -121,6 +121,6 @@ def continued(phases: list[Phase], start: GMVAE, settings: Settings) -> list[Pha
         if isinstance(phase, Start):
             phase = MoreClusters(start, phase)
         elif isinstance(phase, Placing):
-            phase = MorePlaces(start.config.n_components, phase.length, phase.gap)
+            phase = MorePlaces(start.config.n_components, phase.length, phase.gap, phase.kl_weight)
         more.append(phase)
     return more

@@ -84,11 +84,11 @@ def _blocks(images: Images) -> Iterator[Tensor]:
         yield images.tensor(slice(start, start + rows))
 
 
-def spread_out(images: Images) -> Images:
-    """From all over them: files often hold one class after the other."""
-    if len(images) <= _LOOKED_AT:
+def spread_out(images: Images, most: int = _LOOKED_AT) -> Images:
+    """From all over them, at most so many: files often hold one class after the other."""
+    if len(images) <= most:
         return images
-    return images.subset(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int))
+    return images.subset(np.linspace(0, len(images) - 1, most).astype(int))
 
 
 def training_record(

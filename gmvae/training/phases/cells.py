@@ -80,15 +80,16 @@ class Cells:
         both = answers(place_and_cell, images, state.device, module)
         cells = both[:, -1].astype(np.int64)
         links = np.zeros((head.out_features, head.out_features))
-        looked_at = np.sort(state.rng.permutation(len(images))[:_LOOKED_AT])
+        rows = np.sort(state.rng.permutation(len(images))[:_LOOKED_AT])
+        looked_at = images.subset(rows)
         for _ in range(self.n_views if state.learns_from_views else 0):
             of_view = answers(
                 lambda x: module(state.view(x, state.generator)),
-                images.subset(looked_at),
+                looked_at,
                 state.device,
                 module,
             )
-            np.add.at(links, (cells[looked_at], of_view.argmax(-1)), 1)
+            np.add.at(links, (cells[rows], of_view.argmax(-1)), 1)
         return replace(
             state,
             representation=both[:, :-1],

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -15,6 +14,7 @@ from gmvae.probability.families import Answer, draws, posterior, rows_of
 from gmvae.probability.likelihood import Bernoulli
 from gmvae.probability.model import Model
 from gmvae.training.loop import Metrics
+from gmvae.training.outcome import spread_out
 from gmvae.training.phases.phase import Length, train_phase
 from gmvae.training.state import State
 
@@ -88,8 +88,9 @@ class Covering:
             narrow = (answer[0], answer[1] / self.widening, *answer[2:])
             of_drawn, of_images = slice(len(drawn)), slice(len(drawn), None)
             log_q = posterior(rows_of(narrow, of_drawn)).log_prob(z).mean()
-            proposals = draws(posterior(rows_of(answer, of_images)), self.n_draws).detach()
-            weights = weights_of(proposals, model, prior(), rows_of(answer, of_images), x)
+            q_z = posterior(rows_of(answer, of_images))
+            proposals = q_z.sample((self.n_draws,))
+            weights = weights_of(proposals, q_z, model, prior(), x)
             log_q_x = posterior(rows_of(narrow, of_images)).log_prob(proposals)
             loss: Tensor = -size * (log_q + (weights * log_q_x).sum(0).mean())
             return loss
@@ -101,9 +102,9 @@ class Covering:
             """Of draws of q(z | x), the same ones each time."""
             generator = Generator(state.device).manual_seed(state.settings.seed)
             with in_eval_mode(encoder):
-                answer = cast(Answer, encoder(looked_at))
-            z = draws(posterior(answer), _N_LOOKED_AT, generator)
-            weights = weights_of(z, model, prior(), answer, looked_at)
+                q_z = posterior(cast(Answer, encoder(looked_at)))
+            z = draws(q_z, _N_LOOKED_AT, generator)
+            weights = weights_of(z, q_z, model, prior(), looked_at)
             share = (1 / weights.square().sum(0)).mean().item() / _N_LOOKED_AT
             return {"loss": -share, "effective_share": share}
 
@@ -122,22 +123,17 @@ class Covering:
 
 def _looked_at(state: State, images: Images) -> Tensor:
     """Up to 100 images, those that are held out first."""
-    held_out = [] if state.held_out is None else [state.held_out]
-    parts, left = [], _N_LOOKED_AT
-    for some in (*held_out, images):
-        rows = np.linspace(0, len(some) - 1, min(left, len(some))).astype(int)
-        parts.append(some.tensor(np.unique(rows)))
-        left -= len(parts[-1])
-        if left <= 0:
-            break
-    return torch.cat(parts).to(state.device)
+    parts = [] if state.held_out is None else [spread_out(state.held_out, _N_LOOKED_AT)]
+    if left := _N_LOOKED_AT - sum(map(len, parts)):
+        parts.append(spread_out(images, left))
+    return torch.cat([part.tensor() for part in parts]).to(state.device)
 
 
 @torch.no_grad()
-def weights_of(z: Tensor, model: Model, prior: Any, answer: Answer, x: Tensor) -> Tensor:
+def weights_of(z: Tensor, q_z: Any, model: Model, prior: Any, x: Tensor) -> Tensor:
     """Importance weights (S, B), of sum 1 over S, of draws z of q(z | x), (S, B, D)."""
     log_p = model.likelihood(model.decoder(z)).log_prob(x) + prior.log_prob(z)
-    weights: Tensor = (log_p - posterior(answer).log_prob(z)).softmax(0)
+    weights: Tensor = (log_p - q_z.log_prob(z)).softmax(0)
     return weights
 
 
