@@ -84,8 +84,9 @@ def _blocks(images: Images) -> Iterator[Tensor]:
         yield images.tensor(slice(start, start + rows))
 
 
-def spread_out(images: Images, most: int = _LOOKED_AT) -> Images:
-    """From all over them, at most so many: files often hold one class after the other."""
+def spread_out(images: Images, most: int | None = None) -> Images:
+    """From all over them, at most 2,000 or so many: files often hold one class after the other."""
+    most = _LOOKED_AT if most is None else most
     if len(images) <= most:
         return images
     return images.subset(np.linspace(0, len(images) - 1, most).astype(int))
