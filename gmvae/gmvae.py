@@ -255,9 +255,7 @@ class GMVAE(nn.Module):
         like = self.model.prior.means
         rows = rows_at_once(self.config.image_shape, ROWS)
         chunks = self._chunks(x, rows, first)
-        starts = range(first, len(x), rows)
-        parts = ((slice(a, a + len(b)), b.to(like)) for a, b in zip(starts, chunks, strict=True))
-        return batches_of(self.model, self.guide, parts)
+        return batches_of(self.model, self.guide, (chunk.to(like) for chunk in chunks), first)
 
     def encode(self, x: Tensor | Images) -> Tensor:
         """The encoded images, (N, D): means of q(z | x), or of its heaviest Gaussian."""
@@ -674,13 +672,14 @@ class GMVAE(nn.Module):
         known = isinstance(x, Images) and x.pixels.dtype == np.uint8
         for start in range(first, len(x), rows):
             part = slice(start, start + rows)
-            batch = x.tensor(part, self.device) if isinstance(x, Images) else x[part]
             if isinstance(x, Images):
+                batch = x.tensor(part, self.device)
                 let_go(x.pixels)
-            if known:
-                yield batch
-                continue
-            if not (batch.is_floating_point() and batch.min() >= 0 and batch.max() <= 1):
+            else:
+                batch = x[part]
+            if not known and not (
+                batch.is_floating_point() and batch.min() >= 0 and batch.max() <= 1
+            ):
                 finite = bool(batch.isfinite().all())
                 raise ContentError(
                     "`x` expected floats between 0 and 1; got "
@@ -700,6 +699,12 @@ def component_title(names: Names | None, k: int) -> str:
     """``component 2 (class 8)``, ``component 2 (cat)`` or ``component 2``: for a sentence."""
     name = None if names is None else names[k]
     return f"component {k}" if name is None else f"component {k} ({class_title(name)})"
+
+
+def component_word(names: Names | None, k: int) -> str:
+    """``class 8``, ``cat``, or the bare number of a component without a name: for a label."""
+    name = None if names is None else names[k]
+    return str(k) if name is None else class_title(name)
 
 
 def class_title(name: int | str) -> str:

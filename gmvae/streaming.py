@@ -156,15 +156,17 @@ class Batch:
 
 
 def batches_of(
-    model: Model, guide: Guide, parts: Iterable[tuple[slice, Tensor]]
+    model: Model, guide: Guide, chunks: Iterable[Tensor], first: int = 0
 ) -> Iterator[Batch]:
     """The answers for parts of all images, in turn.
 
     Args:
         model: the generative model.
         guide: its guide, which is not trained meanwhile.
-        parts: which rows, and their images (B, C, H, W) on the model's device.
+        chunks: the parts, (B, C, H, W) each, on the model's device.
+        first: the row of the first image.
     """
     networks = bare(guide.encoder), None if guide.assigner is None else bare(guide.assigner)
-    for rows, x in parts:
-        yield Batch(model, guide, networks, x, rows)
+    for x in chunks:
+        yield Batch(model, guide, networks, x, slice(first, first + len(x)))
+        first += len(x)

@@ -77,6 +77,19 @@ class TestContents:
         expected = model.model.prior.log_joint(z).detach().numpy() + np.log(2 * np.pi)
         assert np.allclose(logs, expected, atol=1e-4)
 
+    def test_a_mixture_so_narrow_that_its_covariance_has_no_factor(self):
+        """In single precision: the page takes the factor by which the mixture is held."""
+        narrow = tiny(covariance="full")
+        prior = narrow.model.prior
+        with torch.no_grad():
+            prior.raw_scales[0] = torch.tensor([1000.0, -20.0])
+            prior.lower[0, 1, 0] = 1000.0
+        assert torch.linalg.cholesky_ex(prior.full_covariances.detach().double())[1].any()
+        record = read(page(narrow, some_images())).data["mixture"]
+        whitening = unpacked(record["whitening"], "f8").reshape(K, 2, 2)
+        both = whitening @ prior.scale_tril.detach().double().numpy()
+        assert np.allclose(both, np.eye(2), atol=1e-6)
+
     def test_images_are_whole_to_a_byte(self, made):
         expected = np.rint(some_images().pixels[:, 0] * 255)
         assert np.array_equal(sprites(made.data["points"]["sheets"], 7), expected)

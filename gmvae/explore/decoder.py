@@ -41,13 +41,11 @@ class Program:
             bias.
         mean: what is made of the last step's output: ``sigmoid`` or ``continuous``, the mean of a
             continuous Bernoulli.
-        products: multiplications that an image takes.
     """
 
     steps: tuple[Step, ...]
     weights: NDArray[np.float32]
     mean: str
-    products: int
 
 
 def program(gmvae: GMVAE) -> Program:
@@ -66,7 +64,7 @@ def program(gmvae: GMVAE) -> Program:
         raise _too_large(f"{products:,} multiplications an image", f"{MOST_PRODUCTS:,}")
     # In the order of the steps: that in which the modules were named.
     values = [p.detach().cpu().float().numpy().ravel() for p in decoder.parameters()]
-    return Program(steps, np.concatenate(values), _MEANS[type(likelihood)], products)
+    return Program(steps, np.concatenate(values), _MEANS[type(likelihood)])
 
 
 def _steps(decoder: nn.Module) -> tuple[Step, ...]:

@@ -5,7 +5,6 @@ import hashlib
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from gmvae.data import Images
@@ -15,7 +14,7 @@ from gmvae.explore.points import groups, points
 from gmvae.gmvae import GMVAE
 from gmvae.plots import Told
 from gmvae.plots.plane import Plane, gaussians, limits
-from gmvae.plots.style import array
+from gmvae.plots.style import array, even_share
 from gmvae.report.page import environment
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError
@@ -54,7 +53,7 @@ def page(model: GMVAE, images: Images, title: str | None = None) -> str:
     if not len(images):
         raise ArgumentError("`images` expected at least one; got none. Give some.")
     decoder = program(model)
-    rows = np.linspace(0, len(images) - 1, min(len(images), MOST_POINTS)).astype(np.int64)
+    rows = even_share(len(images), MOST_POINTS)
     told = Told(model, images if len(rows) == len(images) else images.subset(rows))
     plane = Plane.parting(model, told.latents)
     means, covariances = gaussians(model, plane)
@@ -100,12 +99,11 @@ def _mixture(model: GMVAE) -> dict[str, Any]:
     up to what all components share.
     """
     prior = model.model.prior
-    factors = np.linalg.cholesky(array(prior.full_covariances).astype(float))
-    determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
+    constants, whitening = prior.whitened()
     return {
-        "constants": packed(np.log(array(prior.weights).astype(float)) - determinants, "f8"),
+        "constants": packed(array(constants), "f8"),
         "means": packed(array(prior.means), "f8"),
-        "whitening": packed(np.linalg.inv(factors), "f8"),
+        "whitening": packed(array(whitening), "f8"),
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from gmvae.data import Images
 from gmvae.explore.numbers import packed
 from gmvae.explore.sheets import sheets
-from gmvae.gmvae import class_title, component_name
+from gmvae.gmvae import component_name, component_word
 from gmvae.plots import Told
 from gmvae.plots.groups import component_of_class
 from gmvae.plots.style import COLOURS
@@ -44,7 +44,7 @@ def points(told: Told, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
         "rows": packed(rows, "u4"),
         "files": names,
         # As they are shown, where that is another word.
-        "shown": {i: printable(n) for i, n in enumerate(names or ()) if printable(n) != n},
+        "shown": {i: word for i, n in enumerate(names or ()) if (word := printable(n)) != n},
         "classes": None if images.labels is None else packed(_places(images), "u2"),
         "sheets": vars(sheets(images)),
     }
@@ -58,24 +58,20 @@ def groups(told: Told) -> dict[str, Any]:
     gmvae, images = told.gmvae, told.images
     names = gmvae.component_names
     k = gmvae.config.n_components
-    short = [
-        str(i) if names is None or names[i] is None else class_title(names[i])  # type: ignore[arg-type]
-        for i in range(k)
-    ]
     found = {
         "component": {
             "names": [printable(component_name(names, i)) for i in range(k)],
-            "short": [printable(name) for name in short],
+            "short": [printable(component_word(names, i)) for i in range(k)],
             "looks": [look(i) for i in range(k)],
         },
         "class": None,
     }
     if images.labels is not None:
-        words = [class_of(images, value) for value in images.classes]
+        words = [printable(class_of(images, value)) for value in images.classes]
         places = component_of_class(gmvae, images, told.components)
         found["class"] = {
-            "names": [printable(word) for word in words],
-            "short": [printable(word) for word in words],
+            "names": words,
+            "short": words,
             "looks": [look(places[value]) for value in images.classes],
         }
     return found

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gmvae.data import Images
-from gmvae.gmvae import Names, class_title, component_name
+from gmvae.gmvae import Names, component_name, component_word
 from gmvae.support.names import printable
 
 Array = NDArray[Any]
@@ -37,9 +37,9 @@ def style(i: int) -> dict[str, Any]:
     return {"color": COLOURS[place], "marker": MARKERS[rounds % len(MARKERS)]}
 
 
-def even_share(n: int) -> NDArray[np.int64]:
-    """Rows of ``n`` images: all of them, or an even share where there are too many to draw."""
-    return np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64)
+def even_share(n: int, most: int | None = None) -> NDArray[np.int64]:
+    """Rows of ``n`` images: all, or an even share where there are more than 5,000 or so many."""
+    return np.linspace(0, n - 1, min(n, MOST_POINTS if most is None else most)).astype(np.int64)
 
 
 def thinned(images: Images) -> Images:
@@ -80,8 +80,7 @@ def plain(word: str) -> str:
 
 def short_name(names: Names | None, k: int) -> str:
     """``class 8``, ``cat``, or the bare number of a component without a name."""
-    name = None if names is None else names[k]
-    return str(k) if name is None else plain(class_title(name))
+    return plain(component_word(names, k))
 
 
 def long_name(names: Names | None, k: int) -> str:

@@ -81,15 +81,11 @@ class Classification(nn.Module):
         prior = gmvae.model.prior
         self.encoder, self.assigner = gmvae.guide.encoder, gmvae.guide.assigner
         self.decoder, self.likelihood = gmvae.model.decoder, gmvae.model.likelihood
-        # As the mixture holds it: the covariance of a narrow component may have none in single
-        # precision.
-        scale_tril = prior.scale_tril.detach().double()
         means = prior.means.detach()
-        log_scale = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = prior.logits.detach().double().log_softmax(-1) - log_scale
+        constant, whitening = prior.whitened()
         constant = constant - prior.latent_dim / 2 * math.log(2 * math.pi)
         self.register_buffer("means", means)
-        self.register_buffer("whitening", torch.linalg.inv(scale_tril).to(means).contiguous())
+        self.register_buffer("whitening", whitening.to(means).contiguous())
         self.register_buffer("constant", constant.to(means))
         self.register_buffer("grids", _grids(gmvae, means))
         quantiles = (gmvae.training_record or {}).get(QUANTILES)

@@ -129,6 +129,19 @@ class MixturePrior(nn.Module):
         diagonal = scales.diag_embed()
         return diagonal + self.lower.tril(-1) if self.covariance == "full" else diagonal
 
+    def whitened(self) -> tuple[Tensor, Tensor]:
+        r""":math:`\ln \pi_y - \ln |L_y|`, (K,), and :math:`L_y^{-1}`, (K, D, D).
+
+        In double precision. So much of log p(y) + log p(z | y) as differs between components, but
+        for the means: by L itself, since the covariance of a narrow component may have no factor in
+        single precision.
+        """
+        # On the CPU: not every device has double precision.
+        scale_tril = self.scale_tril.detach().cpu().double()
+        log_scales = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constants = self.logits.detach().cpu().double().log_softmax(-1) - log_scales
+        return constants, torch.linalg.inv(scale_tril)
+
     @property
     def covariances(self) -> Tensor:
         """Sigma in scikit-learn's shapes: (K,) spherical, (K, D) diagonal, (K, D, D) full."""
