@@ -123,7 +123,7 @@ def _write_npz(path: Path, columns: Columns) -> None:
     import zlib
     from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
-    from numpy.lib import format as npy_format
+    from gmvae.data import npy
 
     with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=LEVEL) as archive:
         for name, values in columns.items():
@@ -132,8 +132,7 @@ def _write_npz(path: Path, columns: Columns) -> None:
             archive.compression = ZIP_DEFLATED if small else ZIP_STORED
             # Larger than 2 GB it may be, which has to be said first.
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                head = npy_format.header_data_from_array_1_0(values[:1])
-                npy_format.write_array_header_1_0(file, head | {"shape": values.shape})
+                npy.write_head(file, values.dtype, values.shape)
                 for part in _parts({name: values}):
                     file.write(part[name].tobytes())
 

@@ -106,7 +106,7 @@ def classify(
     scoring = Scoring(output, model, images, " ".join(names), resume, generator)
     with scored(scoring, lambda n: answer_blocks(run.gmvae, images, names, generator, n)) as draft:
         answers = draft.columns()
-        write_table(output, _columns(images, answers, columns))
+        write_table(output, _columns(images, answers))
         components = answers["components"]
         if into is not None:
             from .sorting import folder_names, sort_into
@@ -149,12 +149,12 @@ def _names(columns: str) -> tuple[str, ...]:
     return ("labels", "components", "probability", "outlier", *words)
 
 
-def _columns(images: "Images", answers: Columns, asked: str) -> Columns:
-    """The columns of the table, in order."""
-    if asked.strip() == LABEL:
+def _columns(images: "Images", answers: Columns) -> Columns:
+    """The columns of the table, in order; of labels alone there is no more."""
+    if "probability" not in answers:
         return {"Predicted_Label": answers["labels"]}
-    named = {name: answers[name] for name in COLUMNS if name in answers}
-    return dict([image_column(images)]) | {COLUMNS[name]: named[name] for name in named}
+    shown = {column: answers[name] for name, column in COLUMNS.items() if name in answers}
+    return dict([image_column(images)]) | shown
 
 
 def _naming(gmvae: "GMVAE") -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
+from gmvae.support.reading import read_text
 
 from .output import write_json
 
@@ -61,11 +62,11 @@ class Draft:
         from gmvae.data import npy
 
         try:
-            saved = json.loads((self.folder / SAVED).read_text(encoding="utf-8"))
+            saved = json.loads(read_text(self.folder / SAVED))
             others = [name for name in record if saved["record"].get(name) != record[name]]
             rows, self.note = int(saved["rows"]), str(saved["note"])
             for name in () if others else saved["columns"]:
-                path = self.folder / f"{name}.npy"
+                path = self.path(name)
                 with path.open("rb") as file:
                     head = npy.read_head(file)
                 length = head.length + head.n_bytes // max(1, self.n_rows) * rows
@@ -133,13 +134,10 @@ class Draft:
             self._lock = None
 
     def _begun(self, name: str, values: "np.ndarray") -> BinaryIO:
-        from numpy.lib import format as npy_format
+        from gmvae.data import npy
 
         file = self.path(name).open("wb")
-        shape = (self.n_rows, *values.shape[1:])
-        descr = npy_format.dtype_to_descr(values.dtype)
-        head = {"descr": descr, "fortran_order": False, "shape": shape}
-        npy_format.write_array_header_1_0(file, head)
+        npy.write_head(file, values.dtype, (self.n_rows, *values.shape[1:]))
         return file
 
 

@@ -3,7 +3,6 @@
 Until FILE is whole its answers lie in the hidden folder ``.FILE.partial`` beside it.
 """
 
-import hashlib
 import os
 import shutil
 import time
@@ -57,20 +56,25 @@ class Scoring:
     generator: "Generator | None" = None
 
     @property
-    def folder(self) -> Path:
-        """Where the answers lie until the output is whole."""
-        place = beside_its_folder(self.output)
-        name = place.name
-        if len(name) > LONGEST_PREFIX:
-            name = name[:LONGEST_PREFIX] + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
-        return place.with_name(f".{name}{SUFFIX}")
-
-    @property
     def record(self) -> dict[str, str]:
         """What has to be the same where a scoring goes on."""
+        from gmvae.support.weights import digest
+
         # The configuration holds the sum of the weights, and the names of the components.
-        model = hashlib.sha256((self.run / CONFIG_FILE).read_bytes()).hexdigest()
+        model = digest((self.run / CONFIG_FILE).read_bytes())
         return {"model": model, "DATA": digest_of(self.images), "columns": self.asked}
+
+
+def folder_of(output: Path) -> Path:
+    """Where the answers lie until the output is whole."""
+    place = beside_its_folder(output)
+    name = place.name
+    if len(name) > LONGEST_PREFIX:
+        # Not with the module: every command would wait for it.
+        from hashlib import sha256
+
+        name = name[:LONGEST_PREFIX] + sha256(os.fsencode(name)).hexdigest()[:8]
+    return place.with_name(f".{name}{SUFFIX}")
 
 
 def check_resume(output: Path, resume: bool) -> None:
@@ -79,8 +83,7 @@ def check_resume(output: Path, resume: bool) -> None:
     Raises:
         ArgumentError: no scoring into ``output`` is kept.
     """
-    folder = Scoring(output, output, images=None).folder  # type: ignore[arg-type]
-    if resume and not (folder / SAVED).exists():
+    if resume and not (folder_of(output) / SAVED).exists():
         raise ArgumentError(
             f"`--resume` expected a file whose scoring has not ended; got {output}, of which "
             "nothing is kept. Leave --resume out."
@@ -89,12 +92,14 @@ def check_resume(output: Path, resume: bool) -> None:
 
 def digest_of(images: "Images") -> str:
     """A sum of the images: their number, shape and files, and the pixels of an even share."""
+    from hashlib import sha256
+
     import numpy as np
 
     from gmvae.data.images import let_go
 
     pixels = images.pixels
-    found = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
+    found = sha256(f"{pixels.shape} {pixels.dtype}".encode())
     for row in np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).astype(int):
         found.update(np.ascontiguousarray(pixels[row]).data)
         # The system may lay megabytes around each of them into memory.
@@ -123,7 +128,7 @@ def scored(
         InterruptedRunError: it was asked to end, and can go on.
         OSError: a full disk.
     """
-    draft = Draft(scoring.folder, len(scoring.images))
+    draft = Draft(folder_of(scoring.output), len(scoring.images))
     keep = scoring.resume
     try:
         record = scoring.record

@@ -64,8 +64,7 @@ def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -
         q_y: q(y | x) of them, (B, K).
         z: means of q(z | x), (B, D).
     """
-    views = views_of(gmvae)
-    of_views = views.fixed(x, N_VIEWS) if isinstance(views, Affine) else []
+    of_views = _fixed(views_of(gmvae), x)
     with torch.no_grad():
         of_mixture = gmvae.model.prior.responsibilities(z.to(gmvae.device)).cpu()
     return honest([q_y.cpu(), *map(gmvae.classify, of_views)], of_mixture)
@@ -98,6 +97,11 @@ def views_of(gmvae: GMVAE) -> View:
     return AUGMENTATIONS[kind_of_views(str(kind), gmvae.config.image_shape)]
 
 
+def _fixed(views: View, x: Tensor) -> list[Tensor]:
+    """Eight views of the images, the same ones of each; none where there are none."""
+    return views.fixed(x, N_VIEWS) if isinstance(views, Affine) else []
+
+
 # What the training record calls the quantiles of log p(x, z) over training images.
 QUANTILES = "log_joint_quantiles"
 # As many as per cents, and their ends.
@@ -110,26 +114,12 @@ def quantiles_of(gmvae: GMVAE, images: Images) -> list[float]:
     return [float(q) for q in np.quantile(values, np.linspace(0, 1, _N_QUANTILES)).round(4)]
 
 
-def outlier_scores(gmvae: GMVAE, x: Tensor) -> Tensor | None:
+def _explained_better(quantiles: list[float], log_joint: Tensor) -> Floats:
     """How little each image is like the training images, (B,), from 0 to 1.
 
     The share of training images that the model explains better, by log p(x, z) at the encoded
-    image: q(y | x) is sure of noise, which the decoder cannot draw. None where the model does
-    not say how well it explains its training images.
+    image: q(y | x) is sure of noise, which the decoder cannot draw.
     """
-    if _quantiles(gmvae) is None:
-        return None
-    return torch.as_tensor(_explained_better(gmvae, gmvae.log_joint(x)))
-
-
-def _quantiles(gmvae: GMVAE) -> list[float] | None:
-    return (gmvae.training_record or {}).get(QUANTILES)
-
-
-def _explained_better(gmvae: GMVAE, log_joint: Tensor) -> Floats:
-    """The share of training images of a larger log p(x, z), (B,), from those (B,)."""
-    quantiles = _quantiles(gmvae)
-    assert quantiles is not None
     shares = np.interp(log_joint.cpu().numpy(), quantiles, np.linspace(1, 0, len(quantiles)))
     share: Floats = shares.astype(np.float32)
     return share
@@ -179,8 +169,7 @@ def answer_blocks(
     views = views_of(gmvae)
 
     def probability(batch: Batch) -> Tensor:
-        of_views = views.fixed(batch.x, N_VIEWS) if isinstance(views, Affine) else []
-        q_y = [batch.probabilities, *map(batch.probabilities_of, of_views)]
+        q_y = [batch.probabilities, *map(batch.probabilities_of, _fixed(views, batch.x))]
         components = batch.probabilities.argmax(-1, keepdim=True)
         return honest(q_y, batch.responsibilities).gather(1, components)[:, 0]
 
@@ -192,11 +181,11 @@ def answer_blocks(
         "responsibilities": lambda b: b.responsibilities,
         "latents": lambda b: b.latents,
         "log_prob": lambda b: gmvae.log_prob(b.x, generator=generator),
-        "outlier": lambda b: _explained_better(gmvae, b.log_joint),
     }
+    quantiles = (gmvae.training_record or {}).get(QUANTILES)
+    if quantiles is not None:
+        ways["outlier"] = lambda b: _explained_better(quantiles, b.log_joint)
     asked = [name for name in ways if name in names]
-    if _quantiles(gmvae) is None:
-        asked = [name for name in asked if name != "outlier"]
     for batch in gmvae.batches(images, first):
         yield {name: _array(ways[name](batch)) for name in asked}
 

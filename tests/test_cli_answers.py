@@ -70,8 +70,9 @@ def test_a_row_an_image(spies: Spies) -> None:
     )
 
 
-def test_the_single_column_of_the_original_byte_for_byte(spies: Spies) -> None:
-    spies.run(["classify", "other", "--columns", "label", "-o", "vae.csv"])
+@pytest.mark.parametrize("columns", ["label", " label,"])
+def test_the_single_column_of_the_original_byte_for_byte(columns: str, spies: Spies) -> None:
+    spies.run(["classify", "other", "--columns", columns, "-o", "vae.csv"])
     labels = untrained().predict(images_called("other"))
     expected = "\n".join(["Predicted_Label", *map(str, labels), ""])
     assert Path("vae.csv").read_bytes() == expected.encode()

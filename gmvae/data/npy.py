@@ -83,6 +83,13 @@ def member(archive: ZipFile, info: ZipInfo) -> NDArray[Any]:
     return array.reshape(head.shape[::-1]).T if head.fortran else array.reshape(head.shape)
 
 
+def write_head(file: Any, dtype: "np.dtype[Any]", shape: tuple[int, ...]) -> None:
+    """Write the head of an array whose numbers, in the order of C, are to follow."""
+    descr = np.lib.format.dtype_to_descr(dtype)
+    head = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, head)
+
+
 def read_head(file: Readable) -> Head:
     """Read the head of an array, and leave the file at the first of its numbers.
 

@@ -12,7 +12,7 @@ from gmvae.diagnostics.nuts import Reference
 from gmvae.diagnostics.simulation import Ranks
 from gmvae.diagnostics.verdict import CONVENTION, Check, Threshold, khat_threshold
 from gmvae.posterior import Posterior
-from gmvae.posterior.effort import LEAST_DRAWS
+from gmvae.posterior.effort import proposed
 from gmvae.posterior.result import words_of
 from gmvae.posterior.routes import MOST_RHAT
 
@@ -24,7 +24,7 @@ LEVEL = 0.9
 
 def certified_rows(posterior: Posterior) -> list[Check]:
     """From the ways by which the images got their draws."""
-    n_draws = max(posterior.tree["posterior"].sizes["draw"], LEAST_DRAWS)
+    n_draws = proposed(posterior.tree["posterior"].sizes["draw"])
     return [
         Check(
             "posterior",

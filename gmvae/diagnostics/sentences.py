@@ -7,7 +7,7 @@ import numpy as np
 
 from gmvae.diagnostics.report import Diagnosis
 from gmvae.diagnostics.verdict import QUESTIONS, Check, Status, Topic, khat_threshold, worst
-from gmvae.posterior.effort import LEAST_DRAWS
+from gmvae.posterior.effort import proposed
 from gmvae.posterior.result import words_of
 
 ANSWERS: dict[Status, str] = {"pass": "yes", "note": "yes", "doubtful": "doubtful", "fail": "no"}
@@ -61,7 +61,7 @@ def _of_posterior(diagnosis: Diagnosis) -> str:
     n, unresolved = len(posterior), np.flatnonzero(~posterior.certified)
     stats = posterior.tree["sample_stats"]
     # As many were weighted, however few are kept.
-    n_draws = max(diagnosis.tree["sample_stats"].sizes["draw"], LEAST_DRAWS)
+    n_draws = proposed(diagnosis.tree["sample_stats"].sizes["draw"])
     limit = khat_threshold(n_draws)
     alone = int((stats["guide_khat"].to_numpy() <= limit).sum())
     named = ", ".join(map(str, unresolved[:_MOST_IMAGES].tolist()))

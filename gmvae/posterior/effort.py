@@ -8,6 +8,11 @@ from gmvae.support import checks
 LEAST_DRAWS = 500
 
 
+def proposed(n_draws: int) -> int:
+    """Draws of a proposal at a time, where so many are kept."""
+    return max(n_draws, LEAST_DRAWS)
+
+
 @dataclass(frozen=True)
 class Effort:
     """The most that is done for an image that the guide alone does not explain.

@@ -20,7 +20,7 @@ from gmvae.posterior.block import (
     moments,
 )
 from gmvae.posterior.chance import numpy_generator, seed_of
-from gmvae.posterior.effort import LEAST_DRAWS, Effort
+from gmvae.posterior.effort import LEAST_DRAWS, Effort, proposed
 from gmvae.posterior.hamiltonian import Chains, bridge, sample_chains
 from gmvae.posterior.importance import OfGuide, OfPrior, Sample, Weights
 from gmvae.posterior.pareto import Array
@@ -66,7 +66,7 @@ class Plan:
     @property
     def n_proposed(self) -> int:
         """Draws of a proposal at a time."""
-        return max(self.n_draws, LEAST_DRAWS)
+        return proposed(self.n_draws)
 
     @property
     def least_ess(self) -> float:
