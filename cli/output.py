@@ -206,7 +206,9 @@ def check_folder(
         )
     entries = {entry.name for entry in place.iterdir()} if there else set()
     if entries and not force:
-        raise FileExistsError(f"{path} exists. Choose another {option}, or overwrite with --force.")
+        # Of a folder in which nothing may be replaced --force is no way out.
+        remedy = ", or overwrite with --force" if replaceable else ""
+        raise FileExistsError(f"{path} exists. Choose another {option}{remedy}.")
     if entries - replaceable:
         raise FileExistsError(
             f"{path} holds what no run wrote ({min(entries - replaceable)}), which --force would "

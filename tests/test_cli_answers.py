@@ -190,7 +190,8 @@ def test_pictures_sorted_into_a_folder_a_component(
     assert len(list(Path("sorted").glob("*/*"))) == 4
     again = ["classify", "pics", "--model", "mine", "--into", "sorted", "--force"]
     assert spies.run(again).at("command.code") == 2
-    assert "sorted" in spies.at("command.err")
+    # --force, which is given, does not replace that folder: it is no advice.
+    assert "sorted exists. Choose another --into.\n" in spies.at("command.err")
 
 
 def test_one_picture_of_a_folder(folder: Images, spies: Spies) -> None:
