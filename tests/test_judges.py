@@ -71,6 +71,16 @@ def test_what_is_favoured_is_nominated_but_not_where_it_is_too_small():
     assert all(c is not lonely for c in chosen)
 
 
+def test_a_favourite_that_says_what_is_favoured_has_its_merit(rng):
+    """Other numbers of the same clusters: one nominee, which is not the worse for its number."""
+    data, truth = four_blobs(rng, 400)
+    again = 3 - truth
+    (only,), alone = nominees([truth], data, 4)
+    (same,), both = nominees([truth, again], data, 4, favoured=[again])
+    assert only is same is truth
+    assert both == pytest.approx(alone + 0.045)
+
+
 def test_two_that_say_the_same_are_one_nominee(rng):
     """Other numbers of the same clusters, and one image of four hundred elsewhere."""
     data, truth = four_blobs(rng, 400)

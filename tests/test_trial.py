@@ -14,6 +14,7 @@ from gmvae.settings import Settings
 from gmvae.support.errors import InterruptedRunError
 from gmvae.training.checkpoint import Checkpoints
 from gmvae.training.phases import Length, Trial
+from gmvae.training.phases.trial import together
 from gmvae.training.state import begin, config_for
 
 # Some forty steps of Adam: enough for two digits.
@@ -63,7 +64,40 @@ def test_merit_and_views_are_weighed_alike(state, digits):
     """What neighbours say of the cut is raised above all that views can say: at most 1."""
     cut, kinds = nominees(digits)
     tried = nominating(state, np.stack([cut, kinds]), merits=np.array([1.01, 0.0]))
-    np.testing.assert_array_equal(TRIAL.run(tried, digits).clusters, cut)
+    after = TRIAL.run(tried, digits).clusters
+    # What a network learns of a cut by chance is a cut, too, and not the kinds.
+    assert adjusted_rand_score(kinds, after) < 0.5
+
+
+def sure(clusters, n_components=3):
+    """Probabilities of .9 for each image's cluster, (N, K)."""
+    return np.where(np.eye(n_components, dtype=bool)[clusters], 0.9, 0.1 / (n_components - 1))
+
+
+def test_each_image_goes_where_those_much_alike_put_it_together():
+    kinds = np.arange(300) % 3
+    # Three clusterings, numbered as it comes, each of which errs at four other images.
+    numbers = np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0]])
+    learned = []
+    for j in range(3):
+        erring = kinds.copy()
+        erring[4 * j : 4 * (j + 1)] = (kinds[4 * j : 4 * (j + 1)] + 1) % 3
+        learned.append(sure(numbers[j][erring]))
+    for best in range(3):
+        np.testing.assert_array_equal(together(learned, best), numbers[best][kinds])
+
+
+def test_a_clustering_of_another_structure_has_no_say():
+    kinds, across = np.arange(90) % 3, np.arange(90) // 30
+    others = [sure(across)] * 2
+    np.testing.assert_array_equal(together([sure(kinds), *others], 0), kinds)
+
+
+def test_the_others_votes_do_not_empty_a_cluster():
+    """An image that only the best one holds to be a kind of its own: it stays one."""
+    best = np.repeat([0, 1, 2], [50, 49, 1])
+    others = np.repeat([0, 1], [50, 50])
+    np.testing.assert_array_equal(together([sure(best), *[sure(others)] * 2], 0), best)
 
 
 def test_without_views_there_is_nothing_to_try(state, digits):
@@ -139,7 +173,7 @@ def test_what_views_keep_is_information_over_entropy(state, digits):
             self.calls += 1
             return sure[kind]
 
-    share = dataclasses.replace(TRIAL, n_views=2).kept_by_views(Fixed(), state, digits)
+    _, share = dataclasses.replace(TRIAL, n_views=2).kept_by_views(Fixed(), state, digits)
     n = len(digits)
     kind = np.arange(n) % 2
     other = np.where(np.arange(n) % 4 == 0, 1 - kind, kind)

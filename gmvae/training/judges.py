@@ -79,8 +79,11 @@ def nominees(
     merit[beforehand] = merits[0][beforehand]
     chosen: list[int] = []
     for i in favourites + beforehand:
-        if all(normalized_mutual_info_score(whole[i], whole[j]) < _SAME for j in chosen):
+        same = [j for j in chosen if normalized_mutual_info_score(whole[i], whole[j]) >= _SAME]
+        if not same:
             chosen.append(i)
+        # A favourite that says what was favoured beforehand has its merit, too.
+        merit[same] = np.maximum(merit[same], merit[i])
     return [whole[i] for i in chosen], merit[chosen]
 
 

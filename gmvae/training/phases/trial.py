@@ -1,21 +1,30 @@
 """Several clusterings are tried before one is kept."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import normalized_mutual_info_score
+from torch import Generator, Tensor
 from torch.special import entr
 
 from gmvae.data import Images
 from gmvae.networks import Assigner
+from gmvae.training.arrays import Array, Indices
 from gmvae.training.loop import Progress
 from gmvae.training.phases.assignment import Assignment
 from gmvae.training.phases.phase import Length, answers
 from gmvae.training.phases.sharpening import Sharpening
 from gmvae.training.regularisers import mutual_information
 from gmvae.training.state import State, Unsaved
+
+# Clusterings that know so much of each other are of one structure, and err at other images. Of 24
+# sets of digits, mean accuracy after the trial: .925 for the best alone, .937 for the mean of those
+# that know .7 of it, .936 at .8, .930 at .85.
+_ALIKE = 0.7
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,10 @@ class Trial:
     before they are learned, clusterings that differ by a fifth of the images are within the noise.
     Of 30 sets of 170 to 1,700 images of digits and MNIST, 22 had a right and a wrong nominee, and
     the right one was kept of 18; what a favourite loses was chosen on these sets.
+
+    What its copy learned is not kept alone: where copies of other clusterings say much the same,
+    each image goes where they all together put it (Strehl and Ghosh, *Cluster ensembles*, Journal
+    of Machine Learning Research 2002), since each errs at images of its own.
 
     Attributes:
         assignment: how long a copy learns the clustering.
@@ -52,7 +65,7 @@ class Trial:
         # Without views nothing new is learned of a clustering.
         if nominees is None or merits is None or len(nominees) == 1 or not state.learns_from_views:
             return ended
-        shares = []
+        shares, learned = [], []
         for number, clusters in enumerate(nominees, 1):
             # Not saved while it trains: it takes seconds, and only its verdict is kept. But it ends
             # with the run, which begins the phase again when it goes on.
@@ -66,24 +79,57 @@ class Trial:
             )
             tried = Assignment(length=self.assignment).run(tried, images)
             tried = Sharpening(length=self.sharpening).run(tried, images)
-            shares.append(self.kept_by_views(tried.assigner, state, images))
-            state.report(Progress(self.name, number, len(nominees), {"kept_by_views": shares[-1]}))
+            q, share = self.kept_by_views(tried.assigner, state, images)
+            learned.append(q)
+            shares.append(share)
+            state.report(Progress(self.name, number, len(nominees), {"kept_by_views": share}))
         best = int(np.argmax(merits + np.array(shares)))
-        return replace(ended, clusters=nominees[best])
+        return replace(ended, clusters=together(learned, best))
 
-    def kept_by_views(self, assigner: Assigner, state: State, images: Images) -> float:
-        """I(y; y') / H(y) of images and views of them; 1 where nothing is left to know."""
+    def kept_by_views(
+        self, assigner: Assigner, state: State, images: Images
+    ) -> tuple[Array, float]:
+        """q(y | x) of images, (N, K), and I(y; y') / H(y) of them and views of them.
+
+        The share is 1 where nothing is left to know. The views are the same for every clustering.
+        """
+        generator = Generator().manual_seed(state.settings.seed)
 
         def of_images(x: Tensor) -> Tensor:
             probabilities: Tensor = assigner(x).softmax(-1)
             return probabilities
 
         def of_views(x: Tensor) -> Tensor:
-            return of_images(state.view(x, state.generator))
+            return of_images(state.view(x, generator))
 
-        q = torch.as_tensor(answers(of_images, images, state.device, assigner))
+        q_of_images = answers(of_images, images, state.device, assigner)
         views = [answers(of_views, images, state.device, assigner) for _ in range(self.n_views)]
         others = torch.cat([torch.as_tensor(view) for view in views])
-        q = q.repeat(self.n_views, 1)
+        q = torch.as_tensor(q_of_images).repeat(self.n_views, 1)
         entropy = entr((q.mean(0) + others.mean(0)) / 2).sum()
-        return float(mutual_information(q, others) / entropy) if entropy > 0 else 1.0
+        share = float(mutual_information(q, others) / entropy) if entropy > 0 else 1.0
+        return q_of_images, share
+
+
+def together(learned: Sequence[Array], best: int) -> Indices:
+    """Where probabilities put each image together, (N,): the best ones and those much like them.
+
+    Args:
+        learned: probabilities of the components, (N, K) each, of J clusterings.
+        best: which of them the others are matched to, component by component.
+
+    Example:
+        >>> import numpy as np
+        >>> right = np.array([[1.0, 0.0], [0.6, 0.4], [0.0, 1.0]])
+        >>> together([right, right[:, ::-1]], 0)
+        array([0, 0, 1])
+    """
+    of_best = learned[best].argmax(-1)
+    votes = np.zeros_like(learned[best])
+    for q in learned:
+        if normalized_mutual_info_score(of_best, q.argmax(-1)) >= _ALIKE:
+            _, columns = linear_sum_assignment(-learned[best].T @ q)
+            votes += q[:, columns]
+    agreed: Indices = votes.argmax(-1)
+    # Not where a small cluster would be lost to the others' votes.
+    return agreed if len(np.unique(agreed)) == len(np.unique(of_best)) else of_best
