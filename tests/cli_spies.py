@@ -141,7 +141,8 @@ def trained(arguments: dict[str, Any]) -> tuple[Fit, tuple[Restart, ...]]:
     n = arguments["n_restarts"]
     patience = arguments["settings"].patience
     for number in range(1, n + 1) if n > 1 else [0]:
-        now = Progress("joint", patience + 3, patience + 4, {"elbo": -6.0}, number)
+        model = None if number else untrained()
+        now = Progress("joint", patience + 3, patience + 4, {"elbo": -6.0}, number, model)
         arguments["callback"](now)
     runs = tuple(Restart(i, -LOSS - n + i, -6.0 - i) for i in range(1, n + 1))
     history: list[dict[str, float | str]] = [{"phase": "joint", "epoch": 1, "loss": LOSS}]

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "force": False,
         "checkpoint": True,
         "log": None,
+        "report_every": None,
         "json": False,
         "resume": None,
         "config": None,
