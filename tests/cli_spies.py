@@ -7,6 +7,7 @@ take long answer with a tiny model that is not trained; the others do their work
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -192,6 +193,8 @@ def spies(
     for query in ("classify", "batches", "sample", "log_prob", "posterior_blocks"):
         found.watch(GMVAE, query)
     found.watch(explore, "page")
+    serving = SimpleNamespace(address="http://127.0.0.1:1", serve_forever=lambda: None)
+    found.watch(explore, "server", lambda _: nullcontext(serving))
     found.watch(verdicts, "read", lambda _: None)
     found.watch(portable, "check_onnx", lambda _: None)
     found.watch(portable, "onnx_difference", lambda _: 0.0)

@@ -121,6 +121,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data": None,
         "model": Path("gmvae-run"),
         "output": None,
+        "serve": False,
         "device": "auto",
         "data_root": None,
         "strict": False,

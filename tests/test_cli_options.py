@@ -148,6 +148,7 @@ ROWS: list[Row] = [
     ),
     ("reconstruct", "output", "-o mine.npz", {"command.made": ["mine.npz"]}),
     ("explore", "output", "-o mine.html", {"command.made": ["mine.html"]}),
+    ("explore", "serve", "--serve", {"server.title": "Latent space of data.npz"}),
     ("evaluate", "samples", "--samples 3", {"evaluate.n_samples": 3, "log_prob.n_samples": 3}),
     ("evaluate", "json", "--json", {"command.first": "{"}),
     (
