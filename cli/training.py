@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from gmvae.support.files import CONFIG_FILE, replacing
 from . import run_folder, summary, unfinished
 from .components import records_of
 from .device import named_device
+from .errors import in_options
 from .experiment import Experiment, Request, check_request, prepare
-from .figures import figure_rows
+from .figures import figure_rows, without_nameless
 from .live import check_live, live_page
 from .options import AUTO
 from .output import answer, as_json, check_folder, say, write_json
@@ -104,9 +105,11 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
                 experiment, settings, asked, start, device, folder, stop, others
             )
         seconds = time.monotonic() - began
+        result = replace(result, warnings=tuple(map(in_options, result.warnings)))
         training = _record(result, request, asked.start, runs, seconds)
         with unfinished.told(folder, asked.output):
             metrics = _measure(result.gmvae, experiment, settings.seed)
+            metrics = without_nameless(metrics, result.gmvae, training)
             told = Told(result.gmvae, experiment.scored)
             records = records_of(told)
             pictures = _write(asked.output, result, told, training, metrics, records)

@@ -180,7 +180,7 @@ def spies(
     for name in SOURCES:
         Path(name).touch()
     found = Spies(monkeypatch, capsys)
-    found.watch(gmvae, "load", lambda a: images_called(a["source"]))
+    found.watch(gmvae, "load", lambda a: images_called(Path(a["source"]).name))
     # Any word is a device here, and all of them the CPU.
     found.watch(checks, "device", lambda a: a["value"])
     load_run = GMVAE.load
