@@ -35,8 +35,9 @@ LONGEST = 10_000
 NO_MEMORY = ("allocate memory", "out of memory")
 MORE = "; run again with --debug for the traceback."
 # What the user typed, by the name that the library gives it in its messages.
+SETTINGS = {setting.name: option_name(setting.name) for setting in declarations(Settings)}
 TYPED = {
-    **{setting.name: option_name(setting.name) for setting in declarations(Settings)},
+    **SETTINGS,
     "source": "DATA",
     "images": "DATA",
     "other": "--val",
@@ -154,6 +155,11 @@ def _message(error: BaseException) -> str:
         return f"{error.strerror}: {error.filename}"
     message = " ".join(str(error).split())
     return _as_typed(message, TYPED_CONTENT if isinstance(error, ContentError) else TYPED)
+
+
+def in_options(message: str) -> str:
+    """A remark of the library with its settings named as on the command line."""
+    return re.sub(r"`(\w+)`", lambda named: f"`{SETTINGS.get(named[1], named[1])}`", message)
 
 
 def _as_typed(message: str, names: dict[str, str]) -> str:

@@ -9,7 +9,7 @@ import typer
 from . import options, reporting, run_folder, verdicts
 from .components import records_of
 from .experiment import check_data
-from .figures import figure_rows
+from .figures import figure_rows, without_nameless
 from .output import answer, as_json, check_file, say, table, write_json, write_text
 from .run_folder import Run, beside, images_for, open_run, stored_picture
 
@@ -79,7 +79,8 @@ def evaluate(
     from gmvae.diagnostics import evaluation
 
     generator = torch.Generator(run.gmvae.device).manual_seed(seed)
-    figures = evaluation.evaluate(run.gmvae, images, n_samples=samples, generator=generator)
+    measured = evaluation.evaluate(run.gmvae, images, n_samples=samples, generator=generator)
+    figures = without_nameless(measured, run.gmvae, run.training)
     if json:
         answer(as_json(figures))
     else:

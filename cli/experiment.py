@@ -1,7 +1,7 @@
 """Which images a run trains on, which labels it may see, and which images score it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -214,6 +214,19 @@ def describe(source: str, classes: Sequence[int | str] | None, part: str = "") -
     if classes is not None:
         parts.append(f"class{'es' if len(classes) > 1 else ''} " + ", ".join(map(str, classes)))
     return ", ".join(filter(None, parts))
+
+
+def as_shown(source: str) -> str:
+    """A name as it is, and a path as one would type it here: of one elsewhere its last part alone.
+
+    A run's record holds whole paths, and what it stands on is shown to others.
+    """
+    path = Path(source)
+    if is_named(source) or not path.is_absolute():
+        return source
+    with suppress(OSError, ValueError):  # no folder to be in any more, or one elsewhere
+        return str(path.relative_to(Path.cwd()))
+    return path.name
 
 
 def _without_val(request: Request, train: "Images") -> Experiment:

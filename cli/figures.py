@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gmvae import GMVAE
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,28 @@ FIGURES = (
     Figure("effective_components", "components in use", 2, 0),
     Figure("smallest_weight", "smallest weight", 4, 0),
 )
+
+
+# Those that compare labels with the names of components.
+OF_NAMES = ("acc_named", "f1_macro", "f1_micro", "f1_mean")
+
+
+def without_nameless(
+    figures: Mapping[str, Any], gmvae: "GMVAE", training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The figures, those of names None where a model went on and its new components have none.
+
+    Their images are of classes that no name stands for yet: each would count as wrong.
+
+    Args:
+        figures: of an evaluation.
+        gmvae: the model.
+        training: the section of the run's configuration.
+    """
+    names = gmvae.component_names or ()
+    if training.get("from") is None or None not in names:
+        return dict(figures)
+    return {**figures, **dict.fromkeys(OF_NAMES)}
 
 
 def figure_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from gmvae.settings import Settings
 from gmvae.support.declarations import by_group
 
 from . import options
-from .experiment import describe
+from .experiment import as_shown, describe
 from .options import option_name
 from .output import answer, as_json, table
 from .run_folder import Run, listed, open_run
@@ -32,7 +32,7 @@ def info(
         answer(as_json(run.config))
         return
     table(f"Model in {model}", _rows(run))
-    table("Components", _components(run))
+    table("Components", component_rows(run.gmvae))
     if "settings" in run.training:
         table("Settings of the training", settings_rows(run.training["settings"]))
 
@@ -59,7 +59,7 @@ def training_rows(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What it was trained on, by the section of a run's configuration."""
     if "data" in training:
         classes = training.get("classes")
-        yield "trained on", describe(training["data"], classes and tuple(classes))
+        yield "trained on", describe(as_shown(training["data"]), classes and tuple(classes))
         if training.get("class_names"):
             yield "classes", listed(training["class_names"])
         if "labels_observed" in training:
@@ -67,7 +67,8 @@ def training_rows(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     before = training.get("start")
     if isinstance(before, dict) and isinstance(before.get("data"), str):
         classes = before.get("classes")
-        yield "started from a model of", describe(before["data"], classes and tuple(classes))
+        source = as_shown(before["data"])
+        yield "started from a model of", describe(source, classes and tuple(classes))
 
 
 def settings_rows(
@@ -83,13 +84,12 @@ def settings_rows(
                 yield f"   {option_name(setting.name)}", shown
 
 
-def _components(run: Run) -> Iterator[tuple[str, str]]:
+def component_rows(gmvae: "GMVAE") -> Iterator[tuple[str, str]]:
+    """What each component is called, and its weight."""
     from gmvae.gmvae import class_title
 
-    names = run.gmvae.component_names or [None] * run.gmvae.config.n_components
-    for k, (name, weight) in enumerate(
-        zip(names, run.gmvae.model.prior.weights.tolist(), strict=True)
-    ):
+    names = gmvae.component_names or [None] * gmvae.config.n_components
+    for k, (name, weight) in enumerate(zip(names, gmvae.model.prior.weights.tolist(), strict=True)):
         meaning = "unnamed" if name is None else class_title(name)
-        by_hand = ", named by hand" if k in run.gmvae.names_by_hand else ""
+        by_hand = ", named by hand" if k in gmvae.names_by_hand else ""
         yield f"{k}: {meaning}", f"weight {weight:.3f}{by_hand}"

@@ -1,4 +1,4 @@
-"""``--config RUN/config.json``: the options with which that run was made."""
+"""The options with which a run was made: written in its configuration, and read by ``--config``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,22 @@ from typing import Any
 from gmvae.support.errors import ContentError
 
 from . import run_folder
+from .experiment import Request
 from .options import AUTO, option_name
+
+
+def of_request(request: Request, start: Path | None) -> dict[str, Any]:
+    """The images and how they are read, for the run's configuration."""
+    return {
+        "data": run_folder.lasting(request.source),
+        "val": None if request.val is None else run_folder.lasting(request.val),
+        "classes": request.classes,
+        "labels": request.labels,
+        "labels_from": None if request.labels_from is None else str(request.labels_from.absolute()),
+        "resize": request.reading.resize,
+        "grey": request.reading.grey,
+        "from": None if start is None else str(start.absolute()),
+    }
 
 
 def options_of(path: Path) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def report(
     records: Sequence[Mapping[str, Any]],
     pictures: Mapping[str, bytes],
     diagnosis: Mapping[str, Any] | None = None,
+    running: str | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -56,6 +57,7 @@ def report(
         records: a record a component, of these images.
         pictures: of the run, as PNG, by name.
         diagnosis: what ``gmvae diagnose`` wrote of the model; None where it was not asked.
+        running: how far a run that has not ended has come, in words; None of one that has.
     """
     from gmvae.report.answer import Training, sentences
     from gmvae.report.cards import class_table, gallery
@@ -73,7 +75,7 @@ def report(
     accuracy = metrics["acc"] if metrics["acc_named"] is None else metrics["acc_named"]
     settings = training.get("settings") or {}
     page = Report(
-        title=f"Clusters of {_title(training, told)}",
+        title=f"Clusters of {_title(training, told.images.name)}",
         asked=list(_asked(told, training, scored_on)),
         answer=sentences(records, told.probability, accuracy, Training.of(training, warnings)),
         warnings=warnings,
@@ -87,6 +89,30 @@ def report(
         versions=list(versions(training)),
         again=again(folder),
         diagnose=f"gmvae diagnose{model_option(folder)}",
+        running=running,
+    )
+    return render(page)
+
+
+def waiting(training: Mapping[str, Any], scored_on: str, running: str) -> str:
+    """The page on a run that has no model to look at yet: what was asked, and how far it has come.
+
+    Args:
+        training: the section of the run's configuration, as far as it is known.
+        scored_on: the images that it will show, in words.
+        running: how far the run has come, in words.
+    """
+    from gmvae.report.contents import Report
+    from gmvae.report.page import render
+
+    settings = training.get("settings") or {}
+    page = Report(
+        title=f"Clusters of {_title(training, scored_on)}",
+        asked=list(training_rows(training)),
+        scored_on=scored_on,
+        settings=list(settings_rows(settings)),
+        versions=list(versions(training)),
+        running=f"{running} Clusters and pictures come with the joint phase.",
     )
     return render(page)
 
@@ -129,11 +155,11 @@ def versions(training: Mapping[str, Any]) -> "Iterator[Row]":
     yield "system", f"{platform.system()}, {platform.machine()}"
 
 
-def _title(training: Mapping[str, Any], told: "Told") -> str:
+def _title(training: Mapping[str, Any], otherwise: str) -> str:
     """A name, or the last part of a path: where it lies is nothing for a title."""
     source = training.get("data")
     if not isinstance(source, str):
-        return told.images.name
+        return otherwise
     return source if is_named(source) else Path(source).name
 
 

@@ -13,7 +13,7 @@ from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.files import CONFIG_FILE, WEIGHTS_FILE, beside_its_folder
 from gmvae.support.names import listed as listed_names
 
-from .experiment import Reading, describe, has_test_part, is_named, load_part
+from .experiment import Reading, as_shown, describe, has_test_part, is_named, load_part
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,7 +194,7 @@ def images_for(
     check_shape(run.gmvae, images)
     images = _check_names(run, images, scored)
     part = "test" if named or has_test_part(source) else ""
-    return images, describe(source, classes, part)
+    return images, describe(as_shown(source), classes, part)
 
 
 def _trained_on(

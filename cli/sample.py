@@ -43,7 +43,7 @@ def sample(
         Path | None,
         options.output_file(
             "A picture (.png, .svg, .pdf) or arrays (.npz); left out, RUN-samples.png beside "
-            "the run folder."
+            "the run folder, of one component RUN-samples-K.png."
         ),
     ] = None,
     seed: options.Seed = 0,
@@ -55,18 +55,18 @@ def sample(
 
     An .npz file holds "data", as `reconstruct` writes it, and "components".
     """
-    output = beside(model, "samples.png") if output is None else output
-    check_file(output, force, [*PICTURE_SUFFIXES, ".npz"])
-    if output.suffix.lower() != ".npz" and number > MOST_DRAWN:
-        raise ArgumentError(
-            f"`--number` expected at most {MOST_DRAWN:,} for a picture; got {number:,}. Write them "
-            "to an .npz file: --output samples.npz"
-        )
+    if output is not None or component is None:
+        output = beside(model, "samples.png") if output is None else output
+        _check(output, force, number)
     gmvae = open_run(model, device).gmvae
     k = None
     if component is not None:
         remedy = "Choose one of these, or leave it out for all."
         k = component_called(component, gmvae, "`--component`", remedy)
+    if output is None:
+        # By its number, whatever word it was typed by.
+        output = beside(model, f"samples-{k}.png")
+        _check(output, force, number)
     import torch
 
     images, components = gmvae.sample(number, k, torch.Generator().manual_seed(seed))
@@ -81,6 +81,16 @@ def sample(
     record = {"output": str(output), "n_images": number, "component": k, "seed": seed}
     line = f"{counted(number, 'sample')} of {_source(k, gmvae)}: {output}"
     outcome(json, record, [line])
+
+
+def _check(output: Path, force: bool, number: int) -> None:
+    """Refuse a file that must not or cannot be written, and a picture of too many images."""
+    check_file(output, force, [*PICTURE_SUFFIXES, ".npz"])
+    if output.suffix.lower() != ".npz" and number > MOST_DRAWN:
+        raise ArgumentError(
+            f"`--number` expected at most {MOST_DRAWN:,} for a picture; got {number:,}. Write them "
+            "to an .npz file: --output samples.npz"
+        )
 
 
 def _source(component: int | None, gmvae: "GMVAE") -> str:

@@ -1,6 +1,6 @@
 """``gmvae select``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,6 +153,8 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     say(f"Log-likelihood: on held-out images, in nats an image{density}.")
     if max(numbers) > 1:
         answer(_most_stable(candidates))
+        for line in _doubts(candidates, settings):
+            answer(line)
     say(f"Figures and picture: {output}")
 
 
@@ -212,6 +214,21 @@ def _most_stable(candidates: "tuple[Candidate, ...]") -> str:
         f"Most stable: {', '.join(equals)} components, alike to two decimals. Of these {named} is "
         "the largest number whose log-likelihood is within a standard error of the best."
     )
+
+
+def _doubts(candidates: "tuple[Candidate, ...]", settings: "Settings") -> Iterator[str]:
+    """Why not to settle on the number that is named."""
+    from gmvae.training.selection import most_stable
+
+    named = most_stable(candidates)
+    k, empty = named.n_components, named.empty_components
+    if empty >= 0.5:
+        yield (
+            f"Of its {k} components {empty:.1f} are empty on average, the most probable one of no "
+            f"image held out: {k - round(empty)} may be the better number."
+        )
+    if settings.effort == "quick":
+        yield "Quick runs are short: compare again with the standard effort before you decide."
 
 
 def _runs(numbers: Sequence[int], restarts: int) -> str:

@@ -171,6 +171,8 @@ def closing(
     yield from component_table(components)
     if metrics["acc_named"] is not None:
         yield f"Accuracy of Predicted_Label: {metrics['acc_named']:.3f}"
+    else:
+        yield from _nameless(components, output)
     if metrics["acc"] is not None:
         yield f"Accuracy with components matched to classes: {metrics['acc']:.3f}"
     unit = "nats an image" if metrics["likelihood_normalised"] else "no normalised density"
@@ -179,3 +181,13 @@ def closing(
     yield f"Model, figures and pictures: {output}"
     yield f"All of it on a page, for a browser: {output / REPORT}"
     yield f"Next: gmvae classify{model_option(output)}"
+
+
+def _nameless(components: Sequence[Mapping[str, Any]], output: Path) -> Iterator[str]:
+    """Which components have no name while others have one, and how to give them some."""
+    nameless = [str(record["component"]) for record in components if record["name"] is None]
+    if 0 < len(nameless) < len(components):
+        which = listed_names(nameless)
+        yield f"Without a name: component {which}. To see all, and to name them: " + (
+            f"gmvae name {shlex.quote(str(output))}"
+        )

@@ -98,6 +98,17 @@ Log = Annotated[
         rich_help_panel=options.OUTPUT,
     ),
 ]
+ReportEvery = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="While it trains make the page on it again every N epochs: RUN-report.html beside the "
+        "run folder, with pictures from the joint phase on, which takes two seconds each time.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
+]
 A_COMPONENT_A_CLASS = {
     "default": None,
     "optional": True,
@@ -128,6 +139,7 @@ def train(
     force: options.Force = False,
     checkpoint: Checkpoint = True,
     log: Log = None,
+    report_every: ReportEvery = None,
     json: options.AsJson = False,
     resume: options.Resume = None,
     config: Config = None,
@@ -178,6 +190,7 @@ def train(
         strict=strict,
         labels_from=labels_from,
         log=log,
+        report_every=report_every,
         json=json,
     )
     if start is not None:

@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,15 @@ from gmvae.support.files import CONFIG_FILE, replacing
 from . import run_folder, summary, unfinished
 from .components import records_of
 from .device import named_device
+from .errors import in_options
 from .experiment import Experiment, Request, check_request, prepare
-from .figures import figure_rows
+from .figures import figure_rows, without_nameless
+from .live import check_live, live_page
 from .options import AUTO
 from .output import answer, as_json, check_folder, say, write_json
+from .recorded import of_request
 from .reporting import report
-from .tensorboard import Board, board, check_log
+from .tensorboard import board, check_log
 
 if TYPE_CHECKING:
     from gmvae import GMVAE, Settings
@@ -63,6 +66,7 @@ def check_typed(asked: unfinished.AskedTraining) -> None:
     _check_settings(asked.settings)
     check_request(asked.request)
     check_folder(asked.output, asked.force, frozenset(run_folder.FILES))
+    check_live(asked.report_every, asked.restarts, asked.output, asked.force)
 
 
 def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool = True) -> None:
@@ -92,17 +96,24 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         _say_all(summary.left_out(request))
     from gmvae.plots import Told
 
+    live = live_page(asked, experiment, settings)
     began = time.monotonic()
     with board(asked.log, asked.output) as log:
+        others = [other for other in (log, live) if other is not None]
         with unfinished.kept(folder, asked.output) as stop:
-            result, runs, last = _fit(experiment, settings, asked, start, device, folder, stop, log)
+            result, runs, last = _fit(
+                experiment, settings, asked, start, device, folder, stop, others
+            )
         seconds = time.monotonic() - began
+        result = replace(result, warnings=tuple(map(in_options, result.warnings)))
         training = _record(result, request, asked.start, runs, seconds)
         with unfinished.told(folder, asked.output):
             metrics = _measure(result.gmvae, experiment, settings.seed)
+            metrics = without_nameless(metrics, result.gmvae, training)
             told = Told(result.gmvae, experiment.scored)
             records = records_of(told)
             pictures = _write(asked.output, result, told, training, metrics, records)
+        followed = () if live is None else tuple(live.end())
         if log is not None:
             log.show(pictures)
     if folder is not None:
@@ -120,6 +131,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     _say_all(summary.early_stop(last, settings.patience))
     if log is not None:
         say(f"Curves for TensorBoard: tensorboard --logdir {shlex.quote(str(log.folder.parent))}")
+    _say_all(followed)
     _say_all(summary.closing(metrics, records, experiment.scored_name, asked.output))
 
 
@@ -176,7 +188,7 @@ def _fit(
     device: str,
     folder: Path | None,
     stop: Callable[[], bool],
-    log: Board | None,
+    others: Sequence[Callable[["Progress"], None]],
 ) -> tuple["Fit", tuple["Restart", ...], "Progress | None"]:
     """The kept run, what became of each, and the last joint epoch of the kept, if any was told."""
     from gmvae.training.restarts import fit_restarts
@@ -190,8 +202,8 @@ def _fit(
             if now.phase != "covering":  # which lasts as long as it is meant to
                 last[now.restart] = now
             show(now)
-            if log is not None:
-                log(now)
+            for other in others:
+                other(now)
 
         result, runs = fit_restarts(
             experiment.train,
@@ -218,17 +230,9 @@ def _record(
     seconds: float,
 ) -> dict[str, Any]:
     """What the run was trained on and how, for its configuration: with which options again."""
-    request = request.completed()
     return {
         **(result.gmvae.training_record or {}),
-        "data": run_folder.lasting(request.source),
-        "val": None if request.val is None else run_folder.lasting(request.val),
-        "classes": request.classes,
-        "labels": request.labels,
-        "labels_from": None if request.labels_from is None else str(request.labels_from.absolute()),
-        "resize": request.reading.resize,
-        "grey": request.reading.grey,
-        "from": None if start is None else str(start.absolute()),
+        **of_request(request.completed(), start),
         "warnings": list(result.warnings),
         "seconds": round(seconds, 1),
         "restarts": [asdict(run) for run in runs],

@@ -73,6 +73,7 @@ class AskedTraining(AskedRun):
     start: Path | None = None
     labels_from: Path | None = None
     log: str | None = None
+    report_every: int | None = None
 
     @property
     def request(self) -> Request:

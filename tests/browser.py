@@ -12,6 +12,11 @@ import pytest
 
 # Where Debian puts them.
 CHROMIUM, DRIVER = "chromium", "chromedriver"
+# Of axe-core, from npm: `npm install axe-core`.
+AXE = os.environ.get("GMVAE_AXE", "")
+needs_axe = pytest.mark.skipif(
+    not Path(AXE).is_file(), reason="GMVAE_AXE names no axe.min.js of axe-core"
+)
 # Seconds: a machine with other work is slow.
 PATIENCE = 20
 
@@ -43,8 +48,10 @@ class Browser:
         """One of Chrome's own commands."""
         return self.driver.execute_cdp_cmd(name, parameters)
 
-    def open(self, path: Path, width: int = 1200, height: int = 900, dark: bool = False) -> None:
-        """A file, in a window of that size, on a telephone where it is narrow."""
+    def open(
+        self, page: Path | str, width: int = 1200, height: int = 900, dark: bool = False
+    ) -> None:
+        """A file or an address, in a window of that size, on a telephone where it is narrow."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", features=[scheme])
         narrow = width < 600
@@ -53,7 +60,7 @@ class Browser:
         self.command("Emulation.setTouchEmulationEnabled", enabled=narrow)
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
-        self.driver.get(path.as_uri())
+        self.driver.get(page if isinstance(page, str) else page.as_uri())
         self.frame()
 
     def run(self, script: str, *arguments: Any) -> Any:
@@ -93,6 +100,13 @@ class Browser:
     def errors(self) -> list[str]:
         """What the console shows."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def serious_faults(self) -> list[Any]:
+        """What axe finds on the page that keeps some people from using it."""
+        self.run(Path(AXE).read_text(encoding="utf-8"))
+        faults = self.driver.execute_async_script("axe.run().then(arguments[0])")["violations"]
+        serious = [fault for fault in faults if fault["impact"] in ("serious", "critical")]
+        return [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in serious]
 
     def requests(self) -> list[str]:
         """The addresses that the page asked for."""

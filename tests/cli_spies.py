@@ -7,6 +7,7 @@ take long answer with a tiny model that is not trained; the others do their work
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -141,7 +142,8 @@ def trained(arguments: dict[str, Any]) -> tuple[Fit, tuple[Restart, ...]]:
     n = arguments["n_restarts"]
     patience = arguments["settings"].patience
     for number in range(1, n + 1) if n > 1 else [0]:
-        now = Progress("joint", patience + 3, patience + 4, {"elbo": -6.0}, number)
+        model = None if number else untrained()
+        now = Progress("joint", patience + 3, patience + 4, {"elbo": -6.0}, number, model)
         arguments["callback"](now)
     runs = tuple(Restart(i, -LOSS - n + i, -6.0 - i) for i in range(1, n + 1))
     history: list[dict[str, float | str]] = [{"phase": "joint", "epoch": 1, "loss": LOSS}]
@@ -178,7 +180,7 @@ def spies(
     for name in SOURCES:
         Path(name).touch()
     found = Spies(monkeypatch, capsys)
-    found.watch(gmvae, "load", lambda a: images_called(a["source"]))
+    found.watch(gmvae, "load", lambda a: images_called(Path(a["source"]).name))
     # Any word is a device here, and all of them the CPU.
     found.watch(checks, "device", lambda a: a["value"])
     load_run = GMVAE.load
@@ -191,6 +193,8 @@ def spies(
     for query in ("classify", "batches", "sample", "log_prob", "posterior_blocks"):
         found.watch(GMVAE, query)
     found.watch(explore, "page")
+    serving = SimpleNamespace(address="http://127.0.0.1:1", serve_forever=lambda: None)
+    found.watch(explore, "server", lambda _: nullcontext(serving))
     found.watch(verdicts, "read", lambda _: None)
     found.watch(portable, "check_onnx", lambda _: None)
     found.watch(portable, "onnx_difference", lambda _: 0.0)

@@ -70,7 +70,10 @@ def check_whole(source):
             for name, value in attributes.items()
             if name in ("src", "href", "srcset", "action")
         ), tag
-    (policy,) = [m["content"] for m in page.all("meta") if "http-equiv" in m]
+    headers = {m["http-equiv"]: m["content"] for m in page.all("meta") if "http-equiv" in m}
+    # The page may be opened anew, and no other one.
+    assert headers.pop("refresh", "1").isdecimal()
+    (policy,) = headers.values()
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     assert "url(" not in source
     assert all(image["alt"] for image in page.all("img"))

@@ -122,6 +122,7 @@ INSIDE = {
         "sheets": 1,
         "points": 2,
         "document": 3,
+        "serving": 4,
     },
     "training": {
         "arrays": 1,

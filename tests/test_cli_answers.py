@@ -265,6 +265,8 @@ def test_components_named_by_hand(spies: Spies) -> None:
     assert spies.at("command.out") == (
         "Named by hand in mine: 0 is cat, 2 is my dog.\n"
         "A table with these names: gmvae classify --model mine --force\n"
+        "The page and its pictures with them, since the run's own stay as they are: "
+        "gmvae evaluate --model mine\n"
     )
     assert Path("mine/model.safetensors").read_bytes() == before
     assert GMVAE.load("mine").component_names == ("cat", None, "my dog")
@@ -272,9 +274,19 @@ def test_components_named_by_hand(spies: Spies) -> None:
     words = ["cat", "1", "my dog"]
     components = model.classify(images_called("other")).argmax(-1).tolist()
     assert [row[1] for row in rows_of("mine-vae.csv")[1:]] == [words[k] for k in components]
-    spies.run(["info", "--model", "mine"])
-    assert "0: cat" in spies.at("command.out")
-    assert "named by hand" in spies.at("command.out")
+    for command in (["info", "--model", "mine"], ["name", "mine"]):
+        assert spies.run(command).at("command.code") == 0
+        assert "0: cat" in spies.at("command.out")
+        assert "named by hand" in spies.at("command.out")
+        assert "1: unnamed" in spies.at("command.out")
+    assert spies.at("command.out").endswith(
+        "To name one after a look at its images: gmvae name mine 0=WORD\n"
+    )
+    assert spies.run(["name", "mine", "--json"]).at("command.code") == 0
+    assert json.loads(spies.at("command.out")) == {
+        "run": "mine",
+        "names_by_hand": {"0": "cat", "2": "my dog"},
+    }
     assert spies.run(["name", "mine", "0=", "2="]).at("command.code") == 0
     assert GMVAE.load("mine").component_names is None
 

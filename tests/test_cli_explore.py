@@ -1,7 +1,11 @@
 """``gmvae explore``: the file it writes, and what it says."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from parsed import EVIL
 from PIL import Image as Picture
 
 from gmvae import GMVAE, Config, Images
-from gmvae.explore import document
+from gmvae.explore import Server, document
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -90,3 +94,38 @@ def test_what_is_there_is_kept_and_the_name_says_what_it_is(
     assert explored(named_run, "-o", "page.html") == 2
     assert "page.html exists" in one_line(capsys)
     assert Path("page.html").read_text() == "mine"
+
+
+def test_a_page_that_is_served_is_no_file(
+    named_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(serving: Server) -> None:
+        with urlopen(f"{serving.address}/") as page:
+            assert "Latent space of digits" in page.read().decode()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Server, "serve_forever", served_until(interrupted))
+    assert explored(named_run, "--serve") == 0
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        r"Open http://127\.0\.0\.1:\d+/ in a browser on this machine; Ctrl-C ends it\.\n", said
+    )
+    assert explored(named_run, "--serve", "-o", "page.html") == 2
+    assert "`--serve` expected no --output" in one_line(capsys)
+    assert not list(Path().iterdir())
+
+
+def served_until(looks: Callable[[Server], None]) -> Callable[[Server], None]:
+    """In place of ``serve_forever``: in a thread, until that returns."""
+    serve = Server.serve_forever
+
+    def served(serving: Server) -> None:
+        thread = Thread(target=serve, args=(serving,))
+        thread.start()
+        try:
+            looks(serving)
+        finally:
+            serving.shutdown()
+            thread.join()
+
+    return served

@@ -108,7 +108,7 @@ def test_the_options_of_train_stand_in_panels(capsys: pytest.CaptureFixture[str]
             "--device",
         },
         "Weights": {"--information-weight", "--classification-weight", "--agreement-weight"},
-        "Output": {"--output", "--force", "--checkpoint", "--log"},
+        "Output": {"--output", "--force", "--checkpoint", "--log", "--report-every"},
         "Options": {"--json", "--config", "--resume", "--help"},
     }
     assert list(panels) == ["Data", "Model", "Training", "Weights", "Output", "Options"]

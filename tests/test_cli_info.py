@@ -76,3 +76,24 @@ def test_info_prints_the_configuration(spies: Spies) -> None:
     spies.run(["info", "--json"])
     assert printed_json(spies) == json.loads(Path("gmvae-run/config.json").read_text())
     assert spies.at("load_run.device") == "cpu"
+
+
+def test_where_the_data_lay_is_not_shown(
+    spies: Spies, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A path below this folder is shown from here, another one by its last part."""
+    shown: list[str] = []
+
+    def table(title: str, rows: Any) -> None:
+        shown.extend(value for name, value in rows if name == "trained on")
+
+    monkeypatch.setattr("gmvae_cli.info.table", table)
+    for data in (tmp_path / "sub" / "data.npz", Path("/elsewhere/data.npz"), Path("digits")):
+        save_run(Path("mine"), untrained(), data=str(data))
+        spies.run(["info", "--model", "mine"])
+    assert shown == ["sub/data.npz", "data.npz", "digits"]
+    save_run(Path("mine"), untrained(), data=str(tmp_path / "data.npz"))
+    spies.run(["evaluate", "--model", "mine"])
+    assert str(tmp_path) not in Path("mine-report.html").read_text()
+    spies.run(["explore", "--model", "mine"])
+    assert spies.at("page.title") == "Latent space of data.npz"

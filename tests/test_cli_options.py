@@ -68,6 +68,12 @@ ROWS: list[Row] = [
     ("train", "data_root", "--data-root root", {"load.root": Path("root")}),
     ("train", "output", "--output mine", {"command.made": ["mine"]}),
     ("train", "log", "--log tensorboard", {"command.made": ["gmvae-run", "gmvae-run-tensorboard"]}),
+    (
+        "train",
+        "report_every",
+        "--report-every 2",
+        {"command.made": ["gmvae-run", "gmvae-run-report.html"]},
+    ),
     ("train", "config", "--config run.toml", {"fit_restarts.settings.lr": 0.25}),
     *(
         ("select", name, f"data.npz {typed}", {f"compare_components.settings.{name}": value})
@@ -142,6 +148,7 @@ ROWS: list[Row] = [
     ),
     ("reconstruct", "output", "-o mine.npz", {"command.made": ["mine.npz"]}),
     ("explore", "output", "-o mine.html", {"command.made": ["mine.html"]}),
+    ("explore", "serve", "--serve", {"server.title": "Latent space of data.npz"}),
     ("evaluate", "samples", "--samples 3", {"evaluate.n_samples": 3, "log_prob.n_samples": 3}),
     ("evaluate", "json", "--json", {"command.first": "{"}),
     (

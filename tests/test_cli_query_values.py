@@ -168,6 +168,17 @@ def test_a_picture_shows_what_the_model_draws(spies: Spies) -> None:
     assert lines == ["1 sample of all 3 components: gmvae-run-samples.png"]
 
 
+def test_a_second_component_has_a_picture_of_its_own(spies: Spies) -> None:
+    """By its number, whatever it was called by."""
+    for word, k in (("0", 0), ("class 8", 2)):
+        (line,) = lines_of(spies, "sample", "--component", word)
+        assert line.endswith(f": gmvae-run-samples-{k}.png")
+    assert spies.run(["sample", "--component", "2"]).at("command.code") == 2
+    assert "gmvae-run-samples-2.png exists" in spies.at("command.err")
+    assert spies.run(["sample", "-n", "10001", "--component", "1"]).at("command.code") == 2
+    assert "sample" not in spies.calls
+
+
 def test_as_many_images_as_a_picture_holds(spies: Spies) -> None:
     assert spies.run(["sample", "-n", "10000"]).at("command.code") == 0
     assert spies.run(["sample", "-n", "10001", "-o", "a.npz"]).at("command.code") == 0

@@ -10,6 +10,7 @@ from cli_toys import QUICK, one_line, save
 from gmvae_cli import app, select
 
 from gmvae import Images
+from gmvae.training import selection
 from gmvae.training.selection import Candidate
 
 __all__ = ["spies"]
@@ -108,6 +109,7 @@ def test_the_files_of_select(spies: Spies) -> None:
         "log_likelihoods": [-5.0, -6.0],
         "likelihood_normalised": True,
         "standard_error": 0.1,
+        "empty_components": 0.0,
     }
     assert json.loads(Path("gmvae-select/candidates.json").read_text()) == [
         {"n_components": 2, "stability": 0.5, "effective_components": 2.0, **candidate},
@@ -169,3 +171,19 @@ def test_a_stability_that_is_not_known() -> None:
         "1.00",
     )
     assert select._runs((2, 5), 1) == "2 runs: 1 with 2, 2 with 5 components."
+
+
+def test_a_number_that_is_to_be_doubted(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = (
+        Candidate(2, (-5.0,), True, 0.1, 0.5, 2.0),
+        Candidate(4, (-5.0,), True, 0.1, 0.9, 2.5, 1.5),
+    )
+    monkeypatch.setattr(selection, "compare_components", lambda *_, **__: found)
+    spies.run(["select", "data.npz", "--components", "2,4", "--effort", "quick"])
+    lines = spies.at("command.out").splitlines()
+    at = lines.index("Most stable: 4 components.")
+    assert lines[at + 1 : at + 3] == [
+        "Of its 4 components 1.5 are empty on average, the most probable one of no image held "
+        "out: 2 may be the better number.",
+        "Quick runs are short: compare again with the standard effort before you decide.",
+    ]

@@ -13,11 +13,13 @@ import pytest
 import torch
 from cli_spies import LOSS, Spies, images_called, spies, untrained
 from gmvae_cli import summary
+from gmvae_cli.figures import FIGURES, without_nameless
 
-from gmvae import GMVAE, __version__
+from gmvae import GMVAE, Settings, __version__
 from gmvae.diagnostics.evaluation import evaluate
 from gmvae.training.fitting import Fit
 from gmvae.training.loop import Progress
+from gmvae.training.outcome import training_record
 from gmvae.training.restarts import Restart
 
 __all__ = ["spies"]
@@ -239,3 +241,42 @@ def test_the_closing_lines_of_a_density() -> None:
         "All of it on a page, for a browser: gmvae-run/report.html",
         "Next: gmvae classify",
     ]
+
+
+def test_new_components_without_a_name_are_not_scored_by_names(spies: Spies) -> None:
+    """Their images are of classes that no name stands for yet: each would count as wrong."""
+    figures = dict.fromkeys([figure.key for figure in FIGURES], 0.5)
+    model = untrained()
+    model.component_classes = (1, 4, None)
+    assert without_nameless(figures, model, {"from": None}) == figures
+    named = without_nameless(figures, model, {"from": "gmvae-run"})
+    assert {name for name, value in named.items() if value is None} == {
+        *("acc_named", "f1_macro", "f1_micro", "f1_mean"),
+    }
+    model.component_classes = (1, 4, 8)
+    assert without_nameless(figures, model, {"from": "gmvae-run"}) == figures
+
+
+def test_a_run_that_goes_on_says_which_components_have_no_name(
+    spies: Spies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = untrained()
+    model.component_classes = (1, 4, None)
+    settings = Settings(n_components=3)
+    model.training_record = training_record(images_called("data.npz"), settings, None)
+    fit = Fit(model, [], ("warned: a larger `latent_dim`",), {"loss": LOSS, "elbo": -6.0})
+    runs = (Restart(0, -LOSS, -6.0),)
+    monkeypatch.setattr("gmvae.training.restarts.fit_restarts", lambda *_, **__: (fit, runs))
+    command = ["train", "data.npz", "--from", "other-run", "-o", "new"]
+    out = spies.run(command).at("command.out")
+    assert spies.at("command.code") == 0
+    assert "Accuracy of Predicted_Label" not in out
+    assert "Without a name: component 2. To see all, and to name them: gmvae name new\n" in out
+    assert "warned: a larger `--latent-dim`\n" in out
+    record = json.loads(Path("new/config.json").read_text())
+    assert record["training"]["warnings"] == ["warned: a larger `--latent-dim`"]
+    page = Path("new/report.html").read_text()
+    assert "accuracy of predicted labels" not in page
+    assert json.loads(Path("new/metrics.json").read_text())["acc_named"] is None
+    spies.run(["evaluate", "--model", "new", "--json"])
+    assert json.loads(spies.at("command.out"))["acc_named"] is None

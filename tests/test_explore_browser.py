@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from browser import Browser, browser
+from browser import Browser, browser, needs_axe
 from exploring import (
     TYPED,
     N,
@@ -33,9 +33,6 @@ from gmvae import Images
 from gmvae.plots import Told
 
 __all__ = ["browser", "deep", "digits", "folder", "opened", "world"]
-
-# Of axe-core, from npm: `npm install axe-core`.
-AXE = os.environ.get("GMVAE_AXE", "")
 
 
 def test_it_opens_from_a_file_without_the_network_and_without_an_error(
@@ -227,7 +224,7 @@ def test_twenty_thousand_points_move_at_thirty_frames_a_second(
         assert max(frames) >= 30
 
 
-@pytest.mark.skipif(not Path(AXE).is_file(), reason="GMVAE_AXE names no axe.min.js of axe-core")
+@needs_axe
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1200, 390])
 def test_axe_finds_no_serious_fault(width: int, dark: bool, browser: Browser, world: World) -> None:
@@ -240,7 +237,4 @@ def test_axe_finds_no_serious_fault(width: int, dark: bool, browser: Browser, wo
     browser.run(TYPED, "search", "png")
     browser.run("document.querySelector('#found button').click()")
     browser.frame()
-    browser.run(Path(AXE).read_text(encoding="utf-8"))
-    faults = browser.driver.execute_async_script("axe.run().then(arguments[0])")["violations"]
-    serious = [f for f in faults if f["impact"] in ("serious", "critical")]
-    assert [(f["id"], [n["html"] for n in f["nodes"]]) for f in serious] == []
+    assert browser.serious_faults() == []

@@ -225,6 +225,23 @@ class TestClusterWarnings:
         assert len(lines) == (line is not None)
         assert all(x.startswith(line) for x in lines)
 
+    @pytest.mark.parametrize(
+        ("effort", "remedies"),
+        [
+            ("standard", ("Try 2, or --components auto.", "or a larger `latent_dim`.")),
+            ("quick", ("look again after one of standard effort.",) * 2),
+        ],
+    )
+    def test_a_quick_run_gives_no_number_to_try(self, images, monkeypatch, effort, remedies):
+        state = make(effort=effort)
+        state = dataclasses.replace(state, prominences=np.array([9.0, 3.0]))
+        sure = torch.eye(3)[torch.arange(N) % 3]
+        monkeypatch.setattr(state.gmvae, "classify", lambda x: sure)
+        monkeypatch.setattr(state.gmvae, "responsibilities", lambda x: sure.roll(1, -1))
+        of_peaks, of_agreement = cluster_warnings(state, images)
+        assert of_peaks.endswith(remedies[0])
+        assert of_agreement.endswith(remedies[1])
+
     @pytest.mark.parametrize(("n_apart", "warned"), [(1, False), (2, True)])
     def test_one_in_twenty_may_be_of_another_component(self, monkeypatch, n_apart, warned):
         """Of 30 images 1 is 3.3 %, and 2 are 6.7 %."""

@@ -1,6 +1,8 @@
 """The pictures: what is in them, not how they look."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -372,3 +374,14 @@ def test_a_dollar_in_a_name_begins_no_formula(tmp_path):
     drawn.savefig(tmp_path / "picture.png")
     ends = torch.zeros(2), torch.ones(2)
     plots.interpolation(gmvae, *ends, 3, (names[0], names[2])).savefig(tmp_path / "picture.png")
+
+
+def test_ambiguous_names_the_files_that_it_shows(images: Images) -> None:
+    names = np.array([f"cats/{i}$.png" for i in range(len(images))])
+    figure = plots.ambiguous(build(images), replace(images, files=names), n=3)
+    for axes in figure.axes:
+        file, label = axes.get_xlabel().split("\n")
+        assert re.fullmatch(r"\d+\\\$\.png", file)
+        assert label.startswith("labelled ")
+    long = replace(images, files=np.array(["x" * 200 + ".png"] * len(images)))
+    assert len(plots.ambiguous(build(images), long, n=1).axes[0].get_xlabel().split("\n")[0]) == 24

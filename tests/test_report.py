@@ -45,7 +45,7 @@ class TestSentences:
             "On average an image is in its cluster with probability 0.913, and 2 of 10 are below "
             "0.9; their labels agree with the clusters on 87.5%.",
             "Doubt component 1 (class 8) first, whose images have the least probability, 0.850 on "
-            "average, and the 2 below 0.9.",
+            "average, then the 2 images of a probability below 0.9.",
         )
 
     @pytest.mark.parametrize(

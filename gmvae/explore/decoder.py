@@ -28,6 +28,7 @@ _MEANS: dict[type[Likelihood], str] = {
     ContinuousBernoulli: "continuous",
 }
 Step = dict[str, Any]
+SERVED = "Let the model decode: gmvae explore --serve (gmvae.explore.server)."
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,26 @@ def _steps(decoder: nn.Module) -> tuple[Step, ...]:
     raise _own("decoder", decoder)
 
 
+def check_dimensions(gmvae: GMVAE) -> None:
+    """Refuse a latent space that nobody can use on a page.
+
+    Raises:
+        ArgumentError: too many dimensions.
+    """
+    d = gmvae.config.latent_dim
+    if d > MOST_DIMENSIONS:
+        remedy = "Look at it by gmvae.plots, or train a smaller one."
+        raise _too_large(f"{d} latent dimensions, a slider each", str(MOST_DIMENSIONS), remedy)
+
+
 def _check_size(gmvae: GMVAE, decoder: nn.Module) -> None:
-    """Refuse what no page can hold, or nobody use on one.
+    """Refuse what no page can hold.
 
     Raises:
         ArgumentError: too many dimensions, or numbers.
     """
+    check_dimensions(gmvae)
     k, d = gmvae.config.n_components, gmvae.config.latent_dim
-    if d > MOST_DIMENSIONS:
-        raise _too_large(f"{d} latent dimensions, a slider each", str(MOST_DIMENSIONS))
     # Those of the mixture are in double precision.
     numbers = sum(p.numel() for p in decoder.parameters()) + 2 * k * d * (d + 1)
     if numbers > MOST_NUMBERS:
@@ -135,8 +147,8 @@ def _own(what: str, module: nn.Module) -> ArgumentError:
     )
 
 
-def _too_large(got: str, most: str) -> ArgumentError:
+def _too_large(got: str, most: str, remedy: str = SERVED) -> ArgumentError:
     return ArgumentError(
         f"`model` expected a model that a page can hold and a browser follow the pointer with, of "
-        f"at most {most}; got {got}. Look at it by gmvae.plots, or train a smaller one."
+        f"at most {most}; got {got}. {remedy}"
     )

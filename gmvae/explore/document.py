@@ -1,4 +1,4 @@
-"""From a model and its images to one file of HTML."""
+"""From a model and its images to one page of HTML."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from gmvae.data import Images
-from gmvae.explore.decoder import program
+from gmvae.explore.decoder import check_dimensions, program
 from gmvae.explore.numbers import packed
 from gmvae.explore.points import groups, points
 from gmvae.gmvae import GMVAE
@@ -30,7 +30,7 @@ SCRIPTS = (
 PACKAGE = "gmvae.explore"
 
 
-def page(model: GMVAE, images: Images, title: str | None = None) -> str:
+def page(model: GMVAE, images: Images, title: str | None = None, *, served: bool = False) -> str:
     """A page to explore the latent space of a model, as HTML: it is whole and loads nothing.
 
     It shows the encoded images, of more than 20,000 an even share, and the mixture over them; the
@@ -41,25 +41,28 @@ def page(model: GMVAE, images: Images, title: str | None = None) -> str:
         model: a trained model.
         images: to show, (C, H, W) each, as the model takes them.
         title: of the page; by default the name of the images.
+        served: whether the page leaves the decoder to the server that it comes from, see
+            :func:`gmvae.explore.server`.
 
     Raises:
-        ArgumentError: a decoder or a likelihood of the user's own, or a model too large for a page:
-            more than 64 latent dimensions, 8,388,608 numbers or 134,217,728 multiplications an
-            image.
+        ArgumentError: more than 64 latent dimensions; and where the page is not served, a decoder
+            or a likelihood of the user's own, or a model too large for a page: more than 8,388,608
+            numbers or 134,217,728 multiplications an image.
         ContentError: images that do not fit the model.
     """
     checks.instance("model", model, GMVAE, "a gmvae.GMVAE")
     checks.instance("images", images, Images, "gmvae.Images", "Make them by gmvae.load.")
     if not len(images):
         raise ArgumentError("`images` expected at least one; got none. Give some.")
-    decoder = program(model)
+    check_dimensions(model)
+    decoder = None if served else program(model)
     rows = even_share(len(images), MOST_POINTS)
     told = Told(model, images if len(rows) == len(images) else images.subset(rows))
     plane = Plane.parting(model, told.latents)
     means, covariances = gaussians(model, plane)
     data = {
         "image": list(images.shape),
-        "decoder": {**vars(decoder), "weights": packed(decoder.weights, "f4")},
+        "decoder": decoder and {**vars(decoder), "weights": packed(decoder.weights, "f4")},
         "mixture": _mixture(model),
         "plane": {
             "origin": plane.origin.tolist(),
@@ -80,6 +83,7 @@ def page(model: GMVAE, images: Images, title: str | None = None) -> str:
             page={"title": f"Latent space of {images.name}" if title is None else title},
             version=VERSION,
             data=data,
+            served=served,
             plane=plane,
             n_images=len(images),
             n_points=len(rows),

@@ -11,11 +11,14 @@ from gmvae.gmvae import GMVAE, Names, component_title
 from gmvae.plots.groups import Told, class_word, component_of_class
 from gmvae.plots.mosaic import filled, mosaic, show
 from gmvae.plots.style import DPI, long_name, percent, plain, spread
+from gmvae.support.names import printable
 
 # Of a picture of many images.
 COLUMNS = 10
 # A top probability below this is worth a look.
 SURE = 0.9
+# Letters of a file's name below an image.
+LONGEST_FILE = 24
 # Of the frame around what is wrong: dark enough to be seen without colour.
 WRONG = "#bd1f01"
 
@@ -78,8 +81,9 @@ def ambiguous(gmvae: GMVAE, images: Images, n: int = 12, told: Told | None = Non
     columns = min(6, len(rows))
     n_rows = -(-len(rows) // columns)
     _, height, width = images.shape
+    lines = 0.6 if images.files is None else 0.75
     figure = Figure(
-        figsize=(max(1.6 * columns + 0.2, 5.8), 0.7 + (1.57 * height / width + 0.6) * n_rows),
+        figsize=(max(1.6 * columns + 0.2, 5.8), 0.7 + (1.57 * height / width + lines) * n_rows),
         dpi=DPI,
         layout="constrained",
     )
@@ -103,9 +107,11 @@ def ambiguous(gmvae: GMVAE, images: Images, n: int = 12, told: Told | None = Non
         show(cell, mosaic(images.tensor(rows[rows == row]), 1))
         title = _candidates(probabilities[row], int(told.components[row]), gmvae.component_names)
         cell.set_title(title, fontsize=8)
+        words = [] if images.files is None else [_file(str(images.files[row]))]
         if images.labels is not None:
             label = class_word(images, int(images.labels[row]))
-            cell.set_xlabel(f"labelled {label}{': wrong' * bool(wrong[row])}", fontsize=8)
+            words.append(f"labelled {label}{': wrong' * bool(wrong[row])}")
+        cell.set_xlabel("\n".join(words), fontsize=8)
         if wrong[row]:
             cell.spines[:].set(visible=True, color=WRONG, linewidth=2)
     for cell in cells[len(rows) :]:
@@ -154,6 +160,11 @@ def _wrong(gmvae: GMVAE, images: Images, told: Told) -> NDArray[np.bool_]:
     of_class: NDArray[np.int64] = np.array([places[value] for value in images.labels.tolist()])
     wrong: NDArray[np.bool_] = of_class != told.components
     return wrong
+
+
+def _file(name: str) -> str:
+    """The last part of a file's name, as far as there is room below its image."""
+    return plain(printable(name.rpartition("/")[2], LONGEST_FILE))
 
 
 def _titled(images: Images, value: int) -> str:

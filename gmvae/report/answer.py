@@ -112,7 +112,7 @@ def _what_to_doubt(records: Sequence[Mapping[str, Any]], unsure: int, training: 
     if len(held) > 1:
         line += f", whose images have the least probability, {least['probability']:.3f} on average"
     if unsure:
-        line += f", and the {unsure:,} below {SURE:g}"
+        line += f", then the {counted(unsure, 'image')} of a probability below {SURE:g}"
     if training.n_images < FEW_IMAGES and not training.labels_observed:
         return (
             f"{line}; of so few images, clustered without labels, the probabilities are too sure."

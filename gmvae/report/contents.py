@@ -35,22 +35,25 @@ class Report:
         versions: what it was made with.
         again: what to type to run the same again.
         diagnose: what to type for a diagnosis.
+        running: how far a run has come that has not ended, in words; None of one that has. Such a
+            page opens itself anew from time to time, and has no diagnosis and nothing to run again.
     """
 
     title: str
     asked: Sequence[Row]
-    answer: Sequence[str]
-    warnings: Sequence[str]
     scored_on: str
-    cards: "Sequence[Card]"
-    classes: "ClassTable | None"
-    pictures: Mapping[str, Picture]
-    figures: Sequence[Row]
-    diagnosis: Mapping[str, Any] | None
     settings: Sequence[Row]
     versions: Sequence[Row]
-    again: str
-    diagnose: str
+    answer: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    cards: "Sequence[Card]" = ()
+    classes: "ClassTable | None" = None
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    figures: Sequence[Row] = ()
+    diagnosis: Mapping[str, Any] | None = None
+    again: str = ""
+    diagnose: str = ""
+    running: str | None = None
     template: str = field(default="report.html", init=False)
 
 

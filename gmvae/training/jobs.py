@@ -161,7 +161,7 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
             return _outcome(record, run)
 
     def tell(progress: Progress) -> object:
-        return callback(dataclasses.replace(progress, restart=job.number))
+        return callback(dataclasses.replace(progress, restart=job.number, model=None))
 
     try:
         result = fit(

@@ -72,6 +72,9 @@ class Progress:
             component that its image says. In the covering phase ``effective_share``: that of draws
             of q(z | x), from 0 to 1, and ``loss``, minus it. Empty where nothing is minimised.
         restart: which of several runs that tell the same callback, from 1; 0 for a single one.
+        model: in a single run the :class:`~gmvae.GMVAE` as it is then, to be looked at and not
+            changed: the run goes on with it, and with torch's generators as they are left. None of
+            one of several runs, which may be in another process.
     """
 
     phase: str
@@ -79,6 +82,7 @@ class Progress:
     epochs: int
     metrics: Metrics = field(default_factory=dict)
     restart: int = 0
+    model: nn.Module | None = field(default=None, repr=False, compare=False)
 
 
 class Stop(Enum):

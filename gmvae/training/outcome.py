@@ -35,6 +35,8 @@ _COLLAPSED = 0.5
 _ALONE = 1.06
 # Of the baseline: reconstructions of images without any structure end as near below it.
 _MARGIN = 0.01
+# What to do about the clusters of a run that was shortened on purpose.
+_AFTER_QUICK = "A quick run is short: look again after one of standard effort."
 # Nats that a latent which is of use may cost beyond what it saves, where the baseline is near 0: of
 # thirteen pixels it costs three nats for one that it saves.
 _COST = 10.0
@@ -264,10 +266,13 @@ def _valley_warnings(state: State) -> list[str]:
             "no valley that stands out of its noise, so that they are cuts through one cloud. Do "
             "not take them for kinds; more images, or other views, may tell more."
         ]
+    remedy = f"Try {n}, or --components auto."
+    if state.settings.effort == "quick":
+        # Of features that have hardly been learned: it is no number to try.
+        remedy = _AFTER_QUICK
     return [
         f"clusters: the density of the images has {n} peaks that stand out of its noise, and there "
-        f"are {k} components: some share one kind, or a kind is small. Try {n}, or --components "
-        "auto."
+        f"are {k} components: some share one kind, or a kind is small. {remedy}"
     ]
 
 
@@ -281,7 +286,10 @@ def _agreement_warnings(state: State, images: Images) -> list[str]:
     part = (of_guide != of_mixture).double().mean().item()
     if part <= _PARTING:
         return []
+    remedy = "Try more epochs, or a larger `latent_dim`."
+    if state.settings.effort == "quick":
+        remedy = _AFTER_QUICK
     return [
         f"agreement: of {part:.1%} of the images q(y|x) names another component than the mixture, "
-        "whose Gaussians lie beside them. Try more epochs, or a larger latent_dim."
+        f"whose Gaussians lie beside them. {remedy}"
     ]

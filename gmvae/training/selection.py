@@ -45,6 +45,7 @@ class Candidate:
             find the same, about 0 where they agree by chance; None for fewer than two.
         effective_components: exp of the entropy of the mean responsibilities, the mean over
             restarts, 1 to K.
+        empty_components: how many are the most probable one of no image, the mean over restarts.
     """
 
     n_components: int
@@ -53,6 +54,7 @@ class Candidate:
     standard_error: float
     stability: float | None
     effective_components: float
+    empty_components: float = 0.0
 
     @property
     def log_likelihood(self) -> float:
@@ -173,13 +175,14 @@ def _candidate(
     """The figures of the models of K components on the held-out images."""
     if not models:
         raise TrainingError(f"every run with {k} components diverged. Try a lower learning rate.")
-    log_probs, clusterings, effective = [], [], []
+    log_probs, clusterings, effective, empty = [], [], [], []
     for gmvae in models:
         generator = Generator(gmvae.device).manual_seed(seed)
         log_probs.append(gmvae.log_prob(held_out, n_samples, generator=generator).numpy())
         responsibilities = gmvae.classify(held_out).numpy()
         clusterings.append(responsibilities.argmax(-1))
         effective.append(effective_number(responsibilities.mean(0)))
+        empty.append(k - len(np.unique(clusterings[-1])))
     n = len(held_out)
     agreements = [adjusted_rand_score(one, other) for one, other in combinations(clusterings, 2)]
     return Candidate(
@@ -190,6 +193,7 @@ def _candidate(
         float(np.std(log_probs[0], ddof=1) / np.sqrt(n)) if n > 1 else 0.0,
         float(np.mean(agreements)) if agreements else None,
         float(np.mean(effective)),
+        float(np.mean(empty)),
     )
 
 

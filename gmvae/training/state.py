@@ -193,7 +193,9 @@ class State:
     def report(self, progress: Progress) -> object:
         """Add a row to the history, and tell the callback; what it answers, STOP to end."""
         self.history.append({"phase": progress.phase, "epoch": progress.epoch, **progress.metrics})
-        return None if self.callback is None else self.callback(progress)
+        if self.callback is None:
+            return None
+        return self.callback(replace(progress, model=self.gmvae))
 
 
 def config_for(images: Images, settings: Settings) -> Config:

@@ -77,9 +77,12 @@ function entriesOf(p) {
 
 const likeliestAt = (p) => p.indexOf(Math.max(...p));
 
+const showDecoded = shower(([values]) => showPixels(byId("decoded"), values));
+const showReconstruction = shower(([values]) => showPixels(byId("reconstruction"), values));
+
 // What is decoded at state.z, and what is said of it.
 function showHere() {
-  showPixels(byId("decoded"), decode(state.z));
+  showDecoded(state.z);
   showBars(byId("here-bars"), entriesOf(responsibilities(state.z)));
   showSliders();
 }
@@ -109,7 +112,7 @@ function choose(i) {
     loaded.then(() => {
       if (state.chosen === i) drawOriginal(g, i, 0, 0, width, height);
     });
-    showPixels(byId("reconstruction"), decode(latentOf(i)));
+    showReconstruction(latentOf(i));
     const per = points.perPoint;
     const ranks = Array.from({ length: per }, (_, j) => i * per + j);
     const entries = ranks.map((rank) => [likeliest[rank], probabilities[rank] / FULL]);

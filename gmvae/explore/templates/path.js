@@ -4,6 +4,11 @@ let playing = 0;
 
 const along = (share) => state.ends.a.z.map((value, i) => value + share * (state.ends.b.z[i] - value));
 
+const showStrip = shower((images) => {
+  const g = byId("strip").getContext("2d");
+  images.forEach((values, i) => drawPixels(g, values, i * (WIDTH + 1), 0));
+});
+
 function setEnd(letter, z, name) {
   state.ends[letter] = { z: Float64Array.from(z), name };
   showPath();
@@ -19,11 +24,10 @@ function showPath() {
     : "Choose its start and its end, above, or by the keys A and B.";
   byId("path").hidden = !(a && b);
   if (!(a && b)) return;
-  const strip = byId("strip"), g = strip.getContext("2d");
+  const strip = byId("strip");
   sized(strip, STEPS_SHOWN * (WIDTH + 1) - 1, HEIGHT);
   strip.style.width = `${Math.min(STEPS_SHOWN * 56, Math.max(strip.width, 400))}px`;
-  for (let i = 0; i < STEPS_SHOWN; i++)
-    drawPixels(g, decode(along(i / (STEPS_SHOWN - 1))), i * (WIDTH + 1), 0);
+  showStrip(...Array.from({ length: STEPS_SHOWN }, (_, i) => along(i / (STEPS_SHOWN - 1))));
 }
 
 function walk(share) {

@@ -9,9 +9,36 @@ const groupsOf = {
 };
 const likeliest = unpacked(points.likeliest, "u2"), probabilities = unpacked(points.probabilities, "u2");
 const FULL = 65535;
-const decode = decoderOf(data.decoder), responsibilities = mixtureOf(data.mixture);
+const decode = data.decoder && decoderOf(data.decoder), responsibilities = mixtureOf(data.mixture);
 const latentOf = (i) => Float64Array.from(latents.subarray(i * D, (i + 1) * D));
 const nameOf = (i) => (points.files ? (points.shown[i] ?? points.files[i]) : `row ${rowOf[i]}`);
+
+// A function of latents that shows what is decoded there: at once, or when the server has answered.
+// Of what is asked for meanwhile the newest alone: the server may be slower than the pointer.
+function shower(show) {
+  if (decode) return (...latents) => show(latents.map(decode));
+  let wanted = null, asking = false;
+  const ask = async () => {
+    asking = true;
+    while (wanted) {
+      const n = wanted.length, body = Float32Array.from(wanted.flatMap((z) => [...z]));
+      wanted = null;
+      try {
+        const answer = await fetch("decode", { method: "POST", body });
+        if (!answer.ok) throw new Error(answer.statusText);
+        const values = new Float32Array(await answer.arrayBuffer()), area = values.length / n;
+        show(Array.from({ length: n }, (_, i) => values.subarray(i * area, (i + 1) * area)));
+      } catch {
+        say("Nothing is decoded any more: gmvae explore --serve has ended. Start it again.");
+      }
+    }
+    asking = false;
+  };
+  return (...latents) => {
+    wanted = latents;
+    if (!asking) ask();
+  };
+}
 
 const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
 const project = (z) => plane.axes.map((axis) => dot(axis, z) - dot(axis, plane.origin));
