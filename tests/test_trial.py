@@ -69,22 +69,36 @@ def test_merit_and_views_are_weighed_alike(state, digits):
     assert adjusted_rand_score(kinds, after) < 0.5
 
 
-def sure(clusters, n_components=3):
-    """Probabilities of .9 for each image's cluster, (N, K)."""
-    return np.where(np.eye(n_components, dtype=bool)[clusters], 0.9, 0.1 / (n_components - 1))
+def sure(clusters, doubtful=(), n_components=3):
+    """Probabilities of .9 for each image's cluster, of .5 for doubtful ones', (N, K)."""
+    top = np.full(len(clusters), 0.9)
+    top[list(doubtful)] = 0.5
+    others = ((1 - top) / (n_components - 1))[:, None]
+    return np.where(np.eye(n_components, dtype=bool)[clusters], top[:, None], others)
 
 
-def test_each_image_goes_where_those_much_alike_put_it_together():
+def erring(kinds, rows):
+    """The kinds, but for these images, which are held to be of the next one."""
+    clusters = kinds.copy()
+    clusters[rows] = (kinds[rows] + 1) % 3
+    return clusters
+
+
+def test_where_the_best_one_doubts_those_much_alike_decide():
     kinds = np.arange(300) % 3
-    # Three clusterings, numbered as it comes, each of which errs at four other images.
+    # Three clusterings, numbered as it comes, each of which errs, in doubt, at four other images.
     numbers = np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0]])
-    learned = []
-    for j in range(3):
-        erring = kinds.copy()
-        erring[4 * j : 4 * (j + 1)] = (kinds[4 * j : 4 * (j + 1)] + 1) % 3
-        learned.append(sure(numbers[j][erring]))
+    rows = [range(4 * j, 4 * j + 4) for j in range(3)]
+    learned = [sure(numbers[j][erring(kinds, rows[j])], rows[j]) for j in range(3)]
     for best in range(3):
         np.testing.assert_array_equal(together(learned, best), numbers[best][kinds])
+
+
+def test_the_best_one_counts_as_much_as_all_others():
+    """Of ten that err alike, less sure than it is right."""
+    kinds, rows = np.arange(300) % 3, range(4)
+    others = [sure(erring(kinds, rows), rows)] * 10
+    np.testing.assert_array_equal(together([sure(kinds), *others], 0), kinds)
 
 
 def test_a_clustering_of_another_structure_has_no_say():
