@@ -9,6 +9,7 @@ import torch
 from gmvae_cli import app, experiment
 
 from gmvae import GMVAE, Config, Images, load
+from gmvae.training.recipe import EFFORTS
 
 COMMANDS = (
     "train",
@@ -46,9 +47,11 @@ def digits() -> Images:
 
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The original's experiment, hardly trained."""
+    """The original's experiment, hardly trained: what ``--epochs`` leaves long is brief, too."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    assert app.run(["train", "--output", str(folder), *QUICK]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(EFFORTS, "standard", 0.01)
+        assert app.run(["train", "--output", str(folder), *QUICK]) == 0
     return folder
 
 

@@ -64,6 +64,7 @@ def test_a_run_made_again_by_its_configuration(digits: Images, arguments: tuple[
     assert one == other
 
 
+@pytest.mark.usefixtures("quick")
 def test_flags_win_over_a_run_s_configuration(trained_run: Path) -> None:
     config = str(trained_run / "config.json")
     arguments = ["--seed", "1", "--classes", "1,4", "--components", "2"]

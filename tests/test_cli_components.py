@@ -25,7 +25,11 @@ FOUND = "Components: 3 found, as many as the density of the images has prominent
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three patterns in sizes of 60, 20 and 10, a little noise on each, of two classes."""
+    """Three patterns in sizes of 60, 20 and 10, a little noise on each, of two classes.
+
+    Of their runs no pictures are drawn, which take two seconds each.
+    """
+    monkeypatch.setattr("gmvae_cli.run_folder.draw", lambda *_, **__: {})
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     kinds = rng.permutation(np.repeat([0, 1, 2], [60, 20, 10]))

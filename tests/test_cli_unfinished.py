@@ -18,6 +18,14 @@ FOLDER = Path(".run.unfinished")
 GO_ON = "interrupted; what is done is kept. Go on: gmvae train --resume run"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_pictures():
+    """They take two seconds a run, and are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gmvae_cli.run_folder.draw", lambda *_, **__: {})
+        yield
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -300,8 +300,12 @@ LONG = (
 )
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-@pytest.mark.parametrize("whom", [os.kill, os.killpg], ids=["alone", "group"])
+# A whole group that is killed is ended by the system.
+@pytest.mark.parametrize(
+    ("how", "whom"),
+    [(signal.SIGINT, os.kill), (signal.SIGINT, os.killpg), (signal.SIGKILL, os.kill)],
+    ids=["interrupted alone", "interrupted as a group", "killed alone"],
+)
 def test_processes_end_with_the_one_that_began_them(how, whom, tmp_path):
     """Four runs of which two have begun; Ctrl-C in a terminal reaches the whole group."""
     (tmp_path / "script.py").write_text(LONG, encoding="utf-8")

@@ -37,7 +37,6 @@ def record_of(digits, **changes):
     } | changes
 
 
-@pytest.mark.usefixtures("quick")
 def asked(record):
     """The record without what came of the run: what is left was asked for."""
     came = {"log_joint_quantiles", "prominences"}
@@ -46,6 +45,7 @@ def asked(record):
     return {name: value for name, value in record.items() if name not in came}
 
 
+@pytest.mark.usefixtures("quick")
 class TestRecord:
     def test_a_fit_is_saved_with_its_settings_its_seed_and_the_name_of_its_data(
         self, digits, tmp_path

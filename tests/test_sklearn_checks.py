@@ -1,15 +1,26 @@
-"""scikit-learn's own checks of an estimator, all of them, at the default settings."""
+"""scikit-learn's own checks of an estimator, all of them, at the default settings.
+
+Trainings are brief but for the checks that ask for good clusters.
+"""
 
 import os
 import subprocess
 import sys
 
+import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from gmvae.sklearn import GaussianMixtureVAE
+from gmvae.training.recipe import EFFORTS
 
 # With scikit-learn 1.9; a change of base classes or tags that lost some would be seen.
 AT_LEAST = 51
+
+
+@pytest.fixture(autouse=True)
+def brief(request, monkeypatch):
+    if "check_clustering" not in request.node.name:
+        monkeypatch.setitem(EFFORTS, "quick", 0.01)
 
 
 @parametrize_with_checks([GaussianMixtureVAE()])
