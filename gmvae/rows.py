@@ -98,7 +98,7 @@ class KMeansStart:
                 random_state=state.settings.seed % 2**32,
             )
             clusters = means.fit_predict(flat).astype(np.int64)
-        state.report(Progress(self.name, 1, 1))
+        state.report(Progress(self.name, 1, 1, labels=clusters))
         return replace(state, clusters=clusters)
 
 

@@ -15,6 +15,7 @@ from gmvae.training import jobs, restarts
 from gmvae.training.fitting import Fit, fit
 from gmvae.training.held_out import hold_out
 from gmvae.training.jobs import Outcome
+from gmvae.training.loop import Progress
 from gmvae.training.restarts import Restart, fit_restarts, seeds_from
 
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)
@@ -157,7 +158,10 @@ def test_every_run_is_told_the_same_but_for_its_seed(digits, scripted, given):
         digits, QUICK, 2, observed=observed, held_out=own, callback=tell, n_jobs=5, device="cpu"
     )
     train, labels, part = (digits, observed, own) if given else hold_out(digits, QUICK, observed)
-    assert scripted.calls == [(tell, 5)]
+    ((callback, n_jobs),) = scripted.calls
+    assert n_jobs == 5
+    with pytest.raises(AssertionError):
+        callback(Progress("joint", 1, 1))
     assert [job.settings.seed for job in scripted.jobs] == seeds_from(3, 2)
     assert [job.number for job in scripted.jobs] == [1, 2]
     for job in scripted.jobs:

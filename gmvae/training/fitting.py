@@ -30,7 +30,7 @@ from gmvae.training.continuing import (
     grown,
     settings_of,
 )
-from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.held_out import check_components, hold_out, told_of_all
 from gmvae.training.loop import Callback, Metrics
 from gmvae.training.ordering import order_components
 from gmvae.training.outcome import (
@@ -143,11 +143,12 @@ def fit(
         likelihood: likewise.
         phases: what is done, in order; by default what :func:`~gmvae.training.recipe.recipe`
             makes of the settings.
-        callback: told of every epoch of every phase. It may return :data:`gmvae.STOP`: that was the
-            last epoch, no other phase runs, and the best model so far is kept; ``warnings`` and
-            the model's ``training_record`` say so. From the phase placing on there is one to keep
-            (with ``start`` from the beginning). An exception that it raises ends all but leaves
-            the checkpoint.
+        callback: told of every epoch of every phase, and of the clusters as soon as there are some
+            (``labels`` of :class:`~gmvae.training.loop.Progress`). It may return
+            :data:`gmvae.STOP`: that was the last epoch, no other phase runs, and the best model so
+            far is kept; ``warnings`` and the model's ``training_record`` say so. From the phase
+            placing on there is one to keep (with ``start`` from the beginning). An exception that
+            it raises ends all but leaves the checkpoint.
         checkpoint: a folder where the run is saved while it trains, after each phase and every 30
             seconds; one that was stopped goes on from there, to the same bytes. Remove it once the
             model is saved.
@@ -176,10 +177,9 @@ def fit(
     record = training_record(images, settings, observed, start)
     settings = _with_components_known(settings, observed, start)
     # A set of the user's takes the place of a part.
-    share = settings.held_out if held_out is None else 0.0
-    images, classes, part = hold_out(
-        images, dataclasses.replace(settings, held_out=share), observed
-    )
+    dividing = settings if held_out is None else dataclasses.replace(settings, held_out=0.0)
+    callback = told_of_all(callback, len(images), dividing, observed)
+    images, classes, part = hold_out(images, dividing, observed)
     # Pyro's store would keep every parameter of every model for as long as the process lives.
     with _seeded(settings.seed, device), pyro.get_param_store().scope():
         if start is None:

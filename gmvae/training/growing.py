@@ -73,7 +73,7 @@ class MoreClusters:
         components = np.asarray(before.classify(images).argmax(-1))
         if state.observed_components is not None:
             clusters = self._spread(state, bounds, components)
-            state.report(Progress(self.name, 1, 1))
+            state.report(Progress(self.name, 1, 1, labels=clusters))
         else:
             state = self.clustering.run(state, images)
             assert state.clusters is not None

@@ -16,6 +16,7 @@ from torch.optim.optimizer import ParamsT
 from gmvae.data import Images
 from gmvae.probability.guide import Guide
 from gmvae.support.errors import ArgumentError, TrainingError
+from gmvae.training.arrays import Indices
 from gmvae.training.optimiser import Adam
 from gmvae.training.regularisers import Batch, Regulariser
 
@@ -75,6 +76,10 @@ class Progress:
         model: in a single run the :class:`~gmvae.GMVAE` as it is then, to be looked at and not
             changed: the run goes on with it, and with torch's generators as they are left. None of
             one of several runs, which may be in another process.
+        labels: the component of each of the N images that the run was given, (N,), -1 where it is
+            held out: with the last epoch of a phase that finds clusters or corrects them (start,
+            trial, sharpening), long before the model is trained; None else. At the end the
+            components may have other numbers, and some images another component.
     """
 
     phase: str
@@ -83,6 +88,7 @@ class Progress:
     metrics: Metrics = field(default_factory=dict)
     restart: int = 0
     model: nn.Module | None = field(default=None, repr=False, compare=False)
+    labels: Indices | None = field(default=None, repr=False, compare=False)
 
 
 class Stop(Enum):
@@ -187,6 +193,7 @@ class Loop:
         generator: the source of the order of the images, on the CPU.
         before_step: called before each step with its images (B, C, H, W) and their rows (B,).
         after_step: called after each step.
+        labels: the component of each image, (N,), asked after the last epoch.
 
     Raises:
         ArgumentError: patience without a function that validates.
@@ -205,6 +212,7 @@ class Loop:
     generator: Generator | None = None
     before_step: Callable[[Tensor, Tensor], None] | None = None
     after_step: Callable[[LoopState], None] | None = None
+    labels: Callable[[], Indices] | None = None
 
     def __post_init__(self) -> None:
         if self.schedule.patience is not None and self.validate is None:
@@ -268,7 +276,9 @@ class Loop:
         state.epoch += 1
         enough = state.epoch >= self.schedule.least_epochs and objective <= self.schedule.enough
         state.ended = state.best.hears(metrics) or enough
-        return Progress(self.phase, state.epoch, self.schedule.epochs, metrics)
+        is_last = state.ended or state.epoch == self.schedule.epochs
+        labels = self.labels() if self.labels is not None and is_last else None
+        return Progress(self.phase, state.epoch, self.schedule.epochs, metrics, labels=labels)
 
     def _pass(self, state: LoopState) -> float:
         """An epoch; the mean over its images of the objective less the regularisers."""

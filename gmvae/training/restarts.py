@@ -22,7 +22,7 @@ from gmvae.support.scratch import scratch_folder
 from gmvae.training.arguments import check_callback
 from gmvae.training.continuing import check_start, settings_of
 from gmvae.training.fitting import Fit, fit
-from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.held_out import check_components, hold_out, told_of_all
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
 from gmvae.training.outcome import training_record
@@ -113,6 +113,7 @@ def fit_restarts(
         _check_saved(start)
     record = training_record(images, settings, observed, start)
     if held_out is None:
+        callback = told_of_all(callback, len(images), settings, observed)
         images, observed, held_out = hold_out(images, settings, observed)
         settings = dataclasses.replace(settings, held_out=0.0)
     kept = nullcontext(Path(checkpoint)) if checkpoint is not None else scratch_folder()

@@ -50,7 +50,7 @@ class Start:
         components = clusters.components
         if labels is None and state.cells is not None and state.cell_links is not None:
             components = moved_cells(components, state.cells, state.cell_links)
-        state.report(Progress(self.name, 1, 1))
+        state.report(Progress(self.name, 1, 1, labels=components))
         if state.settings.n_components is None:
             state = with_components(state, int(components.max()) + 1)
         return replace(

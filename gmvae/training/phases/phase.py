@@ -139,7 +139,7 @@ def train_phase(
         state: of the run.
         images: N images.
         guide: what the regularisers are functions of; by default that of the run.
-        more: ``y``, ``regularisers``, ``validate`` and ``before_step`` of the loop.
+        more: ``y``, ``regularisers``, ``validate``, ``before_step`` and ``labels`` of the loop.
     """
     checkpoints = state.checkpoints
     loop = Loop(
