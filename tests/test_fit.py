@@ -79,7 +79,7 @@ def test_the_clusters_are_told_long_before_the_model_is_trained(digits):
         assert np.flatnonzero(labels >= 0).tolist() == kept.tolist()
         assert labels[labels < 0].tolist() == [-1] * n_held_out
         agreement[phase] = clustering_accuracy(components[kept], labels[kept])
-    # Of the start alone .71: the trial keeps another clustering here, as later phases do.
+    # Of the start .71: here the trial keeps another clustering.
     assert agreement["sharpening"] > 0.9
 
 

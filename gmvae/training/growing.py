@@ -4,7 +4,7 @@ N images, K components of the model, M of the run, D latent dimensions.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -64,6 +64,7 @@ class MoreClusters:
     before: GMVAE = field(repr=False)
     clustering: Start = field(default_factory=Start)
     name: str = "start"
+    once: ClassVar[bool] = True
 
     def run(self, state: State, images: Images) -> State:
         """Fills ``state.clusters``; the last layer of ``state.assigner`` knows the new ones."""

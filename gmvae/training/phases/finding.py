@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -32,6 +33,7 @@ class Start:
 
     pixel_share: float = PIXEL_SHARE
     name: str = "start"
+    once: ClassVar[bool] = True
 
     def run(self, state: State, images: Images) -> State:
         """Fills the clusters and the nominees; sets the number of components where it is found."""
