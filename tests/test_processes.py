@@ -59,6 +59,12 @@ def test_twenty_steps_are_those_of_one_process(both, kind):
     assert furthest(*(of_this[kind]["parameters"] for of_this in both)) == 0
 
 
+def test_gradients_cross_from_process_to_process(both):
+    """Where a row of one network is asked of another row of the next."""
+    alone = together.crossed(ALONE)
+    assert all(furthest(of_this["crossed"], alone) < 1e-12 for of_this in both)
+
+
 def test_no_row_is_lost_or_doubled(both):
     one, other = (of_this["rows"] for of_this in both)
     assert one["orders"] == other["orders"] == together.rows_seen(ALONE)["orders"]

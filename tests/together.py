@@ -76,6 +76,29 @@ def trained(processes, dtype, changes):
     return {"parameters": parameters, "objectives": torch.tensor(objectives, dtype=dtype)}
 
 
+def crossed(processes):
+    """Two networks, the second asked of the first one's answers in another order of the rows."""
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Flatten(), nn.Linear(SHAPE[1] * SHAPE[2], 2)).double()
+    second = nn.Linear(2, 1).double()
+    both = nn.ModuleList([first, second])
+
+    def objective(x, y, size):
+        return size * (second(first(x).flip(0)).tanh() - x.mean((1, 2, 3))[:, None]).square().mean()
+
+    loop = Loop(
+        objective,
+        None,
+        Precise(pixels(), None),
+        SCHEDULE,
+        generator=seeded(),
+        processes=processes,
+        networks=[Network(first, 3), Network(second, 1)],
+    )
+    loop.run(loop.begin(both.parameters()))
+    return {name: value.detach() for name, value in both.named_parameters()}
+
+
 def rows_seen(processes):
     """The rows that this process asks a network of, a list a batch, and the order of all."""
     seen, orders, net = [], [], nn.Linear(1, 1)
@@ -154,6 +177,7 @@ def main(out):
     processes = Processes(fabric)
     results = {kind: trained(processes, *what) for kind, what in KINDS.items()}
     results["rows"] = rows_seen(processes)
+    results["crossed"] = crossed(processes)
     results["runs"] = runs(fabric, out / "checkpoints")
     torch.save(results, out / f"{fabric.global_rank}.pt")
 

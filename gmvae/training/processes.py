@@ -67,9 +67,11 @@ class Processes:
 
     def agree(self, value: Value) -> bool:
         """Whether all processes have the same value; each of them learns it."""
-        others = torch.tensor(int(self.same(value) != value))
-        if self.n > 1:
-            torch.distributed.all_reduce(others)
+        if self.fabric is None or self.n == 1:
+            return True
+        # Where these processes can reduce it: NCCL takes no tensor of the CPU.
+        others = torch.tensor(int(self.same(value) != value), device=self.fabric.device)
+        torch.distributed.all_reduce(others)
         return int(others) == 0
 
     def rows(self, n: int) -> slice:

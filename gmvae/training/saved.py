@@ -84,7 +84,9 @@ def shared(state: State) -> State:
     now = generators(state)
     ours: tuple[Record, Tensors] = (
         {"history": state.history, "rng": now["rng"]},
-        state_tensors(state, now) | array_tensors(state),
+        # Each process has a device of its own.
+        {name: tensor.cpu() for name, tensor in state_tensors(state, now).items()}
+        | array_tensors(state),
     )
     record, tensors = state.processes.same(ours)
     if state.processes.is_first:
