@@ -190,7 +190,14 @@ def test_a_single_run_is_told_all_that_its_caller_says(digits, monkeypatch):
     monkeypatch.setattr(restarts, "fit", alone)
     observed, own = np.full(len(digits), -1), digits.subset(slice(0, 30))
     _, runs = fit_restarts(
-        digits, QUICK, 1, observed=observed, held_out=own, callback=tell, device="cpu"
+        digits,
+        QUICK,
+        1,
+        observed=observed,
+        held_out=own,
+        callback=tell,
+        device="cpu",
+        fabric="a Fabric",
     )
     assert runs == (Restart(3, -2.0, -1.0),)
     assert told == {
@@ -203,6 +210,7 @@ def test_a_single_run_is_told_all_that_its_caller_says(digits, monkeypatch):
         "checkpoint": None,
         "stop": None,
         "device": torch.device("cpu"),
+        "fabric": "a Fabric",
     }
 
 
@@ -226,3 +234,8 @@ def test_seeds_are_the_own_one_and_others_that_no_neighbour_has():
 def test_numbers_out_of_range(digits, name):
     with pytest.raises(ArgumentError, match=f"`{name}` expected at least 1; got 0"):
         fit_restarts(digits, QUICK, **{name: 0})
+
+
+def test_several_runs_are_not_of_processes_that_train_together(digits):
+    with pytest.raises(ArgumentError, match=r"`fabric` expected one run; got 2 restarts"):
+        fit_restarts(digits, QUICK, 2, fabric="a Fabric")
