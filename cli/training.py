@@ -94,7 +94,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     if not processes.is_first():
         place = unfinished.folder_of(asked.output) if folder or checkpoint else None
         with processes.following():
-            _fit(experiment, settings, asked, start, device, place, _never, (), fabric)
+            _fit(experiment, settings, asked, start, device, place, lambda: False, (), fabric)
         return
     if folder is None and checkpoint:
         folder = unfinished.begin(asked)
@@ -141,10 +141,6 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         say(f"Curves for TensorBoard: tensorboard --logdir {shlex.quote(str(log.folder.parent))}")
     _say_all(followed)
     _say_all(summary.closing(metrics, records, experiment.scored_name, asked.output))
-
-
-def _never() -> bool:
-    return False
 
 
 def _say_all(lines: Iterable[str]) -> None:
