@@ -25,6 +25,7 @@ from . import (
 )
 from .entry import INTERRUPTED
 from .output import quietly
+from .processes import check_command, is_first
 
 QUIET = ("--quiet", "-q")
 app = typer.Typer(
@@ -98,7 +99,8 @@ def run(arguments: list[str]) -> int:
     debug, quiet = "--debug" in arguments, bool({*QUIET} & {*arguments})
     rest = [argument for argument in arguments if argument not in ("--debug", *QUIET)]
     try:
-        with quietly(quiet):
+        check_command(rest)
+        with quietly(quiet or not is_first()):
             code: object = app(rest or ["--help"], prog_name="gmvae", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         return errors.report(error, debug)

@@ -11,7 +11,7 @@ from gmvae.support.card import CARD_FILE
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import CONFIG_FILE, replacing
 
-from . import run_folder, summary, unfinished
+from . import processes, run_folder, summary, unfinished
 from .components import records_of
 from .device import named_device
 from .errors import in_options
@@ -25,6 +25,8 @@ from .reporting import report
 from .tensorboard import board, check_log
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from gmvae import GMVAE, Settings
     from gmvae.plots import Told
     from gmvae.training.fitting import Fit
@@ -79,15 +81,21 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
     """
     request = asked.request
     check_typed(asked)
-    if folder is None and checkpoint:
+    if folder is None and checkpoint and processes.is_first():
         unfinished.check_free(asked)
     device = named_device(asked.device)
     check_log(asked.log)
+    fabric = processes.launched(device, asked.restarts)
     experiment = prepare(request)
     start = None
     if asked.start is not None:
         start = run_folder.open_run(asked.start, asked.device, "--from").gmvae
     settings = _chosen(asked.settings, experiment, start)
+    if not processes.is_first():
+        place = unfinished.folder_of(asked.output) if folder or checkpoint else None
+        with processes.following():
+            _fit(experiment, settings, asked, start, device, place, lambda: False, (), fabric)
+        return
     if folder is None and checkpoint:
         folder = unfinished.begin(asked)
     # Nothing is said before all that was asked for is known to fit.
@@ -102,7 +110,7 @@ def run(asked: unfinished.AskedTraining, folder: Path | None, checkpoint: bool =
         others = [other for other in (log, live) if other is not None]
         with unfinished.kept(folder, asked.output) as stop:
             result, runs, last = _fit(
-                experiment, settings, asked, start, device, folder, stop, others
+                experiment, settings, asked, start, device, folder, stop, others, fabric
             )
         seconds = time.monotonic() - began
         result = replace(result, warnings=tuple(map(in_options, result.warnings)))
@@ -189,6 +197,7 @@ def _fit(
     folder: Path | None,
     stop: Callable[[], bool],
     others: Sequence[Callable[["Progress"], None]],
+    fabric: "Fabric | None",
 ) -> tuple["Fit", tuple["Restart", ...], "Progress | None"]:
     """The kept run, what became of each, and the last joint epoch of the kept, if any was told."""
     from gmvae.training.restarts import fit_restarts
@@ -217,6 +226,7 @@ def _fit(
             stop=stop,
             device=device,
             n_jobs=asked.jobs,
+            fabric=fabric,
         )
     kept = next(i for i, run in enumerate(runs, start=1) if summary.is_kept(run, result))
     return result, runs, last.get(kept if asked.restarts > 1 else 0)

@@ -4,6 +4,7 @@ N rows, F columns, K components.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,7 @@ class KMeansStart:
 
     before: GMVAE | None = field(default=None, repr=False)
     name: str = "start"
+    once: ClassVar[bool] = True
 
     def run(self, state: State, images: Images) -> State:
         """Fills ``state.clusters``; observed components stay what they are."""
@@ -98,7 +100,7 @@ class KMeansStart:
                 random_state=state.settings.seed % 2**32,
             )
             clusters = means.fit_predict(flat).astype(np.int64)
-        state.report(Progress(self.name, 1, 1))
+        state.report(Progress(self.name, 1, 1, labels=clusters))
         return replace(state, clusters=clusters)
 
 

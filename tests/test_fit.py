@@ -56,6 +56,33 @@ def test_the_default_run_is_good(digits):
     assert [row["phase"] for row in result.history] == told
 
 
+def test_the_clusters_are_told_long_before_the_model_is_trained(digits):
+    """Of all images, -1 where held out; the right ones, in the numbers of that phase."""
+    settings = Settings(n_components=3, effort="quick")
+    told, order = {}, []
+
+    def callback(now):
+        order.append(now.phase)
+        if now.labels is not None:
+            assert now.epoch == now.epochs or now.phase == "sharpening"
+            assert now.phase not in told
+            told[now.phase] = now.labels
+
+    gmvae = fit(digits, settings, callback=callback).gmvae
+    assert {"start", "sharpening"} <= {*told} <= {"start", "trial", "sharpening"}
+    assert max(map(order.index, told)) < order.index("placing") < order.index("joint")
+    n_held_out = round(settings.held_out * len(digits))
+    kept = np.sort(np.random.default_rng(settings.seed).permutation(len(digits))[n_held_out:])
+    components = gmvae.classify(digits).argmax(-1).numpy()
+    agreement = {}
+    for phase, labels in told.items():
+        assert np.flatnonzero(labels >= 0).tolist() == kept.tolist()
+        assert labels[labels < 0].tolist() == [-1] * n_held_out
+        agreement[phase] = clustering_accuracy(components[kept], labels[kept])
+    # Of the start .71: here the trial keeps another clustering.
+    assert agreement["sharpening"] > 0.9
+
+
 @pytest.mark.usefixtures("quick")
 class TestAnyRun:
     def test_a_second_round_learns_from_the_first(self, digits):

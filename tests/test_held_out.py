@@ -8,7 +8,8 @@ import pytest
 from gmvae.data import Images
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, ContentError
-from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.held_out import check_components, hold_out, told_of_all
+from gmvae.training.loop import STOP, Progress
 
 TENTH = Settings(n_components=2, held_out=0.1, seed=3)
 
@@ -61,6 +62,26 @@ def test_observed_images_are_never_held_out_and_labels_go_along():
     assert np.array_equal(kept, observed[rows_of(train)])
     assert np.array_equal(train.labels, labels[rows_of(train)])
     assert np.array_equal(held_out.labels, labels[rows_of(held_out)])
+
+
+def test_a_callback_is_told_of_all_images():
+    told = []
+
+    def callback(progress):
+        told.append(progress)
+        return STOP
+
+    tell = told_of_all(callback, 100, TENTH)
+    train, _, held_out = hold_out(numbered(), TENTH)
+    now = Progress("start", 1, 1, labels=np.array(rows_of(train)))
+    assert tell(now) is STOP
+    expected = np.arange(100)
+    expected[rows_of(held_out)] = -1
+    assert told[0].labels.tolist() == expected.tolist()
+    assert tell(Progress("joint", 1, 2)) is STOP
+    assert told[1] == Progress("joint", 1, 2)
+    assert told[1].labels is None
+    assert told_of_all(None, 100, TENTH) is None
 
 
 def test_a_class_of_0_is_observed():

@@ -15,6 +15,7 @@ from gmvae.training import jobs, restarts
 from gmvae.training.fitting import Fit, fit
 from gmvae.training.held_out import hold_out
 from gmvae.training.jobs import Outcome
+from gmvae.training.loop import Progress
 from gmvae.training.restarts import Restart, fit_restarts, seeds_from
 
 QUICK = Settings(n_components=3, epochs=2, warmup_epochs=2, seed=3)
@@ -157,7 +158,10 @@ def test_every_run_is_told_the_same_but_for_its_seed(digits, scripted, given):
         digits, QUICK, 2, observed=observed, held_out=own, callback=tell, n_jobs=5, device="cpu"
     )
     train, labels, part = (digits, observed, own) if given else hold_out(digits, QUICK, observed)
-    assert scripted.calls == [(tell, 5)]
+    ((callback, n_jobs),) = scripted.calls
+    assert n_jobs == 5
+    with pytest.raises(AssertionError):
+        callback(Progress("joint", 1, 1))
     assert [job.settings.seed for job in scripted.jobs] == seeds_from(3, 2)
     assert [job.number for job in scripted.jobs] == [1, 2]
     for job in scripted.jobs:
@@ -186,7 +190,14 @@ def test_a_single_run_is_told_all_that_its_caller_says(digits, monkeypatch):
     monkeypatch.setattr(restarts, "fit", alone)
     observed, own = np.full(len(digits), -1), digits.subset(slice(0, 30))
     _, runs = fit_restarts(
-        digits, QUICK, 1, observed=observed, held_out=own, callback=tell, device="cpu"
+        digits,
+        QUICK,
+        1,
+        observed=observed,
+        held_out=own,
+        callback=tell,
+        device="cpu",
+        fabric="a Fabric",
     )
     assert runs == (Restart(3, -2.0, -1.0),)
     assert told == {
@@ -199,6 +210,7 @@ def test_a_single_run_is_told_all_that_its_caller_says(digits, monkeypatch):
         "checkpoint": None,
         "stop": None,
         "device": torch.device("cpu"),
+        "fabric": "a Fabric",
     }
 
 
@@ -222,3 +234,8 @@ def test_seeds_are_the_own_one_and_others_that_no_neighbour_has():
 def test_numbers_out_of_range(digits, name):
     with pytest.raises(ArgumentError, match=f"`{name}` expected at least 1; got 0"):
         fit_restarts(digits, QUICK, **{name: 0})
+
+
+def test_several_runs_are_not_of_processes_that_train_together(digits):
+    with pytest.raises(ArgumentError, match=r"`fabric` expected one run; got 2 restarts"):
+        fit_restarts(digits, QUICK, 2, fabric="a Fabric")

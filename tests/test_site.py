@@ -59,6 +59,8 @@ def commands(text):
         words = [w for w in words if not re.fullmatch(r"[A-Z_]+=\S*", w)]
         if not words or line.startswith(OTHERS):
             continue
+        if words[0] == "torchrun":
+            words = words[words.index("-m") + 1 :]
         assert words[0] == "gmvae", line
         yield words[1:]
 

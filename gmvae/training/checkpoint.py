@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,33 +25,26 @@ from gmvae.support.errors import ArgumentError, ContentError, InterruptedRunErro
 from gmvae.support.files import replacing
 from gmvae.training.loop import LoopState
 from gmvae.training.saved import (
+    ARRAYS,
     Record,
     Tensors,
+    array_tensors,
     fill,
     fill_loop,
     generators,
     loop_record,
     loop_tensors,
     set_generators,
+    state_tensors,
+    with_arrays,
 )
-from gmvae.training.state import State, with_components
+from gmvae.training.state import State
 
 # Of what a checkpoint holds; one of another format is refused.
 FORMAT = 2
 # Seconds of work that a kill may cost.
 EVERY = 30.0
 KEPT = 2
-_ARRAYS = (
-    "pixels",
-    "view_neighbours",
-    "representation",
-    "cells",
-    "cell_links",
-    "clusters",
-    "nominees",
-    "merits",
-    "prominences",
-)
 
 
 def never() -> bool:
@@ -96,7 +89,7 @@ class Checkpoints:
             ArgumentError: what was saved is of another run.
             ContentError: every file is damaged.
         """
-        newest = self._newest()
+        newest = state.processes.once(self._newest)
         if newest is None:
             return state
         record, tensors = newest
@@ -104,11 +97,8 @@ class Checkpoints:
             raise other_run(self.folder)
         self.number, self.stopped = record["phase"], record["stopped"]
         self._arrays_in = record["arrays_in"]
-        arrays: Record = {name: tensors[name].numpy() for name in _ARRAYS if name in tensors}
         state.history[:] = record["history"]
-        if state.settings.n_components is None and "clusters" in arrays:
-            # Their number has been found since the run began.
-            state = with_components(state, len(tensors["gmvae.model.prior.logits"]))
+        state = with_arrays(state, tensors)
         if record["loop"] is None:
             fill(state, tensors)
             set_generators(state, record["generators"], tensors, "now")
@@ -116,7 +106,7 @@ class Checkpoints:
             # The phase begins again, with the generators that it began with.
             self._pending = newest
             set_generators(state, record["began"], tensors, "began")
-        return replace(state, **arrays)
+        return state
 
     def begin_phase(self, state: State) -> None:
         """Remember the generators, with which the phase would begin again."""
@@ -167,20 +157,15 @@ class Checkpoints:
         return InterruptedRunError(f"interrupted; saved in {self.folder}.")
 
     def _save(self, state: State, loop: LoopState | None) -> None:
+        if not state.processes.is_first:
+            return
         now = generators(state)
-        tensors: Tensors = {
-            **{f"gmvae.{name}": value for name, value in state.gmvae.state_dict().items()},
-            **{f"now.{name}": value for name, value in now.items() if torch.is_tensor(value)},
-        }
-        if state.gmvae.guide.assigner is None:
-            parts = state.assigner.state_dict()
-            tensors |= {f"assigner.{name}": value for name, value in parts.items()}
+        tensors = state_tensors(state, now)
         arrays_in = self._arrays_in
         if loop is None or arrays_in is None or not (self.folder / arrays_in).exists():
             arrays_in = None
-        for name in _ARRAYS if arrays_in is None else ():
-            if getattr(state, name) is not None:
-                tensors[name] = torch.from_numpy(np.ascontiguousarray(getattr(state, name)))
+        if arrays_in is None:
+            tensors |= array_tensors(state)
         record: Record = {
             "format": FORMAT,
             "run": self.run,
@@ -272,7 +257,7 @@ def _read(path: Path) -> tuple[Record, Tensors]:
         record["arrays_in"] = path.name
     else:
         _, others = _read(path.with_name(record["arrays_in"]))
-        tensors |= {name: others[name] for name in _ARRAYS if name in others}
+        tensors |= {name: others[name] for name in ARRAYS if name in others}
     return record, tensors
 
 

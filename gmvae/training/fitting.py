@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyro
@@ -22,15 +23,8 @@ from gmvae.support.html import html_table
 from gmvae.support.names import counted
 from gmvae.training.arguments import check_alone, check_callback, check_modules
 from gmvae.training.arrays import Array
-from gmvae.training.checkpoint import Checkpoints, fingerprint, never
-from gmvae.training.continuing import (
-    check_start,
-    continued,
-    fingerprint_of,
-    grown,
-    settings_of,
-)
-from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.continuing import check_start, continued, grown, settings_of
+from gmvae.training.held_out import check_components, hold_out, told_of_all
 from gmvae.training.loop import Callback, Metrics
 from gmvae.training.ordering import order_components
 from gmvae.training.outcome import (
@@ -43,15 +37,14 @@ from gmvae.training.outcome import (
     training_record,
 )
 from gmvae.training.phases import Phase
+from gmvae.training.processes import processes_of
 from gmvae.training.recipe import recipe
+from gmvae.training.running import check_same, checkpoints, run_phases
 from gmvae.training.state import Row, State, begin, config_for
-from gmvae.training.stopping import (
-    Listener,
-    Stopped,
-    check_kept,
-    parameters_of,
-    stopped_warning,
-)
+from gmvae.training.stopping import Listener, stopped_warning
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -113,6 +106,7 @@ def fit(
     checkpoint: str | Path | None = None,
     stop: Callable[[], bool] | None = None,
     device: str | torch.device = "cpu",
+    fabric: "Fabric | None" = None,
 ) -> Fit:
     """Train a :class:`~gmvae.GMVAE` on images, phase after phase.
 
@@ -143,16 +137,21 @@ def fit(
         likelihood: likewise.
         phases: what is done, in order; by default what :func:`~gmvae.training.recipe.recipe`
             makes of the settings.
-        callback: told of every epoch of every phase. It may return :data:`gmvae.STOP`: that was the
-            last epoch, no other phase runs, and the best model so far is kept; ``warnings`` and
-            the model's ``training_record`` say so. From the phase placing on there is one to keep
-            (with ``start`` from the beginning). An exception that it raises ends all but leaves
-            the checkpoint.
+        callback: told of every epoch of every phase, and of the clusters as soon as there are some
+            (``labels`` of :class:`~gmvae.training.loop.Progress`). It may return
+            :data:`gmvae.STOP`: that was the last epoch, no other phase runs, and the best model so
+            far is kept; ``warnings`` and the model's ``training_record`` say so. From the phase
+            placing on there is one to keep (with ``start`` from the beginning). An exception that
+            it raises ends all but leaves the checkpoint.
         checkpoint: a folder where the run is saved while it trains, after each phase and every 30
             seconds; one that was stopped goes on from there, to the same bytes. Remove it once the
             model is saved.
         stop: asked after every step; where it says True the run is saved and ends.
         device: where to train, and where the model is left.
+        fabric: processes that train together, launched by Lightning Fabric, each of which makes
+            this call with the same arguments; its device takes the place of ``device``. They get
+            what one process gets, but for how sums are rounded. The first one alone calls
+            ``callback``, asks ``stop`` and writes the checkpoint.
 
     Raises:
         ArgumentError: settings that do not fit the images, ``observed`` that are no classes, a
@@ -166,7 +165,8 @@ def fit(
     if settings is None and isinstance(start, GMVAE):
         settings = settings_of(start)
     settings = settings_or_defaults(settings)
-    device = checks.device(device)
+    processes = processes_of(fabric)
+    device = checks.device(device if fabric is None else fabric.device)
     check_callback(callback)
     check_modules(encoder=encoder, decoder=decoder, likelihood=likelihood)
     check_components([settings.n_components or 1], images, settings, observed, held_out)
@@ -176,10 +176,9 @@ def fit(
     record = training_record(images, settings, observed, start)
     settings = _with_components_known(settings, observed, start)
     # A set of the user's takes the place of a part.
-    share = settings.held_out if held_out is None else 0.0
-    images, classes, part = hold_out(
-        images, dataclasses.replace(settings, held_out=share), observed
-    )
+    dividing = settings if held_out is None else dataclasses.replace(settings, held_out=0.0)
+    callback = told_of_all(callback, len(images), dividing, observed)
+    images, classes, part = hold_out(images, dividing, observed)
     # Pyro's store would keep every parameter of every model for as long as the process lives.
     with _seeded(settings.seed, device), pyro.get_param_store().scope():
         if start is None:
@@ -189,16 +188,18 @@ def fit(
             gmvae = grown(start, settings.n_components or start.config.n_components)
         names = None if start is None else start.component_classes or (None,)
         held_out = part if held_out is None else held_out
-        listener = None if callback is None else Listener(callback)
+        listener = Listener(callback) if callback and processes.is_first else None
         state = begin(gmvae.to(device), settings, classes, held_out, listener, names)
+        state = dataclasses.replace(state, processes=processes)
         if phases is None:
             phases = recipe(settings, len(images), labels_lead=state.labels_lead)
             if start is not None:
                 phases = continued(phases, start, settings)
+        check_same(state, images, phases, start)
         kept = None
         if checkpoint is not None:
-            kept = _checkpoints(state, images, phases, Path(checkpoint), stop, start)
-        state, stopped, left_out = _run_phases(state, images, phases, kept, listener)
+            kept = checkpoints(state, images, phases, Path(checkpoint), stop, start)
+        state, stopped, left_out = run_phases(state, images, phases, kept, listener)
         result = _finish(state, images)
     if stopped is not None:
         record["stopped"] = stopped
@@ -223,55 +224,6 @@ def _with_components_known(
         return dataclasses.replace(settings, n_components=start.config.n_components)
     classes = set() if observed is None else {*np.unique(observed).tolist()} - {-1}
     return dataclasses.replace(settings, n_components=len(classes) or None)
-
-
-def _checkpoints(
-    state: State,
-    images: Images,
-    phases: Sequence[Phase],
-    folder: Path,
-    stop: Callable[[], bool] | None,
-    start: GMVAE | None,
-) -> Checkpoints:
-    """What keeps this run in ``folder``."""
-    # One of a user's own may have no lasting words for itself but its name.
-    words = [repr(p) if dataclasses.is_dataclass(p) else p.name for p in phases]
-    if start is not None:
-        words.append(fingerprint_of(start))
-    run = fingerprint(images, state.settings, state.observed, state.held_out, words)
-    return Checkpoints(folder, run, stop or never)
-
-
-def _run_phases(
-    state: State,
-    images: Images,
-    phases: Sequence[Phase],
-    kept: Checkpoints | None,
-    listener: Listener | None,
-) -> tuple[State, Stopped | None, list[str]]:
-    """Run the phases that are left.
-
-    Returns:
-        The last state; when the callback ended the run, None where it did not; and the names of
-        the phases that did not run.
-    """
-    # To tell whether there is a model to keep; one to start from always is.
-    untrained = parameters_of(state.gmvae) if listener and state.names is None else None
-    if kept is not None:
-        state = kept.resume(dataclasses.replace(state, checkpoints=kept))
-    stopped = None if kept is None else kept.stopped
-    number = 0 if kept is None else kept.number
-    while number < len(phases) and stopped is None:
-        if kept is not None:
-            kept.begin_phase(state)
-        state = phases[number].run(state, images)
-        number += 1
-        stopped = None if listener is None else listener.stopped
-        if stopped is not None and untrained is not None:
-            check_kept(state.gmvae, untrained, stopped)
-        if kept is not None:
-            kept.end_phase(state, stopped)
-    return state, stopped, [phase.name for phase in phases[number:]]
 
 
 @contextmanager

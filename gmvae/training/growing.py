@@ -4,7 +4,7 @@ N images, K components of the model, M of the run, D latent dimensions.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -64,6 +64,7 @@ class MoreClusters:
     before: GMVAE = field(repr=False)
     clustering: Start = field(default_factory=Start)
     name: str = "start"
+    once: ClassVar[bool] = True
 
     def run(self, state: State, images: Images) -> State:
         """Fills ``state.clusters``; the last layer of ``state.assigner`` knows the new ones."""
@@ -73,7 +74,7 @@ class MoreClusters:
         components = np.asarray(before.classify(images).argmax(-1))
         if state.observed_components is not None:
             clusters = self._spread(state, bounds, components)
-            state.report(Progress(self.name, 1, 1))
+            state.report(Progress(self.name, 1, 1, labels=clusters))
         else:
             state = self.clustering.run(state, images)
             assert state.clusters is not None

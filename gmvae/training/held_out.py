@@ -1,6 +1,7 @@
 """Which images train and which are held out, and whether a run can begin with them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from gmvae.data import Images
 from gmvae.settings import Settings
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError
+from gmvae.training.loop import Callback, Progress
 
 
 def hold_out(
@@ -27,13 +29,44 @@ def hold_out(
         ArgumentError: ``observed`` of another length.
     """
     observed = _classes_or_unknown(observed, len(images))
-    unlabelled = np.flatnonzero(observed < 0)
-    n = _n_held_out(len(unlabelled), settings)
-    if n == 0:
+    rows = _held_out_rows(observed, settings)
+    if len(rows) == 0:
         return images, observed, None
-    rows = np.sort(np.random.default_rng(settings.seed).permutation(unlabelled)[:n])
     kept = np.setdiff1d(np.arange(len(images)), rows)
     return images.subset(kept), observed[kept], images.subset(rows)
+
+
+def told_of_all(
+    callback: Callback | None, n: int, settings: Settings, observed: np.ndarray | None = None
+) -> Callback | None:
+    """A callback of a run on what :func:`hold_out` leaves, which is told of all n images.
+
+    Args:
+        callback: whose labels are of all images, (n,), -1 where held out; None for none.
+        n: images before some were held out.
+        settings: as for :func:`hold_out`, of n images with these observed classes.
+        observed: likewise.
+    """
+    if callback is None:
+        return None
+    kept = np.ones(n, dtype=bool)
+    kept[_held_out_rows(_classes_or_unknown(observed, n), settings)] = False
+
+    def tell(progress: Progress) -> object:
+        if progress.labels is None:
+            return callback(progress)
+        labels = np.full(n, -1)
+        labels[kept] = progress.labels
+        return callback(replace(progress, labels=labels))
+
+    return tell
+
+
+def _held_out_rows(observed: np.ndarray, settings: Settings) -> np.ndarray:
+    """The rows that are held out, sorted: drawn by the seed, of those without a class."""
+    unlabelled = np.flatnonzero(observed < 0)
+    n = _n_held_out(len(unlabelled), settings)
+    return np.sort(np.random.default_rng(settings.seed).permutation(unlabelled)[:n])
 
 
 def _n_held_out(n_unlabelled: int, settings: Settings) -> int:

@@ -16,7 +16,9 @@ from torch.optim.optimizer import ParamsT
 from gmvae.data import Images
 from gmvae.probability.guide import Guide
 from gmvae.support.errors import ArgumentError, TrainingError
+from gmvae.training.arrays import Indices
 from gmvae.training.optimiser import Adam
+from gmvae.training.processes import ALONE, Network, Processes
 from gmvae.training.regularisers import Batch, Regulariser
 
 Metrics: TypeAlias = dict[str, float]
@@ -75,6 +77,10 @@ class Progress:
         model: in a single run the :class:`~gmvae.GMVAE` as it is then, to be looked at and not
             changed: the run goes on with it, and with torch's generators as they are left. None of
             one of several runs, which may be in another process.
+        labels: the component of each of the N images that the run was given, (N,), -1 where it is
+            held out: with the last epoch of a phase that finds clusters or corrects them (start,
+            trial, sharpening), long before the model is trained; None else. At the end the
+            components may have other numbers, and some images another component.
     """
 
     phase: str
@@ -83,6 +89,7 @@ class Progress:
     metrics: Metrics = field(default_factory=dict)
     restart: int = 0
     model: nn.Module | None = field(default=None, repr=False, compare=False)
+    labels: Indices | None = field(default=None, repr=False, compare=False)
 
 
 class Stop(Enum):
@@ -187,6 +194,9 @@ class Loop:
         generator: the source of the order of the images, on the CPU.
         before_step: called before each step with its images (B, C, H, W) and their rows (B,).
         after_step: called after each step.
+        labels: the component of each image, (N,), asked after the last epoch.
+        processes: those that train together; each has a loop of the same.
+        networks: of the objective and the regularisers, which are divided among them.
 
     Raises:
         ArgumentError: patience without a function that validates.
@@ -205,6 +215,9 @@ class Loop:
     generator: Generator | None = None
     before_step: Callable[[Tensor, Tensor], None] | None = None
     after_step: Callable[[LoopState], None] | None = None
+    labels: Callable[[], Indices] | None = None
+    processes: Processes = ALONE
+    networks: Sequence[Network] = ()
 
     def __post_init__(self) -> None:
         if self.schedule.patience is not None and self.validate is None:
@@ -247,11 +260,11 @@ class Loop:
             TrainingError: the objective, its gradient or the validation loss is not finite.
         """
         if self.keeps_start and state.best.values is None and self.validate is not None:
-            state.best.hears(self.validate())
+            state.best.hears(self.processes.once(self.validate))
         while state.epoch < self.schedule.epochs and not state.ended:
             progress = self.step(state)
-            if callback is not None and callback(progress) is STOP:
-                state.ended = True
+            answer = None if callback is None else callback(progress)
+            state.ended = self.processes.same(answer is STOP) or state.ended
         state.best.restore()
 
     def step(self, state: LoopState) -> Progress:
@@ -261,31 +274,36 @@ class Loop:
             TrainingError: as for :meth:`run`.
         """
         with self._one_line(state):
-            objective = self._pass(state)
-            metrics = {"objective": objective, **(self.validate() if self.validate else {})}
+            mean = self._pass(state)
+            metrics = self.processes.once(
+                lambda: {"objective": mean, **(self.validate() if self.validate else {})}
+            )
         if not math.isfinite(metrics.get("loss", 0.0)):
             raise self._diverged(state)
         state.epoch += 1
-        enough = state.epoch >= self.schedule.least_epochs and objective <= self.schedule.enough
+        is_enough = metrics["objective"] <= self.schedule.enough
+        enough = state.epoch >= self.schedule.least_epochs and is_enough
         state.ended = state.best.hears(metrics) or enough
-        return Progress(self.phase, state.epoch, self.schedule.epochs, metrics)
+        is_last = state.ended or state.epoch == self.schedule.epochs
+        labels = self.labels() if self.labels is not None and is_last else None
+        return Progress(self.phase, state.epoch, self.schedule.epochs, metrics, labels=labels)
 
     def _pass(self, state: LoopState) -> float:
         """An epoch; the mean over its images of the objective less the regularisers."""
-        n, trained = len(self.images), state.parameters
+        trained = state.parameters
         batches = self._order(state)
         while state.step < len(batches):
             rows = batches[state.step]
             x = self.images.tensor(rows.numpy()).to(trained[0].device)
             batch = Batch(x, None if self.y is None else self.y[rows])
-            if self.before_step is not None:
-                self.before_step(batch.x, rows)
-            loss = self.objective(batch.x, batch.y, size=n) / n
-            if (state.epoch * self.n_batches + state.step) % self.regularised_every == 0:
-                for regulariser in self.regularisers:
-                    loss = loss - self.regularised_every * regulariser(self.guide, batch)
+            regularised = (state.epoch * self.n_batches + state.step) % self.regularised_every == 0
+            with self.processes.divided(self.networks) as divided:
+                if self.before_step is not None:
+                    self.before_step(batch.x, rows)
+                loss = self._loss(batch, regularised)
             state.optimiser.zero_grad()
             loss.backward()
+            self.processes.sum_gradients(trained, divided)
             norm = clip_grad_norm_(trained, self.schedule.clip_norm)
             if not torch.isfinite(loss + norm):
                 raise self._diverged(state)
@@ -297,6 +315,14 @@ class Loop:
                 self.after_step(state)
         mean, state.step, state.total = state.total / self.n_seen, 0, 0.0
         return mean
+
+    def _loss(self, batch: Batch, regularised: bool) -> Tensor:
+        """What is minimised, a mean over the images."""
+        n = len(self.images)
+        loss = self.objective(batch.x, batch.y, size=n) / n
+        for regulariser in self.regularisers if regularised else ():
+            loss = loss - self.regularised_every * regulariser(self.guide, batch)
+        return loss
 
     def _order(self, state: LoopState) -> list[Tensor]:
         """The batches of the epoch; of one that has begun the same again."""

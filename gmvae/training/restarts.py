@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,10 +23,13 @@ from gmvae.support.scratch import scratch_folder
 from gmvae.training.arguments import check_callback
 from gmvae.training.continuing import check_start, settings_of
 from gmvae.training.fitting import Fit, fit
-from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.held_out import check_components, hold_out, told_of_all
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
 from gmvae.training.outcome import training_record
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def fit_restarts(
     stop: Callable[[], bool] | None = None,
     device: str | torch.device = "cpu",
     n_jobs: int | None = None,
+    fabric: "Fabric | None" = None,
 ) -> tuple[Fit, tuple[Restart, ...]]:
     """Call :func:`~gmvae.fit` from several seeds; keep the best held-out objective.
 
@@ -79,12 +84,13 @@ def fit_restarts(
         device: where to train.
         n_jobs: how many runs at a time; by default as many as there are cores, and one on
             any other device than the CPU.
+        fabric: as for ``fit``, of one run.
 
     Returns:
         The best run, and what became of each in order.
 
     Raises:
-        ArgumentError: as ``fit``, or no run asked for.
+        ArgumentError: as ``fit``, no run asked for, or several where a Fabric is given.
         TrainingError: every run diverged, or the process of one was ended from outside.
     """
     if settings is None and isinstance(start, GMVAE):
@@ -105,14 +111,20 @@ def fit_restarts(
             checkpoint=checkpoint,
             stop=stop,
             device=device,
+            fabric=fabric,
         )
         return single, (_restart(settings.seed, single),)
+    if fabric is not None:
+        raise ArgumentError(
+            f"`fabric` expected one run; got {n_restarts} restarts. Call gmvae.fit for each seed."
+        )
     check_components([settings.n_components or 1], images, settings, observed, held_out)
     if start is not None:
         check_start(start, images, settings)
         _check_saved(start)
     record = training_record(images, settings, observed, start)
     if held_out is None:
+        callback = told_of_all(callback, len(images), settings, observed)
         images, observed, held_out = hold_out(images, settings, observed)
         settings = dataclasses.replace(settings, held_out=0.0)
     kept = nullcontext(Path(checkpoint)) if checkpoint is not None else scratch_folder()

@@ -1,15 +1,30 @@
 """State and loop of a run as tensors and JSON, and back."""
 
+from dataclasses import replace
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gmvae.training.loop import LoopState
-from gmvae.training.state import State
+from gmvae.training.state import State, with_components
 
 Tensors: TypeAlias = dict[str, Tensor]
 Record: TypeAlias = dict[str, Any]
+
+# Of a state: what changes from phase to phase.
+ARRAYS = (
+    "pixels",
+    "view_neighbours",
+    "representation",
+    "cells",
+    "cell_links",
+    "clusters",
+    "nominees",
+    "merits",
+    "prominences",
+)
 
 
 def generators(state: State) -> Record:
@@ -31,6 +46,56 @@ def set_generators(state: State, record: Record, tensors: Tensors, prefix: str) 
     state.generator.set_state(tensors[f"{prefix}.generator"])
     if state.device.type == "cuda":
         torch.cuda.set_rng_state(tensors[f"{prefix}.cuda"], state.device)
+
+
+def state_tensors(state: State, now: Record) -> Tensors:
+    """The networks of a state, and ``now``, its :func:`generators`."""
+    tensors: Tensors = {
+        **{f"gmvae.{name}": value for name, value in state.gmvae.state_dict().items()},
+        **{f"now.{name}": value for name, value in now.items() if torch.is_tensor(value)},
+    }
+    if state.gmvae.guide.assigner is None:
+        parts = state.assigner.state_dict()
+        tensors |= {f"assigner.{name}": value for name, value in parts.items()}
+    return tensors
+
+
+def array_tensors(state: State) -> Tensors:
+    """The arrays of a state, those that it has."""
+    arrays = {name: getattr(state, name) for name in ARRAYS}
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array))
+        for name, array in arrays.items()
+        if array is not None
+    }
+
+
+def with_arrays(state: State, tensors: Tensors) -> State:
+    """The state with these arrays, made for as many components as ``tensors`` are of."""
+    arrays: Record = {name: tensors[name].numpy() for name in ARRAYS if name in tensors}
+    if state.settings.n_components is None and "clusters" in arrays:
+        # Their number has been found since the run began.
+        state = with_components(state, len(tensors["gmvae.model.prior.logits"]))
+    return replace(state, **arrays)
+
+
+def shared(state: State) -> State:
+    """The state of the first process, in all of them."""
+    now = generators(state)
+    ours: tuple[Record, Tensors] = (
+        {"history": state.history, "rng": now["rng"]},
+        # Each process has a device of its own.
+        {name: tensor.cpu() for name, tensor in state_tensors(state, now).items()}
+        | array_tensors(state),
+    )
+    record, tensors = state.processes.same(ours)
+    if state.processes.is_first:
+        return state
+    state.history[:] = record["history"]
+    state = with_arrays(state, tensors)
+    fill(state, tensors)
+    set_generators(state, record, tensors, "now")
+    return state
 
 
 @torch.no_grad()

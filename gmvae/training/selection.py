@@ -24,7 +24,7 @@ from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.support.scratch import scratch_folder
 from gmvae.training.arguments import check_callback
-from gmvae.training.held_out import check_components, hold_out
+from gmvae.training.held_out import check_components, hold_out, told_of_all
 from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
 from gmvae.training.restarts import seeds_from
@@ -118,6 +118,7 @@ def compare_components(
     n_jobs = jobs_at_a_time(n_jobs, device)
     check_components(numbers, images, settings, held_out=held_out)
     if held_out is None:
+        callback = told_of_all(callback, len(images), settings)
         images, held_out = _divided(images, settings)
     seeds = seeds_from(settings.seed, n_restarts)
     runs = [

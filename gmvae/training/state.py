@@ -16,6 +16,7 @@ from gmvae.settings import Settings
 from gmvae.support.choices import Augmentation
 from gmvae.training.arrays import Array, Indices
 from gmvae.training.loop import Callback, LoopState, Progress
+from gmvae.training.processes import ALONE, Processes
 
 Row: TypeAlias = dict[str, float | str]
 
@@ -82,6 +83,7 @@ class State:
             Networks and latents are drawn from torch's own, which ``fit`` seeds and restores.
         callback: told of every epoch.
         checkpoints: what keeps the run while it trains; None for nothing.
+        processes: those that train together.
         names: the class that names each component of the model that the run starts from, (K,) or
             fewer; None for a run from the beginning.
         history: one row of figures an epoch.
@@ -107,6 +109,7 @@ class State:
     generator: Generator
     callback: Callback | None = None
     checkpoints: Saver | None = None
+    processes: Processes = ALONE
     names: tuple[int | None, ...] | None = None
     history: list[Row] = field(default_factory=list)
     pixels: Array | None = None

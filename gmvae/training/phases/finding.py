@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -32,6 +33,7 @@ class Start:
 
     pixel_share: float = PIXEL_SHARE
     name: str = "start"
+    once: ClassVar[bool] = True
 
     def run(self, state: State, images: Images) -> State:
         """Fills the clusters and the nominees; sets the number of components where it is found."""
@@ -50,7 +52,7 @@ class Start:
         components = clusters.components
         if labels is None and state.cells is not None and state.cell_links is not None:
             components = moved_cells(components, state.cells, state.cell_links)
-        state.report(Progress(self.name, 1, 1))
+        state.report(Progress(self.name, 1, 1, labels=components))
         if state.settings.n_components is None:
             state = with_components(state, int(components.max()) + 1)
         return replace(

@@ -20,6 +20,7 @@ from gmvae.networks import Assigner, Frozen
 from gmvae.probability.guide import Guide
 from gmvae.training.arrays import Array
 from gmvae.training.loop import Loop, Objective, Schedule
+from gmvae.training.processes import Network
 from gmvae.training.regularisers import Classification, Regulariser
 from gmvae.training.state import State
 
@@ -36,6 +37,9 @@ _AT_HAND = 2**28
 
 class Phase(Protocol):
     """One step of a run: a function of the state and the images to the next state.
+
+    One whose time networks do not take may have a class attribute ``once = True``: of several
+    processes that train together the first runs it, and the others get the state.
 
     Attributes:
         name: what the progress calls it.
@@ -139,7 +143,7 @@ def train_phase(
         state: of the run.
         images: N images.
         guide: what the regularisers are functions of; by default that of the run.
-        more: ``y``, ``regularisers``, ``validate`` and ``before_step`` of the loop.
+        more: ``y``, ``regularisers``, ``validate``, ``before_step`` and ``labels`` of the loop.
     """
     checkpoints = state.checkpoints
     loop = Loop(
@@ -150,6 +154,8 @@ def train_phase(
         phase=phase.name,
         generator=state.generator,
         after_step=None if checkpoints is None else partial(checkpoints.after_step, state),
+        processes=state.processes,
+        networks=networks_of(state),
         **more,
     )
     with warnings.catch_warnings():
@@ -160,6 +166,16 @@ def train_phase(
         loop_state = loop.begin(parameters)
         if checkpoints is None or checkpoints.begin_loop(state, loop_state):
             loop.run(loop_state, state.report)
+
+
+def networks_of(state: State) -> list[Network]:
+    """The networks that take the time of a step."""
+    features: nn.Module = state.assigner.features
+    if isinstance(features, Frozen):
+        # Not those that remember their last batch: they know it by the tensor.
+        features = features.features
+    guide, model = state.gmvae.guide, state.gmvae.model
+    return [Network(features, 3), Network(guide.encoder, 3), Network(model.decoder, 1)]
 
 
 def answers(

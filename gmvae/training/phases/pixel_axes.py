@@ -1,6 +1,7 @@
 """Before all others: where the images lie by their pixels alone."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ class PixelAxes:
     side: int = 32
     n_images: int = 4_000
     name: str = "pixels"
+    once: ClassVar[bool] = True
 
     def run(self, state: State, images: Images) -> State:
         """Fills ``state.pixels``, and ``view_neighbours`` where there are views."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch.special import entr
 
 from gmvae.data import Images
 from gmvae.probability.guide import Guide
+from gmvae.training.arrays import Indices
 from gmvae.training.phases.phase import Length, answers, classification, train_phase
 from gmvae.training.regularisers import mutual_information
 from gmvae.training.state import State
@@ -55,6 +57,11 @@ class Sharpening:
             q, of_view = assigner(both).softmax(-1).chunk(2)
             return -size * mutual_information(q, of_view, sizes)
 
+        @cache  # Asked for with the last epoch, too, after which nothing is learned.
+        def clusters() -> Indices:
+            components = answers(assigner, images, state.device, assigner).argmax(-1)
+            return np.asarray(components)
+
         enough = -self.sharp * entr(sizes).sum().item()
         train_phase(
             self,
@@ -67,6 +74,6 @@ class Sharpening:
             # labels.
             guide=Guide(state.gmvae.guide.encoder, assigner),
             regularisers=classification(state, images, self.classification_weight),
+            labels=clusters,
         )
-        clusters = np.asarray(answers(assigner, images, state.device, assigner).argmax(-1))
-        return dataclasses.replace(state, clusters=clusters)
+        return dataclasses.replace(state, clusters=clusters())

@@ -66,7 +66,9 @@ class Trial:
         # Without views nothing new is learned of a clustering.
         if nominees is None or merits is None or len(nominees) == 1 or not state.learns_from_views:
             return ended
-        shares, learned = [], []
+        shares: list[float] = []
+        learned: list[Array] = []
+        kept: Indices | None = None
         for number, clusters in enumerate(nominees, 1):
             # Not saved while it trains: it takes seconds, and only its verdict is kept. But it ends
             # with the run, which begins the phase again when it goes on.
@@ -83,9 +85,11 @@ class Trial:
             q, share = self.kept_by_views(tried.assigner, state, images)
             learned.append(q)
             shares.append(share)
-            state.report(Progress(self.name, number, len(nominees), {"kept_by_views": share}))
-        best = int(np.argmax(merits + np.array(shares)))
-        return replace(ended, clusters=together(learned, best))
+            if number == len(nominees):
+                kept = together(learned, int(np.argmax(merits + np.array(shares))))
+            metrics = {"kept_by_views": share}
+            state.report(Progress(self.name, number, len(nominees), metrics, labels=kept))
+        return replace(ended, clusters=kept)
 
     def kept_by_views(
         self, assigner: Assigner, state: State, images: Images
