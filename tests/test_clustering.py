@@ -51,6 +51,17 @@ def test_the_number_of_clusters_is_found_whatever_their_sizes(sizes, seed):
     assert (clusters.prominences >= 3).sum() == len(sizes) - 1
 
 
+@pytest.mark.parametrize("order", [(2, 3, 5), (3, 5, 2), (5, 2, 3)])
+def test_of_several_representations_the_one_in_the_middle_says_how_many(rng, order):
+    """Two, three and five clusters: three, and the splits are those of that representation."""
+    data = [uneven(rng, [60 // k] * k)[0] for k in order]
+    clusters = find_clusters(data[0], None, rng, others=data[1:])
+    assert clusters.components.max() + 1 == 3
+    assert (clusters.prominences >= 3.7).sum() == 2
+    # Where it is known they have no say.
+    assert find_clusters(data[0], order[0], rng, others=data[1:]).components.max() + 1 == order[0]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_sizes_that_are_uneven_are_no_hindrance_where_the_number_is_known(seed):
     data, truth = uneven(np.random.default_rng(seed), (250, 150, 100, 70, 50))

@@ -225,9 +225,9 @@ class TestStart:
         asked = {}
         prominences = np.array([8.0, 5.0, 1.0])
 
-        def find_clusters(points, n_components, rng, labels, of_pixels, by_views):
+        def find_clusters(points, n_components, rng, labels, of_pixels, by_views, others):
             asked.update(points=points, n_components=n_components, rng=rng, labels=labels)
-            asked.update(pixels=of_pixels, by_views=by_views)
+            asked.update(pixels=of_pixels, by_views=by_views, others=others)
             return Clusters(KINDS, prominences, np.stack([KINDS, 2 - KINDS]), np.ones(2))
 
         monkeypatch.setattr(phases.finding, "find_clusters", find_clusters)
@@ -254,8 +254,36 @@ class TestStart:
         assert asked["rng"] is state.rng
         np.testing.assert_array_equal(asked["labels"], np.where(np.arange(N) < K, KINDS, -1))
         assert after.history == [{"phase": "start", "epoch": 1}]
+        assert asked["others"] == []
         Start(0).run(state, images)
         assert asked["points"] is learned
+
+    @pytest.mark.parametrize(
+        ("share", "augment", "n_components", "shares"),
+        [
+            (0.5, "affine", None, [0.25, 1.0]),
+            (0.5, "affine", K, []),
+            (0.5, "none", None, []),
+            (0, "affine", None, []),
+        ],
+    )
+    def test_their_number_is_looked_for_with_fewer_and_with_more_pixels(
+        self, images, make, monkeypatch, share, augment, n_components, shares
+    ):
+        asked = []
+
+        def find_clusters(points, *more):
+            asked.extend(more[-1])
+            return Clusters(KINDS, np.zeros(0))
+
+        monkeypatch.setattr(phases.finding, "find_clusters", find_clusters)
+        pixels, learned = np.random.default_rng(1).random((2, N, 4))
+        state = make(augment=augment, n_components=n_components)
+        state = dataclasses.replace(state, pixels=pixels, representation=learned)
+        Start(share).run(state, images)
+        assert len(asked) == len(shares)
+        for points, less_or_more in zip(asked, shares, strict=True):
+            np.testing.assert_array_equal(points, beside(learned, pixels, less_or_more))
 
     def test_the_number_of_components_is_found(self, images, make):
         """Three patterns far apart: a model of three, which learns on from the same features."""

@@ -5,6 +5,7 @@ components, M images of a sample, A principal axes of the pixels.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,7 @@ def find_clusters(
     observed: Indices | None = None,
     pixels: Array | None = None,
     by_views: sparse.csr_array | None = None,
+    others: Sequence[Array] = (),
 ) -> Clusters:
     """Cluster a representation, or spread observed components over it.
 
@@ -114,13 +116,15 @@ def find_clusters(
 
     Args:
         representation: (N, W).
-        n_components: K, at most N; None to find it: as many as prominent peaks of the density.
+        n_components: K, at most N; None to find it: as many as prominent peaks of the density, of
+            the representation and of the others in the middle.
         rng: chooses those images, and seeds the methods.
         observed: components observed beforehand, (N,), -1 where unknown. With any, they
             spread along the graph of neighbours of 4,000 images.
         pixels: where the images lie on the axes of their pixels, (N, A): clusterings of these are
             tried too.
         by_views: how often one of two is near a view of the other by its pixels, (N, N).
+        others: representations that might as well have been chosen, (N, W) each; an even number.
 
     Raises:
         ArgumentError: more components than images.
@@ -142,6 +146,10 @@ def find_clusters(
     tree = None
     if len(sample) >= LEAST_POINTS:
         tree = DensityTree.of(embedded(sample, seed))
+    if n_components is None and tree is not None:
+        trees = [tree, *(DensityTree.of(embedded(other[rows], seed)) for other in others)]
+        trees.sort(key=lambda tree: tree.n_clusters(PROMINENT))
+        tree = trees[len(trees) // 2]
     if n_components is None:
         n_components = 1 if tree is None else tree.n_clusters(PROMINENT)
     prominences = nothing if tree is None else tree.prominences

@@ -123,7 +123,7 @@ def together(learned: Sequence[Array], best: int) -> Indices:
         learned: probabilities of the components, (N, K) each, of J clusterings.
         best: which of them the others are matched to, component by component.
     """
-    of_best = learned[best].argmax(-1)
+    of_best: Indices = learned[best].argmax(-1)
     others = []
     for j, q in enumerate(learned):
         if j != best and normalized_mutual_info_score(of_best, q.argmax(-1)) >= _ALIKE:
