@@ -164,12 +164,15 @@ def _naming(gmvae: "GMVAE") -> str:
     names = gmvae.component_names
     if names is None:
         return "No label was observed in training: Predicted_Label is the component's number."
-    by_hand = gmvae.component_classes is None
-    named = [
-        f"{k} is {printable(class_title(name))}" for k, name in enumerate(names) if name is not None
-    ]
-    how = "by hand" if by_hand else "by the labels observed in training"
-    return f"Components named {how}: {', '.join(named)}."
+    parts = []
+    for by_hand, how in ((False, "by the labels observed in training"), (True, "by hand")):
+        named = [
+            f"{k} is {printable(class_title(name))}"
+            for k, name in enumerate(names)
+            if name is not None and (k in gmvae.names_by_hand) is by_hand
+        ]
+        parts += [f"{how}: {', '.join(named)}"] if named else []
+    return f"Components named {'; '.join(parts)}."
 
 
 def _sizes(gmvae: "GMVAE", images: Sequence[int]) -> str:

@@ -20,7 +20,7 @@ HEADINGS = ("component", "images", "share", "probability", "class", "purity")
 
 
 def component_called(word: str, gmvae: "GMVAE", parameter: str, remedy: str) -> int:
-    """The component of that number or name, the first of several with the name.
+    """The component of that number or name.
 
     A class without a word is called as messages call it, ``class 8``; a bare number is the
     component's.
@@ -32,7 +32,7 @@ def component_called(word: str, gmvae: "GMVAE", parameter: str, remedy: str) -> 
         remedy: what else to do, in the imperative, likewise.
 
     Raises:
-        ArgumentError: there is none.
+        ArgumentError: there is none, or there are several of the name.
     """
     from gmvae.gmvae import class_title, component_name
 
@@ -40,8 +40,14 @@ def component_called(word: str, gmvae: "GMVAE", parameter: str, remedy: str) -> 
     if word.isdecimal() and int(word) < k:
         return int(word)
     titles = [None if name is None else class_title(name) for name in names or ()]
-    if word in titles:
-        return titles.index(word)
+    numbers = [i for i, title in enumerate(titles) if title == word]
+    if len(numbers) > 1:
+        raise ArgumentError(
+            f"{parameter} expected one component; got {word!r}, the name of {len(numbers)}. Give a "
+            f"number: {', '.join(map(str, numbers))}."
+        )
+    if numbers:
+        return numbers[0]
     few = names is not None and k <= MOST_NAMED
     listed = f" ({', '.join(component_name(names, i) for i in range(k))})" if few else ""
     raise ArgumentError(

@@ -50,7 +50,7 @@ def check_live(every: int | None, restarts: int, output: Path, force: bool) -> N
             "draws the curves of all."
         )
     page = page_of(output)
-    check_file(page, force or is_report(page), [".html"], "--report-every")
+    check_file(page, force or is_report(page), [".html"])
 
 
 def live_page(

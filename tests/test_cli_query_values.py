@@ -50,13 +50,17 @@ def test_reconstruct_writes_what_the_model_makes_of_the_images(spies: Spies) -> 
     ],
 )
 def test_where_predicted_labels_come_from(names: Any, line: str) -> None:
-    model: Any = SimpleNamespace(component_names=names, component_classes=names)
+    model: Any = SimpleNamespace(component_names=names, names_by_hand={})
     assert classify._naming(model) == line
 
 
 def test_names_by_hand_are_said_to_be() -> None:
-    model: Any = SimpleNamespace(component_names=("cat", None), component_classes=None)
+    model: Any = SimpleNamespace(component_names=("cat", None), names_by_hand={0: "cat"})
     assert classify._naming(model) == "Components named by hand: 0 is cat."
+    model.component_names = ("cat", 8)
+    assert classify._naming(model) == (
+        "Components named by the labels observed in training: 1 is class 8; by hand: 0 is cat."
+    )
 
 
 def test_evaluate_prints_the_figures_of_the_library(spies: Spies) -> None:
@@ -208,6 +212,17 @@ def test_components_are_named_where_they_are_few(
     assert spies.at("command.first") == f"60 samples of {whose}: mine-samples.png"
     last = ["sample", "--model", "mine", "--component", str(k - 1), "--force"]
     assert spies.run(last).at("command.code") == 0
+
+
+def test_a_name_of_two_components_means_neither(spies: Spies) -> None:
+    model = tiny(n_components=3)
+    model.component_classes = (5, 4, 5)
+    model.class_names = {5: "cat"}
+    save_run(Path("mine"), model)
+    spies.run(["sample", "--model", "mine", "--component", "cat"])
+    assert "got 'cat', the name of 2. Give a number: 0, 2." in spies.at("command.err")
+    assert spies.at("command.code") == 2
+    assert spies.run(["sample", "--model", "mine", "--component", "2"]).at("command.code") == 0
 
 
 def test_auto_is_cuda_where_there_is_one(spies: Spies, monkeypatch: pytest.MonkeyPatch) -> None:

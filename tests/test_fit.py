@@ -239,6 +239,17 @@ class TestAnyRun:
         warning, *_ = fit(digits, QUICK).warnings
         assert "collapse: only 1.0 of 3 components are in use" in warning
 
+    def test_a_component_without_an_image_is_told(self, digits, monkeypatch):
+        """Of six, one: too few to be a collapse."""
+
+        def not_the_fourth(self, x):
+            kinds = torch.tensor([0, 1, 2, 4, 5])[torch.arange(len(x)) % 5]
+            return torch.nn.functional.one_hot(kinds, 6).float()
+
+        monkeypatch.setattr(GMVAE, "classify", not_the_fourth)
+        warnings = fit(digits, dataclasses.replace(QUICK, n_components=6)).warnings
+        assert any("no image is most probably of component 3." in line for line in warnings)
+
 
 @pytest.mark.parametrize(
     ("settings", "fragment"),

@@ -68,6 +68,7 @@ def test_the_classes_of_the_images_stay(tmp_path):
         ("cat/1.png,a\ncat/1.png,b\n", r"one class an image; got a and b for cat/1\.png"),
         ("file,label\n", "expected the class of an image or more; got none"),
         ("cat/1.png\n", "expected 2 columns or more, file and label; got 1 in row 1"),
+        ("File,Predicted_Label,Outlier\ncat/1.png,a,3\n", "a column label among more than two"),
         ("cat/1.png,wolf\n", r"the classes of pics, cat, dog; got wolf"),
     ],
 )

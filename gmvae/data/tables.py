@@ -125,7 +125,14 @@ def _pairs(path: Path) -> Iterator[tuple[str, str]]:
     column = 1
     if table and table[0][0].lower() in HEADINGS:
         heading = [cell.lower() for cell in table.pop(0)]
-        column = next((heading.index(w) for w in ("label", "class") if w in heading), 1)
+        named = [heading.index(word) for word in ("label", "class") if word in heading]
+        if not named and len(heading) > 2:
+            # Such as what `gmvae classify` writes: what it predicts was not observed.
+            raise ContentError(
+                f"`{path.name}` expected a column label among more than two; got "
+                f"{listed(heading)}. Name the one that holds the labels so."
+            )
+        column = named[0] if named else 1
     for number, row in enumerate(table, start=1):
         if len(row) <= column:
             raise ContentError(

@@ -16,6 +16,7 @@ from gmvae.gmvae import GMVAE
 from gmvae.metrics import effective_number
 from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from gmvae.settings import Settings
+from gmvae.support.names import listed
 from gmvae.support.version import VERSION
 from gmvae.training.arrays import Indices
 from gmvae.training.density import PROMINENT
@@ -230,6 +231,10 @@ def run_warnings(state: State, images: Images) -> list[str]:
         warnings.append(
             f"collapse: only {told_apart:.1f} of {k} components are told apart (exp of the mutual "
             f"information of image and component). {remedy}"
+        )
+    elif k > 1 and (unused := sorted({*range(k)} - {*q_y.argmax(-1).tolist()})):
+        warnings.append(
+            f"empty: no image is most probably of component {listed(map(str, unused))}. {remedy}"
         )
     nameless = sorted({*state.classes.tolist()} - {*(state.gmvae.component_classes or ())})
     if nameless:
