@@ -20,6 +20,7 @@ from gmvae.training import selection
 from gmvae.training.fitting import fit
 from gmvae.training.held_out import hold_out
 from gmvae.training.jobs import Outcome
+from gmvae.training.loop import Progress
 from gmvae.training.recipe import EFFORTS
 from gmvae.training.restarts import seeds_from
 from gmvae.training.selection import (
@@ -128,7 +129,10 @@ def test_every_run_is_told_the_same_but_for_its_number_and_its_seed(images, scri
 
     compare_components(images, (4, 2), SETTINGS, 2, callback=tell, n_jobs=5)
     train, _, held_out = hold_out(images, SETTINGS)
-    assert scripted.calls == [(tell, 5)]
+    ((told, n_jobs),) = scripted.calls
+    assert n_jobs == 5
+    with pytest.raises(AssertionError):
+        told(Progress("joint", 1, 1))
     seeds = seeds_from(SETTINGS.seed, 2)
     assert [(job.settings.n_components, job.settings.seed) for job in scripted.jobs] == [
         (k, seed) for k in (4, 2) for seed in seeds
