@@ -1,5 +1,6 @@
 """``--report-every``: the page on a run, made again while it trains."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -95,7 +96,7 @@ class Live:
             self._images = experiment.scored.subset(rows)
         self._history: list[dict[str, Any]] = []
         self._lost = False
-        self._write(waiting(training, self._name, _words("It begins.")))
+        self._write(waiting(training, self._name, self._words("It begins.")))
 
     def __call__(self, now: "Progress") -> None:
         """Make the page anew where it is time."""
@@ -104,7 +105,7 @@ class Live:
         if self._lost or not due:
             return
         began = time.monotonic()
-        words = _words(f"Phase {now.phase}, epoch {now.epoch} of at most {now.epochs}.")
+        words = self._words(f"Phase {now.phase}, epoch {now.epoch} of at most {now.epochs}.")
         if now.phase in PHASES:
             self._write(self._whole(now, words))
         else:
@@ -120,6 +121,14 @@ class Live:
             return
         often = f"made {counted(self.times, 'time')} meanwhile, in {self.seconds:.0f} s"
         yield f"The same page: {self.page} ({often})"
+
+    def _words(self, where: str) -> str:
+        now = time.strftime("%H:%M:%S")
+        again = f"gmvae train --resume {shlex.quote(str(self._output))}"
+        return (
+            f"The run was training when this page was made, at {now}. {where} Where it was stopped "
+            f"since, it goes on by {again}."
+        )
 
     def _write(self, page: str) -> None:
         """Write it, whole or not at all; a training does not end because it could not be."""
@@ -160,11 +169,6 @@ class Live:
             pictures={name: png(figure) for name, figure in drawn.items()},
             running=words,
         )
-
-
-def _words(where: str) -> str:
-    now = time.strftime("%H:%M:%S")
-    return f"The run was training when this page was made, at {now}. {where}"
 
 
 def _figures(gmvae: "GMVAE", images: "Images") -> dict[str, Any]:

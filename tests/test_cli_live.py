@@ -68,7 +68,9 @@ def test_a_run_that_goes_on_is_followed_as_before(
         hears(patch, 6)
         assert app.run(FOLLOWED) == 130
     assert GO_ON in capsys.readouterr().err
-    assert "was training when this page was made" in check_whole(PAGE.read_text()).text
+    shown = check_whole(PAGE.read_text()).text
+    assert "was training when this page was made" in shown
+    assert "goes on by gmvae train --resume run." in shown
     assert app.run(["train", "--resume", "run"]) == 0
     assert same(here / "run", undisturbed)
     assert PAGE.read_bytes() == (here / "run/report.html").read_bytes()
