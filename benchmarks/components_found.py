@@ -23,8 +23,13 @@ from gmvae.training.recipe import recipe
 
 
 def part(name: str, *classes: int) -> Callable[[int], Images]:
-    """The train part of a named set, the same for every seed."""
-    return lambda seed: load(name, part="train").only(classes) if classes else load(name)
+    """The train part of a named set, of all classes or of these, the same for every seed."""
+
+    def images(seed: int) -> Images:
+        whole = load(name, part="train")
+        return whole.only(classes) if classes else whole
+
+    return images
 
 
 def subset(name: str, sizes: SizesOf) -> Callable[[int], Images]:

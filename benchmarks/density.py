@@ -25,7 +25,7 @@ LATENT_DIM, HIDDEN = 40, (300, 300)
 BATCH_SIZE, N_DRAWS = 128, 5_000
 # Adam's rate, over the last third of the time a tenth of it.
 LR, LATE_LR = 1e-3, 1e-4
-# Steps before it is the next row's turn: seconds.
+# Steps, some seconds, before it is the next row's turn.
 TURN = 200
 # Test images at once: their draws are 150 MB of pixels.
 AT_ONCE = 10

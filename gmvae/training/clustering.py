@@ -146,12 +146,13 @@ def find_clusters(
     tree = None
     if len(sample) >= LEAST_POINTS:
         tree = DensityTree.of(embedded(sample, seed))
-    if n_components is None and tree is not None:
-        trees = [tree, *(DensityTree.of(embedded(other[rows], seed)) for other in others)]
-        trees.sort(key=lambda tree: tree.n_clusters(PROMINENT))
-        tree = trees[len(trees) // 2]
     if n_components is None:
-        n_components = 1 if tree is None else tree.n_clusters(PROMINENT)
+        n_components = 1
+        if tree is not None:
+            trees = [tree, *(DensityTree.of(embedded(other[rows], seed)) for other in others)]
+            trees.sort(key=lambda tree: tree.n_clusters(PROMINENT))
+            tree = trees[len(trees) // 2]
+            n_components = tree.n_clusters(PROMINENT)
     prominences = nothing if tree is None else tree.prominences
     if n_components == 1:
         return Clusters(np.zeros(n, dtype=np.int64), prominences)

@@ -218,9 +218,11 @@ def run_warnings(state: State, images: Images) -> list[str]:
     q_y = state.gmvae.classify(images).double()
     effective = effective_number(q_y.mean(0).numpy())
     told_apart = effective / entr(q_y).sum(-1).mean().exp().item()
-    remedy = "Try another seed, a longer warm-up, or fewer components."
-    if state.settings.effort == "quick":
-        remedy = "A quick run is short: try the standard effort, or fewer components."
+    remedy = _remedy(
+        state,
+        "Try another seed, a longer warm-up, or fewer components.",
+        "A quick run is short: try the standard effort, or fewer components.",
+    )
     few = max(_COLLAPSED * k, _ALONE)
     if k > 1 and effective < few:
         warnings.append(
@@ -247,6 +249,11 @@ def run_warnings(state: State, images: Images) -> list[str]:
     return warnings
 
 
+def _remedy(state: State, words: str, after_quick: str = _AFTER_QUICK) -> str:
+    """What to do, in words, and in others after a quick run."""
+    return after_quick if state.settings.effort == "quick" else words
+
+
 def cluster_warnings(state: State, images: Images) -> list[str]:
     """A line where the clusters are no kinds, or the two classifications part.
 
@@ -271,10 +278,8 @@ def _valley_warnings(state: State) -> list[str]:
             "no valley that stands out of its noise, so that they are cuts through one cloud. Do "
             "not take them for kinds; more images, or other views, may tell more."
         ]
-    remedy = f"Try {n}, or --components auto."
-    if state.settings.effort == "quick":
-        # Of features that have hardly been learned: it is no number to try.
-        remedy = _AFTER_QUICK
+    # After a quick run, whose features have hardly been learned, it is no number to try.
+    remedy = _remedy(state, f"Try {n}, or --components auto.")
     return [
         f"clusters: the density of the images has {n} peaks that stand out of its noise, and there "
         f"are {k} components: some share one kind, or a kind is small. {remedy}"
@@ -291,9 +296,7 @@ def _agreement_warnings(state: State, images: Images) -> list[str]:
     part = (of_guide != of_mixture).double().mean().item()
     if part <= _PARTING:
         return []
-    remedy = "Try more epochs, or a larger `latent_dim`."
-    if state.settings.effort == "quick":
-        remedy = _AFTER_QUICK
+    remedy = _remedy(state, "Try more epochs, or a larger `latent_dim`.")
     return [
         f"agreement: of {part:.1%} of the images q(y|x) names another component than the mixture, "
         f"whose Gaussians lie beside them. {remedy}"
