@@ -8,8 +8,8 @@ import torch
 from toys import random_images
 
 from gmvae.data import Images
-from gmvae.data.views import Affine
-from gmvae.training.contrast import contrastive_loss, pairs_of_neighbours, pairs_of_views
+from gmvae.data.views import Affine, unchanged
+from gmvae.training.contrast import contrastive_loss, pairs_of
 
 
 @pytest.mark.parametrize(("tau", "given"), [(0.2, [0.2]), (0.5, [])], ids=["given", "default"])
@@ -36,10 +36,13 @@ def test_pairs_told_apart_and_pairs_that_are_all_one():
 
 
 def test_views_are_two_different_ones_of_the_same_images():
-    x = random_images(4)
+    images = Images(random_images(4).float().numpy())
+    x, near = images.tensor(), np.array([[1], [2], [3], [0]])
     generator = torch.Generator().manual_seed(3)
-    a, b = pairs_of_views(Affine(), generator)(x, torch.arange(4))
+    a, b = pairs_of(images, near, 0.0, Affine(), generator)(x, torch.arange(4))
     again = torch.Generator().manual_seed(3)
+    torch.randint(1, (4,), generator=again)
+    torch.rand(4, generator=again)
     assert torch.equal(a, Affine()(x, again))
     assert torch.equal(b, Affine()(x, again))
     assert not torch.equal(a, b)
@@ -48,7 +51,7 @@ def test_views_are_two_different_ones_of_the_same_images():
 def test_partners_are_drawn_from_the_neighbours():
     images = Images(random_images(6).float().numpy())
     near = np.array([[1, 2], [2, 0], [0, 1], [4, 5], [5, 3], [3, 4]])
-    pairs = pairs_of_neighbours(images, near, torch.Generator().manual_seed(0))
+    pairs = pairs_of(images, near, 1.0, unchanged, torch.Generator().manual_seed(0))
     rows = torch.tensor([5, 0, 3])
     x = images.tensor(rows.numpy())
     drawn = set()
@@ -61,13 +64,35 @@ def test_partners_are_drawn_from_the_neighbours():
     assert drawn == {(row, other) for row in (5, 0, 3) for other in near[row].tolist()}
 
 
+def test_so_many_pairs_are_of_two_images():
+    """A quarter of 4,000: within four standard errors, .007 each."""
+    images = Images(random_images(2).float().numpy())
+    rows = torch.zeros(4_000, dtype=torch.int64)
+    x = images.tensor(rows.numpy())
+    near = np.array([[1], [0]])
+    _, partners = pairs_of(images, near, 0.25, unchanged, torch.Generator().manual_seed(0))(x, rows)
+    of_two = (partners != x).flatten(1).any(1)
+    assert torch.equal(partners[of_two][0], images.tensor([1])[0])
+    assert of_two.float().mean() == pytest.approx(0.25, abs=0.028)
+
+
+def test_both_of_a_pair_are_views():
+    images = Images(random_images(6).float().numpy())
+    near = np.array([[1], [2], [3], [4], [5], [0]])
+    darker = pairs_of(images, near, 1.0, lambda x, generator: x / 2)
+    x, rows = images.tensor(), torch.arange(6)
+    own, partners = darker(x, rows)
+    assert torch.equal(own, x / 2)
+    assert torch.equal(partners, x.roll(-1, 0) / 2)
+
+
 def test_the_generator_decides_the_partners():
-    """One draw of a column of neighbours an image: with torch's own generator left alone."""
+    """A draw of a column of neighbours an image: with torch's own generator left alone."""
     images = Images(random_images(6).float().numpy())
     near = np.array([[1, 2, 3], [2, 0, 3], [0, 1, 4], [4, 5, 1], [5, 3, 0], [3, 4, 1]])
     rows = torch.tensor([4, 1, 1, 0, 2, 5, 3])
     before = torch.get_rng_state()
-    pairs = pairs_of_neighbours(images, near, torch.Generator().manual_seed(8))
+    pairs = pairs_of(images, near, 1.0, unchanged, torch.Generator().manual_seed(8))
     x = images.tensor(rows.numpy()).double()
     _, partners = pairs(x, rows)
     assert torch.equal(torch.get_rng_state(), before)

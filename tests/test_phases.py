@@ -14,7 +14,7 @@ from gmvae.networks import Frozen
 from gmvae.settings import Settings
 from gmvae.training import phases
 from gmvae.training.clustering import Clusters
-from gmvae.training.contrast import contrastive_loss
+from gmvae.training.contrast import contrastive_loss, pairs_of
 from gmvae.training.loop import Schedule
 from gmvae.training.phases import (
     Assignment,
@@ -169,26 +169,23 @@ class TestWarmUp:
 
     @pytest.mark.parametrize("augment", ["none", "affine"])
     def test_it_tells_pairs_apart(self, images, make, training, monkeypatch, augment):
-        """Pairs are of views where there are views, else of neighbours on the pixels' axes."""
+        """Where there are views half the pairs are of one image; without all are of two."""
         made = []
-        for kind in ("views", "neighbours"):
-            original = getattr(phases.warm_up, f"pairs_of_{kind}")
 
-            def record(*arguments, kind=kind, original=original):
-                made.append((kind, arguments))
-                return original(*arguments)
+        def record(*arguments):
+            made.append(arguments)
+            return pairs_of(*arguments)
 
-            monkeypatch.setattr(phases.warm_up, f"pairs_of_{kind}", record)
+        monkeypatch.setattr(phases.warm_up, "pairs_of", record)
         state = PixelAxes().run(make(augment=augment), images)
         WarmUp(embedding_dim=5).run(state, images)
-        ((kind, arguments),) = made
-        assert kind == ("neighbours" if augment == "none" else "views")
-        assert arguments[-1] is state.generator
-        if augment == "none":
-            neighbours = arguments[1]
-            assert neighbours.shape == (N, 10)
-            # Twenty of a kind: all ten neighbours are of it.
-            assert (KINDS[neighbours] == KINDS[:, None]).all()
+        ((_, neighbours, share, view, generator),) = made
+        assert share == (1.0 if augment == "none" else 0.5)
+        assert view is state.view
+        assert generator is state.generator
+        assert neighbours.shape == (N, 10)
+        # Twenty of a kind: all ten neighbours are of it.
+        assert (KINDS[neighbours] == KINDS[:, None]).all()
         (call,) = training
         assert torch.equal(call["y"], torch.arange(N))
         features = list(state.assigner.features.parameters())
@@ -197,11 +194,11 @@ class TestWarmUp:
         state.assigner.eval()
         state.generator.manual_seed(5)
         loss = call["objective"](images.tensor(), torch.arange(N), 7)
-        if augment == "affine":
-            again = torch.Generator().manual_seed(5)
-            both = torch.cat([state.view(images.tensor(), again) for _ in range(2)])
-            embedded = F.linear(state.assigner.features(both), *call["parameters"][-2:])
-            torch.testing.assert_close(loss, 7 * contrastive_loss(*embedded.chunk(2)))
+        again = torch.Generator().manual_seed(5)
+        pairs = pairs_of(images, neighbours, share, state.view, again)
+        both = torch.cat(pairs(images.tensor(), torch.arange(N)))
+        embedded = F.linear(state.assigner.features(both), *call["parameters"][-2:])
+        torch.testing.assert_close(loss, 7 * contrastive_loss(*embedded.chunk(2)))
 
 
 class TestStart:

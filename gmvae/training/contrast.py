@@ -1,7 +1,7 @@
 """Instance contrast: a representation in which the two of a pair lie together.
 
-The two are views of one image or, where nothing is known of what leaves an image what it is, an
-image and one of its nearest neighbours. Shapes: B images a batch, W dimensions of an embedding.
+The two are views of one image, or of an image and one of its nearest neighbours. Shapes: B images a
+batch, N images in all, W dimensions of an embedding.
 """
 
 from collections.abc import Callable
@@ -17,42 +17,47 @@ from gmvae.data.views import View
 # From a batch of images (B, C, H, W) and their rows (B,) to a pair of batches, row by row.
 Pairs = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-
-def pairs_of_views(view: View, generator: Generator | None = None) -> Pairs:
-    """Two views of each image (Chen et al., 2020, as below)."""
-
-    def pairs(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return view(x, generator), view(x, generator)
-
-    return pairs
-
-
 # On MNIST without views (50,000 images, one seed) the contrast of an image and one of its ten
-# nearest starts at .962, an autoencoder at .915. No trial of another number is recorded.
+# nearest starts at .962, an autoencoder at .915. With views five are as good.
 N_PARTNERS = 10
+# Of pairs that are of two images, where images have views. Parts of train parts, one seed, mean
+# accuracy of twelve clusterings of what was learned: none, half and nine in ten have .889,
+# .926 and .922 on the ten digits, .538, .619 and .623 on 3,000 of Fashion-MNIST, and .929, .933 and
+# .866 on 3,000 of MNIST.
+SHARE = 0.5
 
 
-def pairs_of_neighbours(
-    images: Images, near: np.ndarray, generator: Generator | None = None
+def pairs_of(
+    images: Images,
+    near: np.ndarray,
+    share: float,
+    view: View,
+    generator: Generator | None = None,
 ) -> Pairs:
-    """Each image and one of its neighbours, another one each time.
+    """A view of each image, and a view of it or of one of its neighbours, others each time.
 
-    What tells neighbours from all other images is what a kind of image has in common: its features
-    spread from neighbour to neighbour, as an embedding of the graph of neighbours does, but by a
-    network that sees shapes and not single pixels (Dwibedi et al., *With a little help from my
-    friends: nearest-neighbor contrastive learning of visual representations*, ICCV 2021; Sainburg
-    et al., *Parametric UMAP embeddings*, Neural Computation 2021).
+    What tells views of an image from all others is what they leave as it is; what tells neighbours
+    is what a kind of image has in common: its features spread from neighbour to neighbour, as an
+    embedding of the graph of neighbours does, but by a network that sees shapes and not single
+    pixels (Dwibedi et al., *With a little help from my friends: nearest-neighbor contrastive
+    learning of visual representations*, ICCV 2021; Sainburg et al., *Parametric UMAP embeddings*,
+    Neural Computation 2021).
 
     Args:
         images: N images.
         near: numbers of the k neighbours of each, (N, k).
+        share: of the pairs that are of two images, 0 to 1.
+        view: of an image; the image itself where it has none.
         generator: the source of the draws, on the CPU; torch's own by default.
     """
     n_neighbors = near.shape[1]
 
     def pairs(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        columns = torch.randint(n_neighbors, (len(rows),), generator=generator).numpy()
-        return x, images.tensor(near[rows.numpy(), columns]).to(x)
+        own = rows.numpy()
+        columns = torch.randint(n_neighbors, (len(own),), generator=generator).numpy()
+        of_two = (torch.rand(len(own), generator=generator) < share).numpy()
+        partners = np.where(of_two, near[own, columns], own)
+        return view(x, generator), view(images.tensor(partners).to(x), generator)
 
     return pairs
 

@@ -7,13 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gmvae.data import Images
-from gmvae.training.contrast import (
-    N_PARTNERS,
-    Pairs,
-    contrastive_loss,
-    pairs_of_neighbours,
-    pairs_of_views,
-)
+from gmvae.training.contrast import N_PARTNERS, SHARE, contrastive_loss, pairs_of
 from gmvae.training.neighbours import nearest
 from gmvae.training.phases.phase import Length, answers, train_phase
 from gmvae.training.state import State
@@ -27,8 +21,10 @@ class WarmUp:
 
     with :math:`u_i` and :math:`u_i'` the projected features of two views of image i, and s the
     cosine of their angle: instance contrast (Chen et al., *A simple framework for contrastive
-    learning of visual representations*, ICML 2020; :mod:`gmvae.training.contrast`). Without
-    views the other one is a near neighbour on the pixels' axes.
+    learning of visual representations*, ICML 2020; :mod:`gmvae.training.contrast`). Half of the
+    time the other one is a view of a near neighbour on the pixels' axes: views alone part an image
+    from others of its kind, and where they change what tells kinds apart, lay kinds together.
+    Without views it always is.
 
     Which clusters form is decided in the first steps of a training, and the bound hardly tells
     good ones from bad ones: they have to be found where they are easy to see.
@@ -47,7 +43,10 @@ class WarmUp:
         """Trains the features; fills ``state.representation``."""
         features = state.assigner.features
         projection = nn.Linear(features.n_features, self.embedding_dim).to(state.device)
-        pairs = self._pairs(state, images)
+        assert state.pixels is not None, "the phase `pixels` comes before"
+        near = nearest(state.pixels, N_PARTNERS, state.rng)
+        share = SHARE if state.learns_from_views else 1.0
+        pairs = pairs_of(images, near, share, state.view, state.generator)
 
         def objective(x: Tensor, rows: Tensor, size: int) -> Tensor:
             both = torch.cat(pairs(x, rows))
@@ -60,11 +59,3 @@ class WarmUp:
         rows = torch.arange(len(images))
         train_phase(self, self.length, objective, module.parameters(), state, images, y=rows)
         return replace(state, representation=answers(directions, images, state.device, module))
-
-    def _pairs(self, state: State, images: Images) -> Pairs:
-        """From a batch to the two of each pair."""
-        if state.learns_from_views:
-            return pairs_of_views(state.view, state.generator)
-        assert state.pixels is not None, "the phase `pixels` comes before"
-        neighbours = nearest(state.pixels, N_PARTNERS, state.rng)
-        return pairs_of_neighbours(images, neighbours, state.generator)
