@@ -251,10 +251,12 @@ def test_what_a_phase_does_not_change_is_written_once(images, tmp_path):
     arrays, *rest = sorted(tmp_path.iterdir())
     assert len(rest) == 2
     with safe_open(arrays, framework="pt") as file:
-        assert {"pixels", "representation", "clusters"} <= set(file.keys())
+        assert {"clusters", "prominences"} <= set(file.keys())
+        # What the clusters were found in is not looked at any more.
+        assert not {"pixels", "representation", "nominees"} & set(file.keys())
     for path in rest:
         with safe_open(path, framework="pt") as file:
-            assert not {"pixels", "representation", "clusters"} & set(file.keys())
+            assert not {"clusters", "prominences"} & set(file.keys())
     same(undisturbed, run(checkpoint=tmp_path))
     # The last two, and the one that the older of them names.
     assert sorted(tmp_path.iterdir())[:2] == [arrays, rest[1]]

@@ -66,7 +66,7 @@ class Cells:
         module = nn.Sequential(features, head)
         y = torch.as_tensor(cells, device=state.device)
         train_phase(self, self.length, objective, module.parameters(), state, images, y=y)
-        # On their axes at once: the features of a million images are two gigabytes.
+        # On their axes at once: the features of a million images are a gigabyte.
         few = images.subset(slice(None, None, max(1, len(images) // N_AXES_OF)))
         axes_of = principal_axes(answers(directions, few, state.device, module))
         mean, axes = (torch.as_tensor(values) for values in axes_of)
@@ -77,7 +77,7 @@ class Cells:
             cell = head(h).argmax(-1, keepdim=True).cpu().double()
             return torch.cat([placed, cell], dim=-1)
 
-        both = answers(place_and_cell, images, state.device, module)
+        both = answers(place_and_cell, images, state.device, module, dtype=np.float32)
         cells = both[:, -1].astype(np.int64)
         links = np.zeros((head.out_features, head.out_features))
         rows = np.sort(state.rng.permutation(len(images))[:_LOOKED_AT])

@@ -68,7 +68,8 @@ class PixelAxes:
             return place(state.view(x, state.generator))
 
         cpu = torch.device("cpu")
-        pixels = answers(place, images, cpu)
+        # Single precision: of a million images they are 200 MB, and pixels are known to a byte.
+        pixels = answers(place, images, cpu, dtype=np.float32)
         neighbours = [
             nearest(pixels, N_OF_VIEW, state.rng, answers(place_of_view, images, cpu))
             for _ in range(self.n_views if state.learns_from_views else 0)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -59,7 +60,8 @@ class WarmUp:
         module = nn.Sequential(features, projection)
         rows = torch.arange(len(images))
         train_phase(self, self.length, objective, module.parameters(), state, images, y=rows)
-        return replace(state, representation=answers(directions, images, state.device, module))
+        of_all = answers(directions, images, state.device, module, dtype=np.float32)
+        return replace(state, representation=of_all)
 
     def _pairs(self, state: State, images: Images) -> Pairs:
         """From a batch to the two of each pair."""
