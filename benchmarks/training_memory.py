@@ -29,7 +29,7 @@ from gmvae.training.recipe import recipe
 from gmvae.training.state import State
 
 RESULTS = Path(__file__).parent / "results" / "scoring" / "training_memory.md"
-SIZES = (50_000, 200_000, 1_000_000)
+SIZES = (100_000, 1_000_000)
 SETTINGS = gmvae.Settings(n_components=10, latent_dim=10, effort="quick", epochs=1)
 
 

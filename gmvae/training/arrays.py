@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
-# Where all images lie: in single precision, since of a million they are some 200 MB.
+# Where all images lie: in single precision where they are many.
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
-# Points at a time: of a hundred numbers each they are 8 MB.
-_AT_ONCE = 10_000
+# Points at a time: of a hundred numbers each they are 7 MB. A multiple of the 256 that scikit-learn
+# takes, so that its sums are those of all points at once.
+_AT_ONCE = 8_192
 
 
 class Points(Protocol):

@@ -33,26 +33,26 @@ PIXEL_SHARE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """Points of several parts side by side, each times a factor: worked out where asked for.
+    """Points of several parts side by side, each in a unit of its own: worked out where asked for.
 
     Of a million images all of them in double precision, in which clusters are looked for, would be
     a gigabyte. What is held are the parts, in whatever precision they came.
 
     Attributes:
         parts: (N, W) each.
-        factors: one a part.
+        units: what each part is divided by.
     """
 
     parts: tuple[Points, ...]
-    factors: tuple[float, ...]
+    units: tuple[float, ...]
 
     def __len__(self) -> int:
         return len(self.parts[0])
 
     def __getitem__(self, rows: Any, /) -> Array:
         """Those rows, by a slice or by their numbers, in float64."""
-        pairs = zip(self.parts, self.factors, strict=True)
-        return np.concatenate([factor * _double(part[rows]) for part, factor in pairs], axis=1)
+        pairs = zip(self.parts, self.units, strict=True)
+        return np.concatenate([_double(part[rows]) / unit for part, unit in pairs], axis=1)
 
 
 def alone(points: Points) -> Beside:
@@ -68,15 +68,15 @@ def beside(representation: Points, pixels: Points, share: float = PIXEL_SHARE) -
     standard deviation is ``share`` of the learned part's: half of it is enough to part what that
     one lays together, and too little to part what it holds together.
     """
-    return Beside((representation, pixels), (1 / _scale(representation), share / _scale(pixels)))
+    return Beside((representation, pixels), (_scale(representation), _scale(pixels) / share))
 
 
 def _scale(points: Points) -> float:
     """The standard deviation around their mean; 1 if all are the same."""
     n = len(points)
     mean = sum(_double(points[rows]).sum(0) for rows in blocks(n)) / n
-    squares = sum(float(((_double(points[rows]) - mean) ** 2).sum()) for rows in blocks(n))
-    deviation = float(np.sqrt(squares / n))
+    squares = sum(((_double(points[rows]) - mean) ** 2).sum(0) for rows in blocks(n))
+    deviation = float(np.sqrt(np.sum(squares / n)))
     return deviation if deviation > 0 else 1.0
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gmvae.data import Images
 from gmvae.training.clustering import find_cells
 from gmvae.training.phases.finding import seen
-from gmvae.training.phases.phase import Length, answers, train_phase
+from gmvae.training.phases.phase import Length, answers, places, train_phase
 from gmvae.training.representation import N_AXES_OF, PIXEL_SHARE, principal_axes
 from gmvae.training.state import State
 
@@ -77,7 +77,7 @@ class Cells:
             cell = head(h).argmax(-1, keepdim=True).cpu().double()
             return torch.cat([placed, cell], dim=-1)
 
-        both = answers(place_and_cell, images, state.device, module, dtype=np.float32)
+        both = places(place_and_cell, images, state.device, module)
         cells = both[:, -1].astype(np.int64)
         links = np.zeros((head.out_features, head.out_features))
         rows = np.sort(state.rng.permutation(len(images))[:_LOOKED_AT])

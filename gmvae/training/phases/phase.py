@@ -19,6 +19,7 @@ from gmvae.data import Images
 from gmvae.data.images import let_go, rows_at_once
 from gmvae.networks import Assigner, Frozen
 from gmvae.probability.guide import Guide
+from gmvae.training.arrays import Floats
 from gmvae.training.loop import Loop, Objective, Schedule
 from gmvae.training.processes import Network
 from gmvae.training.regularisers import Classification, Regulariser
@@ -31,6 +32,9 @@ _LEAST_BATCH = 8
 # Images an epoch at most, as many as MNIST has: figures are taken, and progress is told, after
 # each, and of more images a phase needs no more steps.
 LARGEST_EPOCH = 60_000
+# Images whose places are kept in double precision: as many as MNIST has. Of a million they would be
+# a gigabyte, and single precision is what the embedding rounds them to.
+_IN_DOUBLE = 60_000
 # Bytes of features that are computed beforehand.
 _AT_HAND = 2**28
 
@@ -197,6 +201,14 @@ def answers(
     for module in modules:
         module.train()
     return values
+
+
+def places(
+    query: Callable[[Tensor], Tensor], images: Images, device: torch.device, *modules: nn.Module
+) -> Floats:
+    """Where ``query`` lays every image, (N, W): of more than 60,000 images in single precision."""
+    dtype = np.float64 if len(images) <= _IN_DOUBLE else np.float32
+    return answers(query, images, device, *modules, dtype=dtype)
 
 
 def classification(state: State, images: Images, weight: float) -> list[Regulariser]:

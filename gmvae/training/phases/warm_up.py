@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +15,8 @@ from gmvae.training.contrast import (
     pairs_of_views,
 )
 from gmvae.training.neighbours import nearest
-from gmvae.training.phases.phase import Length, answers, train_phase
+from gmvae.training.phases.phase import Length, places, train_phase
+from gmvae.training.representation import alone
 from gmvae.training.state import State
 
 
@@ -60,13 +60,12 @@ class WarmUp:
         module = nn.Sequential(features, projection)
         rows = torch.arange(len(images))
         train_phase(self, self.length, objective, module.parameters(), state, images, y=rows)
-        of_all = answers(directions, images, state.device, module, dtype=np.float32)
-        return replace(state, representation=of_all)
+        return replace(state, representation=places(directions, images, state.device, module))
 
     def _pairs(self, state: State, images: Images) -> Pairs:
         """From a batch to the two of each pair."""
         if state.learns_from_views:
             return pairs_of_views(state.view, state.generator)
         assert state.pixels is not None, "the phase `pixels` comes before"
-        neighbours = nearest(state.pixels, N_PARTNERS, state.rng)
+        neighbours = nearest(alone(state.pixels), N_PARTNERS, state.rng)
         return pairs_of_neighbours(images, neighbours, state.generator)
