@@ -92,7 +92,7 @@ class KMeansStart:
         if self.before is not None:
             clusters = self.before.classify(images).argmax(-1).numpy()
         else:
-            flat = images.pixels.reshape(len(images), -1).astype(np.float64)
+            flat = np.asarray(images.pixels).reshape(len(images), -1).astype(np.float64)
             # Ten starts, as scikit-learn had by default: one may end in a poor place.
             means = KMeans(
                 min(state.gmvae.config.n_components, len(np.unique(flat, axis=0))),

@@ -19,6 +19,7 @@ NAMES = [
     "semi_supervised",
     "shop_window",
     "speed",
+    "training_memory",
 ]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from gmvae.training.loop import Loop
 from gmvae.training.phases import Trial
 from gmvae.training.recipe import recipe
 from gmvae.training.restarts import fit_restarts
+from gmvae.training.saved import write_tensors
 
 SETTINGS = Settings(n_components=3, epochs=3, warmup_epochs=3, rounds=2)
 OBSERVED = np.array([1, 4, 8] + [-1] * 117)
@@ -251,14 +253,36 @@ def test_what_a_phase_does_not_change_is_written_once(images, tmp_path):
     arrays, *rest = sorted(tmp_path.iterdir())
     assert len(rest) == 2
     with safe_open(arrays, framework="pt") as file:
-        assert {"pixels", "representation", "clusters"} <= set(file.keys())
+        assert {"clusters", "prominences"} <= set(file.keys())
+        # What the clusters were found in is not looked at any more.
+        assert not {"pixels", "representation", "nominees"} & set(file.keys())
     for path in rest:
         with safe_open(path, framework="pt") as file:
-            assert not {"pixels", "representation", "clusters"} & set(file.keys())
+            assert not {"clusters", "prominences"} & set(file.keys())
     same(undisturbed, run(checkpoint=tmp_path))
     # The last two, and the one that the older of them names.
     assert sorted(tmp_path.iterdir())[:2] == [arrays, rest[1]]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_tensors_of_every_layout_come_back(tmp_path):
+    """A number, none, every other one, and rows that lie apart; and bytes that look odd."""
+    tensors = {
+        "number": torch.tensor(3.5),
+        "none": torch.zeros(0, 4),
+        "others": torch.arange(10)[::2],
+        "columns": torch.randn(25_000, 3)[:, :-1],
+        "channels": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        "half": torch.randn(3).bfloat16(),
+        "bytes": torch.arange(7, dtype=torch.uint8),
+        "truth": torch.tensor([True, False]),
+    }
+    path = tmp_path / "some.safetensors"
+    write_tensors(path, tensors, {"number": 3})
+    with safe_open(path, framework="pt") as file:
+        assert json.loads(file.metadata()["record"]) == {"number": 3}
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    torch.testing.assert_close(found, tensors, rtol=0, atol=0)
 
 
 def phase_running():

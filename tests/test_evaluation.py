@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +67,30 @@ def test_reconstructions_are_compared_with_the_images(
     found = evaluate(gmvae, images, n_samples=1)
     assert found["ssim"] == pytest.approx(metrics.ssim(*pair), abs=1e-5)
     assert found["one_minus_mse"] == pytest.approx(metrics.one_minus_mse(*pair), abs=1e-6)
+
+
+def test_what_has_many_numbers_is_asked_of_some_images_at_a_time(
+    gmvae: GMVAE, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a million images and a hundred components each answer would be 400 MB: K numbers, or an
+    image; the figures are the same."""
+    whole = dict(evaluate(gmvae, images, n_samples=2, generator=generator()))
+    asked = []
+
+    def spied(query: Callable[[Images | Tensor], Any]) -> Callable[[Images | Tensor], Any]:
+        def answer(x: Images | Tensor) -> Any:
+            asked.append(len(x))
+            return query(x)
+
+        return answer
+
+    for name in ("classify", "responsibilities", "predict", "reconstruct"):
+        monkeypatch.setattr(gmvae, name, spied(getattr(gmvae, name)))
+    monkeypatch.setattr("gmvae.diagnostics.evaluation.CHUNK", 7)
+    parts = dict(evaluate(gmvae, images, n_samples=2, generator=generator()))
+    assert parts.pop("overlap") == whole.pop("overlap")
+    assert parts == pytest.approx(whole, rel=1e-6)
+    assert max(asked) == 7
 
 
 def test_mixture_figures(gmvae: GMVAE, images: Images) -> None:

@@ -21,7 +21,7 @@ def numbered(n=100, labels=None):
 
 
 def rows_of(images):
-    return images.pixels[:, 0, 0, 0].tolist()
+    return np.asarray(images.pixels)[:, 0, 0, 0].tolist()
 
 
 @pytest.mark.parametrize(("n", "share", "held"), [(100, 0.1, 10), (50, 0.25, 12), (7, 0.5, 4)])

@@ -207,3 +207,42 @@ def test_classes_by_word_and_under_other_numbers():
     assert moved.only(["cat"]).pixels.ravel().tolist() == [0, 2]
     with pytest.raises(ArgumentError, match="expected some of cat, dog, 5; got 'bird'"):
         images.only(["bird"])
+
+
+class TestSelected:
+    """Rows that stay where they are answer as copies of them."""
+
+    @pytest.fixture
+    def both(self, few):
+        rows = np.array([7, 1, 4, 11])
+        return few.selected(rows), few.subset(rows)
+
+    @pytest.mark.parametrize(
+        "rows", [None, slice(1, 3), np.array([3, 0]), np.array([True, False, False, True])]
+    )
+    def test_pixels_and_labels(self, both, rows):
+        selected, copied = both
+        torch.testing.assert_close(selected.tensor(rows), copied.tensor(rows), rtol=0, atol=0)
+        if rows is not None:
+            selected, copied = selected.subset(rows), copied.subset(rows)
+        np.testing.assert_array_equal(selected.pixels, copied.pixels)
+        np.testing.assert_array_equal(selected.labels, copied.labels)
+        assert (len(selected), selected.shape) == (len(copied), copied.shape)
+
+    def test_of_a_selection(self, both, few):
+        selected, copied = both
+        rows = np.array([2, 2, 0])
+        again = selected.selected(rows)
+        assert again.pixels.stored is few.pixels
+        np.testing.assert_array_equal(again.pixels, copied.subset(rows).pixels)
+
+    def test_what_is_asked_of_all_pixels(self, both):
+        selected, copied = both
+        assert (selected.binary, selected.alike) == (copied.binary, copied.alike)
+        assert repr(selected) == repr(copied)
+        joined = selected.joined(copied)
+        np.testing.assert_array_equal(joined.pixels, copied.joined(copied).pixels)
+
+    def test_a_row_that_is_not_there(self, few):
+        with pytest.raises(ArgumentError, match="`rows` expected a slice, numbers of rows below"):
+            few.selected(np.array([3, 12]))

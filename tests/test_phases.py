@@ -16,6 +16,7 @@ from gmvae.training import phases
 from gmvae.training.clustering import Clusters
 from gmvae.training.contrast import contrastive_loss, pairs_of
 from gmvae.training.loop import Schedule
+from gmvae.training.neighbours import nearest
 from gmvae.training.phases import (
     Assignment,
     Cells,
@@ -34,7 +35,7 @@ from gmvae.training.phases.phase import (
     with_features_at_hand,
 )
 from gmvae.training.regularisers import Agreement, Classification, MutualInformation
-from gmvae.training.representation import beside
+from gmvae.training.representation import alone, beside
 from gmvae.training.state import begin, config_for
 
 N, K = 60, 3
@@ -211,12 +212,14 @@ class TestStart:
         pixels, learned = np.random.default_rng(1).random((2, N, 4))
         seen = phases.finding.seen
         views = dataclasses.replace(make(augment="affine"), pixels=pixels, representation=learned)
-        np.testing.assert_array_equal(seen(views), beside(learned, pixels, 0.5))
-        np.testing.assert_array_equal(seen(views, 2.0), beside(learned, pixels, 2.0))
-        assert seen(dataclasses.replace(views, pixels=None)) is learned
-        assert seen(dataclasses.replace(views, representation=None)) is pixels
+        np.testing.assert_array_equal(seen(views)[:], beside(learned, pixels, 0.5)[:])
+        np.testing.assert_array_equal(seen(views, 2.0)[:], beside(learned, pixels, 2.0)[:])
+        of_one = seen(dataclasses.replace(views, pixels=None))
+        np.testing.assert_array_equal(of_one[:], learned)
+        of_pixels = seen(dataclasses.replace(views, representation=None))
+        np.testing.assert_array_equal(of_pixels[:], pixels)
         plain = dataclasses.replace(make(), pixels=pixels, representation=learned)
-        assert seen(plain) is learned
+        np.testing.assert_array_equal(seen(plain)[:], learned)
 
     def test_what_it_hands_on(self, images, make, monkeypatch):
         asked = {}
@@ -245,15 +248,15 @@ class TestStart:
         assert circle[0, N - 1] == circle[N - 1, 0] == circle[5, 6] == 1
         assert after.prominences is prominences
         assert after.gmvae is state.gmvae
-        np.testing.assert_array_equal(asked["points"], beside(learned, pixels, 0.25))
-        assert asked["pixels"] is pixels
+        np.testing.assert_array_equal(asked["points"][:], beside(learned, pixels, 0.25)[:])
+        np.testing.assert_array_equal(asked["pixels"][:], pixels)
         assert asked["n_components"] == K
         assert asked["rng"] is state.rng
         np.testing.assert_array_equal(asked["labels"], np.where(np.arange(N) < K, KINDS, -1))
         assert after.history == [{"phase": "start", "epoch": 1}]
         assert asked["others"] == []
         Start(0).run(state, images)
-        assert asked["points"] is learned
+        np.testing.assert_array_equal(asked["points"][:], learned)
 
     @pytest.mark.parametrize(
         ("share", "augment", "n_components", "shares"),
@@ -280,7 +283,7 @@ class TestStart:
         Start(share).run(state, images)
         assert len(asked) == len(shares)
         for points, less_or_more in zip(asked, shares, strict=True):
-            np.testing.assert_array_equal(points, beside(learned, pixels, less_or_more))
+            np.testing.assert_array_equal(points[:], beside(learned, pixels, less_or_more)[:])
 
     def test_the_number_of_components_is_found(self, images, make):
         """Three patterns far apart: a model of three, which learns on from the same features."""
@@ -309,7 +312,7 @@ class TestCells:
         pixels, learned = np.random.default_rng(1).random((2, N, 4))
         state = dataclasses.replace(make(augment="affine"), pixels=pixels, representation=learned)
         after = Cells(smoothing=0.2, pixel_share=0.25).run(state, images)
-        np.testing.assert_array_equal(asked["points"], beside(learned, pixels, 0.25))
+        np.testing.assert_array_equal(asked["points"][:], beside(learned, pixels, 0.25)[:])
         assert (asked["n_components"], asked["rng"]) == (K, state.rng)
         (call,) = training
         np.testing.assert_array_equal(call["y"].numpy(), cells)
@@ -332,6 +335,34 @@ class TestCells:
             after.representation @ after.representation.T, centred @ centred.T, atol=1e-5
         )
         assert after.clusters is None
+
+    def test_links_are_of_views_and_of_neighbours(self, images, make, training, monkeypatch):
+        """Two views of each, and five neighbours of 20 of a kind, counted both ways."""
+        seen = []
+
+        def answers(query, some, device, *modules):
+            seen.append(query(some.tensor()).detach().double().numpy())
+            return seen[-1]
+
+        state = PixelAxes().run(make(augment="affine"), images)
+        state = dataclasses.replace(state, representation=state.pixels)
+        monkeypatch.setattr(phases.cells, "find_cells", lambda *_: KINDS)
+        monkeypatch.setattr(phases.cells, "answers", answers)
+        after = Cells(n_views=2, n_neighbors=5).run(state, images)
+        one, two = (logits.argmax(-1) for logits in seen[-2:])
+        assert not np.array_equal(seen[-2], seen[-1])
+        links = np.zeros((K, K))
+        near = nearest(alone(state.pixels), 5, np.random.default_rng(0))
+        for i, cell in enumerate(after.cells):
+            for other in (one[i], two[i], *after.cells[near[i]]):
+                links[cell, other] += 1
+                links[other, cell] += 1
+        np.testing.assert_array_equal(after.cell_links, links)
+
+    def test_without_views_there_are_no_links(self, images, make, training):
+        state = PixelAxes().run(make(augment="none"), images)
+        state = dataclasses.replace(state, representation=state.pixels)
+        assert Cells().run(state, images).cell_links is None
 
     def test_kinds_come_to_lie_apart(self, images, make):
         """Of the three patterns, in 7 cells: those of one kind nearer than those of others."""

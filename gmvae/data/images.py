@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gmvae.data.selection import Selection
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError
 from gmvae.support.html import html_table
@@ -34,7 +35,7 @@ def rows_at_once(shape: tuple[int, ...], most: int) -> int:
     return max(1, min(most, MOST_PIXELS // math.prod(shape)))
 
 
-def chunks(pixels: Array) -> Iterator[tuple[int, Array]]:
+def chunks(pixels: Array | Selection) -> Iterator[tuple[int, Array]]:
     """Yield ``(first row, block of rows)`` over an array, some 16 MB at a time.
 
     A memory map is thus read once, front to back, and never held whole.
@@ -46,20 +47,20 @@ def chunks(pixels: Array) -> Iterator[tuple[int, Array]]:
         let_go(pixels)
 
 
-def let_go(array: Array) -> None:
+def let_go(array: Array | Selection) -> None:
     """Give back the memory of what was read of a memory map; nothing of another array.
 
     The pages stay in the system's cache, so to read them again costs little; but they no longer
     count as this process's own, which would grow with the file.
     """
-    base: Any = array
+    base: Any = array.stored if isinstance(array, Selection) else array
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
         base.madvise(mmap.MADV_DONTNEED)
 
 
-def pixel_range(pixels: Array, name: str) -> tuple[float, float]:
+def pixel_range(pixels: Array | Selection, name: str) -> tuple[float, float]:
     """Return the smallest and the largest pixel, all of them being finite.
 
     Raises:
@@ -88,7 +89,8 @@ class Images:
     shapes only; `gmvae.data.from_arrays` takes any array, checks its values and converts it.
 
     Args:
-        pixels: ``(N, C, H, W)``, uint8 in 0-255 or float32 in [0, 1]; may be a memory map.
+        pixels: ``(N, C, H, W)``, uint8 in 0-255 or float32 in [0, 1]; may be a memory map, or the
+            rows of another array that `selected` leaves where they are.
         labels: ``(N,)`` int64, the class values as in the file; None where there are none.
         name: what messages and pictures call the images.
         class_names: what a class value stands for, where the classes came as words.
@@ -109,7 +111,7 @@ class Images:
         torch.Size([2, 1, 8, 8])
     """
 
-    pixels: Array
+    pixels: Array | Selection
     labels: NDArray[np.int64] | None = None
     name: str = "images"
     class_names: Mapping[int, str] = field(default_factory=dict)
@@ -119,7 +121,7 @@ class Images:
 
     def __post_init__(self) -> None:
         remedy = "Convert it with gmvae.data.from_arrays."
-        checks.instance("pixels", self.pixels, np.ndarray, "a NumPy array", remedy)
+        checks.instance("pixels", self.pixels, (np.ndarray, Selection), "a NumPy array", remedy)
         if self.labels is not None:
             checks.instance("labels", self.labels, np.ndarray, "a NumPy array or None", remedy)
         if self.pixels.ndim != 4 or self.pixels.dtype not in (np.uint8, np.float32):
@@ -231,9 +233,31 @@ class Images:
         Raises:
             ArgumentError: anything else, or a row that is not there.
         """
+        if isinstance(self.pixels, Selection) and isinstance(rows, slice):
+            return self._with(self.pixels.of(rows), rows)
         pixels = self._at(rows)
         if not isinstance(rows, slice):
             let_go(self.pixels)
+        return self._with(pixels, rows)
+
+    def selected(self, rows: NDArray[np.int64]) -> "Images":
+        """Return the given rows, by their numbers, whose pixels stay where they are.
+
+        For a large part of all images, which is not to be held twice: each look at it costs as much
+        more as it takes to gather rows.
+
+        Raises:
+            ArgumentError: anything else, or a row that is not there.
+        """
+        # The outermost alone: to read all would be to copy them.
+        self._at(rows[[rows.argmin(), rows.argmax()]] if len(rows) else rows)
+        pixels = self.pixels
+        if isinstance(pixels, Selection):
+            return self._with(Selection(pixels.stored, pixels.rows[rows]), rows)
+        return self._with(Selection(pixels, rows), rows)
+
+    def _with(self, pixels: Array | Selection, rows: Rows) -> "Images":
+        """These pixels with what else is known of the rows."""
         labels = None if self.labels is None else self.labels[rows]
         files = None if self.files is None else self.files[rows]
         return replace(self, pixels=pixels, labels=labels, files=files)

@@ -49,7 +49,7 @@ class Shaping:
         """All images of a set, shaped."""
         if self == Shaping():
             return images
-        rows = [self(np.moveaxis(image, 0, 2), images.name) for image in images.pixels]
+        rows = [self(np.moveaxis(image, 0, 2), images.name) for image in np.asarray(images.pixels)]
         return replace(images, pixels=np.ascontiguousarray(np.moveaxis(np.stack(rows), 3, 1)))
 
 

@@ -1,10 +1,11 @@
 """What a trained model does to a set of images, in figures."""
 
+from collections.abc import Iterator
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Generator, Tensor
+from torch import Generator
 
 from gmvae import metrics
 from gmvae.data import Images
@@ -14,7 +15,7 @@ from gmvae.support import checks
 
 Indices = NDArray[np.int64]
 
-# Images that are reconstructed and compared at once.
+# Images that are asked of at once: of the many numbers that a model says of one, few are kept.
 CHUNK = 2_000
 # structural similarity needs a window of 3 x 3.
 SMALLEST_SIDE = 3
@@ -110,12 +111,12 @@ def evaluate(
     """
     checks.instance("images", images, Images, "gmvae.Images")
     prior = gmvae.model.prior
-    responsibilities = gmvae.classify(images)
     bound = gmvae.elbo(images, generator=generator)
+    use, components = _components(gmvae, images)
     ssim, one_minus_mse = _similarity(gmvae, images)
     log_likelihood = gmvae.log_prob(images, n_samples, generator)
     return Evaluation(
-        **_clusters(gmvae, images, responsibilities),
+        **_clusters(gmvae, images, components),
         n_images=len(images),
         ssim=ssim,
         one_minus_mse=one_minus_mse,
@@ -125,18 +126,35 @@ def evaluate(
         kl_y=float(bound.kl_y.mean()),
         log_likelihood=float(log_likelihood.mean()),
         likelihood_normalised=gmvae.model.likelihood.normalised,
-        effective_components=metrics.effective_number(responsibilities.mean(0).numpy()),
+        effective_components=metrics.effective_number(use),
         smallest_weight=float(prior.weights.detach().min()),
         overlap=prior.overlap().tolist(),
     )
 
 
-def _clusters(gmvae: GMVAE, images: Images, responsibilities: Tensor) -> Clusters:
+def _parts(images: Images) -> Iterator[Images]:
+    """The images in turn, some at a time."""
+    for start in range(0, len(images), CHUNK):
+        yield images.subset(slice(start, start + CHUNK))
+
+
+def _components(gmvae: GMVAE, images: Images) -> tuple[NDArray[np.float64], Indices]:
+    """The mean of q(y | x), (K,), and its most probable component of each image, (N,)."""
+    total, components = np.zeros(gmvae.config.n_components), []
+    for part in _parts(images):
+        probabilities = gmvae.classify(part)
+        total += probabilities.double().sum(0).numpy()
+        components.append(probabilities.argmax(-1).numpy())
+    return total / len(images), np.concatenate(components)
+
+
+def _clusters(gmvae: GMVAE, images: Images, components: Indices) -> Clusters:
     labels = images.labels
     if labels is None:
         return _NO_CLUSTERS
-    components = responsibilities.argmax(-1).numpy()
-    by_latent = gmvae.responsibilities(images).argmax(-1).numpy()
+    by_latent = np.concatenate(
+        [gmvae.responsibilities(part).argmax(-1).numpy() for part in _parts(images)]
+    )
     clusters = Clusters(
         **{
             **_NO_CLUSTERS,
@@ -147,7 +165,7 @@ def _clusters(gmvae: GMVAE, images: Images, responsibilities: Tensor) -> Cluster
         }
     )
     if gmvae.component_classes is not None:
-        predicted = gmvae.predict(images)
+        predicted = np.concatenate([gmvae.predict(part) for part in _parts(images)])
         f1 = metrics.f1(labels, predicted)
         clusters["acc_named"] = metrics.accuracy(labels, predicted)
         clusters["f1_macro"] = f1["macro"]
@@ -160,8 +178,8 @@ def _similarity(gmvae: GMVAE, images: Images) -> tuple[float | None, float]:
     """SSIM and one minus the mean squared error, without all reconstructions in memory."""
     large_enough = min(images.shape[1:]) >= SMALLEST_SIDE
     totals = np.zeros(2)
-    for start in range(0, len(images), CHUNK):
-        x = images.tensor(slice(start, start + CHUNK))
+    for part in _parts(images):
+        x = part.tensor()
         pair = x.numpy(), gmvae.reconstruct(x).numpy()
         scores = (metrics.ssim(*pair) if large_enough else 0.0, metrics.one_minus_mse(*pair))
         totals += len(x) * np.array(scores)

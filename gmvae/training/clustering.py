@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 
 from gmvae.support.errors import ArgumentError
-from gmvae.training.arrays import Array, Indices
+from gmvae.training.arrays import Array, Indices, Points
 from gmvae.training.density import (
     LEAST_POINTS,
     LEAST_SHARE,
@@ -60,7 +60,7 @@ class Clusters:
 
 
 def find_cells(
-    representation: Array, n_components: int | None, rng: np.random.Generator
+    representation: Points, n_components: int | None, rng: np.random.Generator
 ) -> Indices:
     """Cut a representation into many cells, none of which should hold two kinds of image, (N,).
 
@@ -97,13 +97,13 @@ _SHRED = 5
 
 
 def find_clusters(
-    representation: Array,
+    representation: Points,
     n_components: int | None,
     rng: np.random.Generator,
     observed: Indices | None = None,
-    pixels: Array | None = None,
+    pixels: Points | None = None,
     by_views: sparse.csr_array | None = None,
-    others: Sequence[Array] = (),
+    others: Sequence[Points] = (),
 ) -> Clusters:
     """Cluster a representation, or spread observed components over it.
 
@@ -266,7 +266,7 @@ def _mixture(points: Array, n_components: int, seed: int) -> Indices:
     return components
 
 
-def _spread(representation: Array, observed: Indices, order: Indices) -> Indices:
+def _spread(representation: Points, observed: Indices, order: Indices) -> Indices:
     """The observed components, spread along the graph of neighbours of smoothed points, (N,).
 
     Zhou et al., *Learning with local and global consistency*, NeurIPS 2004.

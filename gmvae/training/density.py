@@ -81,8 +81,10 @@ class DensityTree:
         n = len(points)
         k = max(_LEAST_NEIGHBORS, round(math.sqrt(n) / 4))
         distances = squareform(pdist(points))
-        core = np.partition(distances, k, axis=1)[:, k]
-        reach = np.maximum(distances, np.maximum(core[:, None], core[None]))
+        core = np.partition(distances, k, axis=1)[:, k].copy()
+        # In place: of 4,000 points each copy would be another 128 MB.
+        reach = np.maximum(distances, core[:, None], out=distances)
+        np.maximum(reach, core[None], out=reach)
         np.fill_diagonal(reach, 0)
         merges = linkage(squareform(reach, checks=False), "single")
         return cls(points, merges, _prominences(merges, max(k, int(LEAST_SHARE * n)), k))

@@ -22,7 +22,7 @@ from gmvae.training.phases import Length, Placing, Start, train_phase
 from gmvae.training.phases.finding import seen
 from gmvae.training.phases.phase import answers, frozen_features
 from gmvae.training.places import centres
-from gmvae.training.state import State
+from gmvae.training.state import State, without_search
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -82,7 +82,7 @@ class MoreClusters:
             for k in range(before.config.n_components):
                 clusters[explained(clusters == k, components == k, bounds)] = k
         assigner = state.assigner
-        features = answers(assigner.features, images, state.device, assigner)
+        features = answers(assigner.features, images, state.device, assigner, dtype=np.float32)
         begin_rows(assigner.logits, torch.as_tensor(features), clusters, before.config.n_components)
         # Other nominees would have to be matched, too: of a model's own clusters there is no trial.
         return replace(state, clusters=clusters, nominees=None, merits=None)
@@ -221,7 +221,7 @@ class MorePlaces:
         bound = Bound(gmvae.model, gmvae.guide, self.kl_weight)
         with frozen_features(state.assigner):
             train_phase(self, self.length, bound, networks.parameters(), state, images, y=clusters)
-        return state
+        return without_search(state)
 
 
 def beside(means: Array, distances: Array, wanted: Array, gap: float) -> Array:

@@ -33,7 +33,8 @@ def hold_out(
     if len(rows) == 0:
         return images, observed, None
     kept = np.setdiff1d(np.arange(len(images)), rows)
-    return images.subset(kept), observed[kept], images.subset(rows)
+    # Where they are: of a memory map nothing is copied, and of an array no second one is held.
+    return images.selected(kept), observed[kept], images.selected(rows)
 
 
 def told_of_all(

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn import neighbors
 
-from gmvae.training.arrays import Array, Indices
+from gmvae.training.arrays import Array, Indices, Points, blocks
 
 # UMAP's default, taken over: of fewer, clusters fall to pieces; of more, they hold each other.
 N_NEIGHBORS = 15
@@ -51,7 +51,7 @@ N_SEARCHED = 20_000
 
 
 def nearest(
-    points: Array, most: int, rng: np.random.Generator, views: Array | None = None
+    points: Points, most: int, rng: np.random.Generator, views: Points | None = None
 ) -> Indices:
     """The nearest neighbours of each point among up to 20,000 of them, in no order, (N, k).
 
@@ -62,21 +62,24 @@ def nearest(
         views: where a view of each point lies, (N, W), of which the neighbours are; those of the
             points themselves by default. A point is nobody's neighbour of its own.
     """
-    searched = rng.permutation(len(points))[:N_SEARCHED]
-    search = neighbors.NearestNeighbors(
-        n_neighbors=n_neighbours(len(points), most) + 1, algorithm="brute"
-    )
+    n = len(points)
+    searched = rng.permutation(n)[:N_SEARCHED]
+    k = n_neighbours(n, most)
+    search = neighbors.NearestNeighbors(n_neighbors=k + 1, algorithm="brute")
     search.fit(points[searched])
-    rows = searched[search.kneighbors(points if views is None else views, return_distance=False)]
-    # A point is its own nearest neighbour, and not what is asked for; where others are the same,
-    # or it was not searched, the farthest goes.
-    dropped = rows == np.arange(len(points))[:, None]
-    dropped[~dropped.any(axis=1), -1] = True
-    others: Indices = rows[~dropped].reshape(len(points), -1)
+    queries = points if views is None else views
+    others = np.empty((n, k), dtype=np.int64)
+    for block in blocks(n):
+        rows = searched[search.kneighbors(queries[block], return_distance=False)]
+        # A point is its own nearest neighbour, and not what is asked for; where others are the
+        # same, or it was not searched, the farthest goes.
+        dropped = rows == np.arange(block.start, block.stop)[:, None]
+        dropped[~dropped.any(axis=1), -1] = True
+        others[block] = rows[~dropped].reshape(-1, k)
     return others
 
 
-def extended(components: Indices, points: Array, order: Indices) -> Indices:
+def extended(components: Indices, points: Points, order: Indices) -> Indices:
     """The components of the first M points in this order, and for the rest their neighbours'.
 
     Each point of the rest takes the majority of its 15 nearest among the first.
@@ -96,6 +99,8 @@ def extended(components: Indices, points: Array, order: Indices) -> Indices:
         classifier = neighbors.KNeighborsClassifier(n_neighbours(len(first)))
         # One clustering in a column is one.
         votes = components[:, 0] if components.shape[1:] == (1,) else components
-        majority = classifier.fit(points[first], votes).predict(points[rest])
-        of_all[rest] = majority.reshape(len(rest), *components.shape[1:])
+        classifier.fit(points[first], votes)
+        for rows in (rest[block] for block in blocks(len(rest))):
+            majority = classifier.predict(points[rows])
+            of_all[rows] = majority.reshape(len(rows), *components.shape[1:])
     return of_all

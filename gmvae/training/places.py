@@ -5,15 +5,16 @@ Shapes: N images, W dimensions of the representation, K components, D latent dim
 
 import numpy as np
 
-from gmvae.training.arrays import Array, Indices
+from gmvae.training.arrays import Array, Indices, Points, blocks
 
 
-def centres(representation: Array, components: Indices, n_components: int) -> Array:
+def centres(representation: Points, components: Indices, n_components: int) -> Array:
     """Means (K, W) of the clusters; an empty one lies in the middle."""
-    means = np.tile(representation.mean(0), (n_components, 1))
-    for component in np.unique(components):
-        means[component] = representation[components == component].mean(0)
-    return means
+    sums = np.zeros((n_components, representation[:1].shape[1]))
+    for rows in blocks(len(components)):
+        np.add.at(sums, components[rows], representation[rows])
+    counts = np.bincount(components, minlength=n_components)[:, None]
+    return np.where(counts > 0, sums / np.maximum(counts, 1), sums.sum(0) / len(components))
 
 
 def place(centroids: Array, latent_dim: int, gap: float) -> Array:

@@ -14,7 +14,7 @@ from gmvae.gmvae import GMVAE, build_assigner
 from gmvae.networks import Assigner
 from gmvae.settings import Settings
 from gmvae.support.choices import Augmentation
-from gmvae.training.arrays import Array, Indices
+from gmvae.training.arrays import Array, Floats, Indices
 from gmvae.training.loop import Callback, LoopState, Progress
 from gmvae.training.processes import ALONE, Processes
 
@@ -87,12 +87,14 @@ class State:
         names: the class that names each component of the model that the run starts from, (K,) or
             fewer; None for a run from the beginning.
         history: one row of figures an epoch.
-        pixels: where the images lie along the principal axes of their pixels, (N, A).
+        pixels: where the images lie along the principal axes of their pixels, (N, A). This and all
+            that follows but the clusters goes once these have their places.
         view_neighbours: the images that views of each lie nearest to by their pixels, (N, k); None
             where they were not looked for.
         representation: where they lie in what a network has learned, (N, W).
         cells: the cell that each belongs to, of many, (N,); None where none were learned.
-        cell_links: how often an image of one cell has a view in another, (M, M).
+        cell_links: how often an image of one cell has a view or a neighbour in another, (M, M);
+            None without views.
         clusters: the component that each is held to belong to, (N,).
         nominees: the clusterings that are worth a trial, (J, N); None where there is no choice.
         merits: of the nominees, by who is whose neighbour, (J,).
@@ -112,9 +114,9 @@ class State:
     processes: Processes = ALONE
     names: tuple[int | None, ...] | None = None
     history: list[Row] = field(default_factory=list)
-    pixels: Array | None = None
+    pixels: Floats | None = None
     view_neighbours: Indices | None = None
-    representation: Array | None = None
+    representation: Floats | None = None
     cells: Indices | None = None
     cell_links: Array | None = None
     clusters: Indices | None = None
@@ -248,6 +250,23 @@ def begin(
         Generator().manual_seed(settings.seed),
         callback,
         names=names,
+    )
+
+
+def without_search(state: State) -> State:
+    """The state without what the clusters were found by: no phase after the placing looks at it.
+
+    Of a million images it is half a gigabyte.
+    """
+    return replace(
+        state,
+        pixels=None,
+        view_neighbours=None,
+        representation=None,
+        cells=None,
+        cell_links=None,
+        nominees=None,
+        merits=None,
     )
 
 

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gmvae.data import Images
+from gmvae.training.arrays import Array, Indices
 from gmvae.training.clustering import find_cells
+from gmvae.training.neighbours import nearest
 from gmvae.training.phases.finding import seen
-from gmvae.training.phases.phase import Length, answers, train_phase
-from gmvae.training.representation import N_AXES_OF, PIXEL_SHARE, principal_axes
+from gmvae.training.phases.phase import Length, answers, places, train_phase
+from gmvae.training.representation import N_AXES_OF, PIXEL_SHARE, alone, principal_axes
 from gmvae.training.state import State
 
 # Images whose views tell which cells belong together: hundreds a cell.
@@ -37,6 +39,12 @@ class Cells:
         length: as that of the assignment, which learns the same way.
         smoothing: of the targets: about as many as that lie on the wrong side of a border.
         n_views: of each image, that tell which cells belong together.
+        n_neighbors: of each image on the pixels' axes, that do so, too: where views change what
+            tells kinds apart, neighbours know better, and where a cell is far from all others they
+            say nothing of it. With a say each, two views and five neighbours, clusters of 6,000 of
+            Fashion-MNIST's images that were .658 and .583 right are .652 and .570 after cells have
+            moved, by views alone .586 and .544; of uneven 1, 4 and 8 of MNIST .974 become .992 in
+            either case (parts of the train parts).
         pixel_share: the standard deviation of the pixels beside the learned part's, where the
             cells are cut: half of it parts what views lay together.
     """
@@ -44,6 +52,7 @@ class Cells:
     length: Length = Length(epochs=1, steps=100, batch_size=512, lr=1e-3)
     smoothing: float = 0.1
     n_views: int = 2
+    n_neighbors: int = 5
     pixel_share: float = PIXEL_SHARE
     name: str = "cells"
 
@@ -66,7 +75,7 @@ class Cells:
         module = nn.Sequential(features, head)
         y = torch.as_tensor(cells, device=state.device)
         train_phase(self, self.length, objective, module.parameters(), state, images, y=y)
-        # On their axes at once: the features of a million images are two gigabytes.
+        # On their axes at once: the features of a million images are a gigabyte.
         few = images.subset(slice(None, None, max(1, len(images) // N_AXES_OF)))
         axes_of = principal_axes(answers(directions, few, state.device, module))
         mean, axes = (torch.as_tensor(values) for values in axes_of)
@@ -77,22 +86,32 @@ class Cells:
             cell = head(h).argmax(-1, keepdim=True).cpu().double()
             return torch.cat([placed, cell], dim=-1)
 
-        both = answers(place_and_cell, images, state.device, module)
+        both = places(place_and_cell, images, state.device, module)
         cells = both[:, -1].astype(np.int64)
-        links = np.zeros((head.out_features, head.out_features))
+        links = self._links(cells, module, state, images) if state.learns_from_views else None
+        return replace(state, representation=both[:, :-1], cells=cells, cell_links=links)
+
+    def _links(self, cells: Indices, module: nn.Module, state: State, images: Images) -> Array:
+        """How often an image of one cell has a view or a neighbour in another, symmetric, (M, M).
+
+        Args:
+            cells: of the images, (N,).
+            module: from images to logits of the M cells.
+            state: of the run, which has the pixels' axes.
+            images: N images.
+        """
         rows = np.sort(state.rng.permutation(len(images))[:_LOOKED_AT])
-        looked_at = images.subset(rows)
-        for _ in range(self.n_views if state.learns_from_views else 0):
-            of_view = answers(
-                lambda x: module(state.view(x, state.generator)),
-                looked_at,
-                state.device,
-                module,
-            )
-            np.add.at(links, (cells[rows], of_view.argmax(-1)), 1)
-        return replace(
-            state,
-            representation=both[:, :-1],
-            cells=cells,
-            cell_links=links + links.T,
-        )
+        looked_at, own = images.subset(rows), cells[rows]
+
+        def of_views(x: Tensor) -> Tensor:
+            logits: Tensor = module(state.view(x, state.generator))
+            return logits
+
+        logits = [answers(of_views, looked_at, state.device, module) for _ in range(self.n_views)]
+        assert state.pixels is not None, "the phase `pixels` comes before"
+        near = nearest(alone(state.pixels[rows]), self.n_neighbors, state.rng)
+        others = [*(view.argmax(-1) for view in logits), *own[near].T]
+        links = np.zeros((logits[0].shape[1],) * 2)
+        for other in others:
+            np.add.at(links, (own, other), 1)
+        return links + links.T

@@ -7,11 +7,11 @@ from typing import ClassVar
 from sklearn.exceptions import ConvergenceWarning
 
 from gmvae.data import Images
-from gmvae.training.arrays import Array
+from gmvae.training.arrays import Points
 from gmvae.training.clustering import find_clusters, moved_cells
 from gmvae.training.loop import Progress
 from gmvae.training.neighbours import mutual_graph
-from gmvae.training.representation import PIXEL_SHARE, beside
+from gmvae.training.representation import PIXEL_SHARE, alone, beside
 from gmvae.training.state import State, with_components
 
 # Of the ten digits nine to eleven were found in 11 of 15 trainings with one share of the pixels,
@@ -51,7 +51,7 @@ class Start:
                 state.settings.n_components,
                 state.rng,
                 None if labels is None else labels.cpu().numpy(),
-                state.pixels,
+                None if state.pixels is None else alone(state.pixels),
                 None if state.view_neighbours is None else mutual_graph(state.view_neighbours),
                 self._others(state),
             )
@@ -69,7 +69,7 @@ class Start:
             prominences=clusters.prominences,
         )
 
-    def _others(self, state: State) -> list[Array]:
+    def _others(self, state: State) -> list[Points]:
         """The same with fewer and with more pixels, where the number of components depends on it.
 
         None where nothing is laid beside what was learned, or the number is known.
@@ -82,14 +82,14 @@ class Start:
         return [beside(learned, pixels, factor * self.pixel_share) for factor in _FACTORS]
 
 
-def seen(state: State, pixel_share: float = PIXEL_SHARE) -> Array:
+def seen(state: State, pixel_share: float = PIXEL_SHARE) -> Points:
     """What was learned, the pixels beside it; either alone where there is nothing to add.
 
     Without views it was learned from the pixels, which say nothing new then.
     """
     if state.representation is None:
         assert state.pixels is not None, "the phase `pixels` or the warm-up comes before"
-        return state.pixels
+        return alone(state.pixels)
     if state.pixels is None or not state.learns_from_views or pixel_share == 0:
-        return state.representation
+        return alone(state.representation)
     return beside(state.representation, state.pixels, pixel_share)

@@ -11,14 +11,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
 from gmvae.data import Images
-from gmvae.data.images import rows_at_once
+from gmvae.data.images import let_go, rows_at_once
 from gmvae.networks import Assigner, Frozen
 from gmvae.probability.guide import Guide
-from gmvae.training.arrays import Array
+from gmvae.training.arrays import Floats
 from gmvae.training.loop import Loop, Objective, Schedule
 from gmvae.training.processes import Network
 from gmvae.training.regularisers import Classification, Regulariser
@@ -31,6 +32,9 @@ _LEAST_BATCH = 8
 # Images an epoch at most, as many as MNIST has: figures are taken, and progress is told, after
 # each, and of more images a phase needs no more steps.
 LARGEST_EPOCH = 60_000
+# Images whose places are kept in double precision: as many as MNIST has. Of a million they would be
+# a gigabyte, and single precision is what the embedding rounds them to.
+_IN_DOUBLE = 60_000
 # Bytes of features that are computed beforehand.
 _AT_HAND = 2**28
 
@@ -179,22 +183,32 @@ def networks_of(state: State) -> list[Network]:
 
 
 def answers(
-    query: Callable[[Tensor], Tensor], images: Images, device: torch.device, *modules: nn.Module
-) -> Array:
-    """What ``query``, made of these modules, says of every image, (N, W), in float64."""
+    query: Callable[[Tensor], Tensor],
+    images: Images,
+    device: torch.device,
+    *modules: nn.Module,
+    dtype: DTypeLike = np.float64,
+) -> NDArray[Any]:
+    """What ``query``, made of these modules, says of every image, (N, ...), in that type."""
     for module in modules:
         module.eval()
-    # Filled in place: parts, their sum and that in float64 would be twice the memory.
-    values: Array = np.empty(0)
-    start = 0
-    for part in _in_blocks(query, images, device):
-        if start == 0:
-            values = np.empty((len(images), *part.shape[1:]))
-        values[start : start + len(part)] = part.cpu().numpy()
-        start += len(part)
+    # Filled in place: parts and their sum would be twice the memory.
+    values: NDArray[Any] = np.empty(0)
+    for rows, part in _in_blocks(query, images, device):
+        if rows.start == 0:
+            values = np.empty((len(images), *part.shape[1:]), dtype)
+        values[rows] = part.cpu().numpy()
     for module in modules:
         module.train()
     return values
+
+
+def places(
+    query: Callable[[Tensor], Tensor], images: Images, device: torch.device, *modules: nn.Module
+) -> Floats:
+    """Where ``query`` lays every image, (N, W): of more than 60,000 images in single precision."""
+    dtype = np.float64 if len(images) <= _IN_DOUBLE else np.float32
+    return answers(query, images, device, *modules, dtype=dtype)
 
 
 def classification(state: State, images: Images, weight: float) -> list[Regulariser]:
@@ -236,7 +250,11 @@ def with_features_at_hand(
 
     @cache  # First asked for when a resumed run is filled.
     def of_all() -> Tensor:
-        return torch.cat(list(_in_blocks(frozen.features, images, device)))
+        # Filled in place, too.
+        features = torch.empty(len(images), frozen.n_features, device=device)
+        for rows, part in _in_blocks(frozen.features, images, device):
+            features[rows] = part
+        return features
 
     def before_step(x: Tensor, rows: Tensor) -> None:
         frozen.know(x, of_all()[rows.to(device)])
@@ -247,8 +265,10 @@ def with_features_at_hand(
 @torch.no_grad()
 def _in_blocks(
     query: Callable[[Tensor], Tensor], images: Images, device: torch.device
-) -> Iterator[Tensor]:
-    """What is said of the images in turn, block by block."""
-    rows = rows_at_once(images.shape, _ROWS)
-    for start in range(0, len(images), rows):
-        yield query(images.tensor(slice(start, start + rows)).to(device))
+) -> Iterator[tuple[slice, Tensor]]:
+    """What is said of the images in turn, block by block, and of which rows."""
+    n_at_once = rows_at_once(images.shape, _ROWS)
+    for start in range(0, len(images), n_at_once):
+        rows = slice(start, start + n_at_once)
+        yield rows, query(images.tensor(rows).to(device))
+        let_go(images.pixels)

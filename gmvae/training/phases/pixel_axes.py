@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from gmvae.data import Images
 from gmvae.data.images import rows_at_once
 from gmvae.training.neighbours import nearest
-from gmvae.training.phases.phase import answers
-from gmvae.training.representation import principal_axes
+from gmvae.training.phases.phase import answers, places
+from gmvae.training.representation import alone, principal_axes
 from gmvae.training.state import State
 
 # Of each view: three of ten views are as good as one of thirty.
@@ -68,9 +68,9 @@ class PixelAxes:
             return place(state.view(x, state.generator))
 
         cpu = torch.device("cpu")
-        pixels = answers(place, images, cpu)
+        pixels = places(place, images, cpu)
         neighbours = [
-            nearest(pixels, N_OF_VIEW, state.rng, answers(place_of_view, images, cpu))
+            nearest(alone(pixels), N_OF_VIEW, state.rng, answers(place_of_view, images, cpu))
             for _ in range(self.n_views if state.learns_from_views else 0)
         ]
         of_views = np.concatenate(neighbours, axis=1) if neighbours else None

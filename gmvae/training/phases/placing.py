@@ -10,7 +10,7 @@ from gmvae.probability.evidence import Bound
 from gmvae.training.phases.finding import seen
 from gmvae.training.phases.phase import Length, frozen_features, train_phase
 from gmvae.training.places import centres, place
-from gmvae.training.state import State
+from gmvae.training.state import State, without_search
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Placing:
     name: str = "placing"
 
     def run(self, state: State, images: Images) -> State:
-        """Sets the mixture; trains encoder and decoder."""
+        """Sets the mixture; trains encoder and decoder; what only found the clusters goes."""
         gmvae = state.gmvae
         assert state.clusters is not None, "the phase `start` comes before"
         k, d = gmvae.model.prior.means.shape
@@ -55,4 +55,4 @@ class Placing:
                 images,
                 y=clusters,
             )
-        return state
+        return without_search(state)

@@ -59,8 +59,11 @@ class Sharpening:
 
         @cache  # Asked for with the last epoch, too, after which nothing is learned.
         def clusters() -> Indices:
-            components = answers(assigner, images, state.device, assigner).argmax(-1)
-            return np.asarray(components)
+            def most_probable(x: Tensor) -> Tensor:
+                component: Tensor = assigner(x).argmax(-1)
+                return component
+
+            return answers(most_probable, images, state.device, assigner, dtype=np.int64)
 
         enough = -self.sharp * entr(sizes).sum().item()
         train_phase(

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from gmvae.data import Images
 from gmvae.training.contrast import N_PARTNERS, SHARE, contrastive_loss, pairs_of
 from gmvae.training.neighbours import nearest
-from gmvae.training.phases.phase import Length, answers, train_phase
+from gmvae.training.phases.phase import Length, places, train_phase
+from gmvae.training.representation import alone
 from gmvae.training.state import State
 
 
@@ -44,7 +45,7 @@ class WarmUp:
         features = state.assigner.features
         projection = nn.Linear(features.n_features, self.embedding_dim).to(state.device)
         assert state.pixels is not None, "the phase `pixels` comes before"
-        near = nearest(state.pixels, N_PARTNERS, state.rng)
+        near = nearest(alone(state.pixels), N_PARTNERS, state.rng)
         share = SHARE if state.learns_from_views else 1.0
         pairs = pairs_of(images, near, share, state.view, state.generator)
 
@@ -58,4 +59,4 @@ class WarmUp:
         module = nn.Sequential(features, projection)
         rows = torch.arange(len(images))
         train_phase(self, self.length, objective, module.parameters(), state, images, y=rows)
-        return replace(state, representation=answers(directions, images, state.device, module))
+        return replace(state, representation=places(directions, images, state.device, module))
