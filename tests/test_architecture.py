@@ -139,6 +139,7 @@ INSIDE = {
         "saved": 4,
         "stopping": 3,
         "held_out": 3,
+        "candidates": 1,
         "communities": 3,
         "density": 3,
         "judges": 4,
