@@ -145,6 +145,8 @@ INSIDE = {
         "judges": 4,
         "clustering": 5,
         "outcome": 4,
+        "stability": 4,
+        "cluster_warnings": 7,
         "checkpoint": 5,
         "ordering": 4,
         "phases": 6,
