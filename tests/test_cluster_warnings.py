@@ -112,10 +112,10 @@ class TestOfEachComponent:
         lines = self.said(of_each, prominences=(9.0, 3.0))
         assert lines == (
             [
-                "stability: component 2 (20.0% of the images) falls apart where a fifth of the "
-                f"images is left out (Jaccard index {stability:.2f} with what is found then; 0.75 "
-                "or more if stable), and is no peak of their density: it may be a cut through one "
-                "kind. Look at its images in clusters.png; try 2 components."
+                "stability: not found again where a fifth of the images is left out, and no peak "
+                f"of their density: component 2 (20.0% of the images: {stability:.2f}). (The mean "
+                "Jaccard index with what is found then is 0.75 or more of a stable one.) It may be "
+                "a cut through one kind. Look at clusters.png; try 2 components."
             ]
             if warned
             else []
@@ -138,13 +138,31 @@ class TestOfEachComponent:
         lines = self.said(of_each, prominences=[9.0] * (n_peaks - 1))
         assert lines == (
             [
-                "modes: component 0 (50.0% of the images) holds two peaks of their density, of 60% "
-                f"and {second:.0%} of it: it may be two kinds. Look at its images in clusters.png; "
+                "modes: two peaks of the density of the images lie in component 0 (50.0% of the "
+                f"images: 60% and {second:.0%} of it). It may be two kinds. Look at clusters.png; "
                 f"try {number} components."
             ]
             if warned
             else []
         )
+
+    def test_several_are_in_one_line(self):
+        of_each = evidence(stabilities=np.array([0.5, 0.9, 0.4]), peaks=np.zeros(3, dtype=bool))
+        (line,) = self.said(of_each, prominences=(9.0, 3.0))
+        named = "component 0 (50.0% of the images: 0.50), 2 (20.0% of the images: 0.40)."
+        assert f"no peak of their density: {named}" in line
+
+    def test_two_kinds_in_one_and_one_in_two_need_no_other_number(self):
+        of_each = evidence(
+            modes=np.array([[0.6, 0.4], [1, 0], [1, 0]]),
+            stabilities=np.array([0.5, 0.9, 0.5]),
+            peaks=np.array([False, True, False]),
+        )
+        of_modes, of_cuts = self.said(of_each)
+        assert of_modes.endswith("Look at clusters.png; try another seed.")
+        # What holds two is no cut, though it falls apart.
+        assert "no peak of their density: component 2 (20.0%" in of_cuts
+        assert of_cuts.endswith("try another seed.")
 
     def test_where_nothing_was_found_no_single_one_is_named(self):
         of_each = evidence(stabilities=np.zeros(3), peaks=np.zeros(3, dtype=bool))

@@ -1,6 +1,5 @@
 """Figures, names and warnings of a run, from states whose answers are known."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gmvae.data import Images
-from gmvae.support.names import counted
+from gmvae.support.names import listed
 from gmvae.training.density import LEAST_POINTS, PROMINENT
 from gmvae.training.neighbours import mutual_graph
 from gmvae.training.outcome import remedy_for, spread_out
@@ -62,11 +62,8 @@ def cluster_warnings(state: State, images: Images, evidence: Evidence | None = N
     """
     n_peaks = _n_peaks(state)
     # Where nothing was found, that is said of all of them.
-    if evidence is None or n_peaks == 1:
-        of_each = []
-    else:
-        of_each = list(_component_warnings(evidence, n_peaks))
-    return [*_valley_warnings(state), *of_each, *_agreement_warnings(state, images)]
+    known = () if evidence is None or n_peaks == 1 else _component_warnings(evidence, n_peaks)
+    return [*_valley_warnings(state), *known, *_agreement_warnings(state, images)]
 
 
 def _n_peaks(state: State) -> int:
@@ -76,26 +73,37 @@ def _n_peaks(state: State) -> int:
 
 
 def _component_warnings(evidence: Evidence, n_peaks: int) -> Iterator[str]:
-    """A line a component that is not found again, or holds two peaks."""
-    k = len(evidence.shares)
-    more, fewer = max(n_peaks, k + 1), min(n_peaks, k - 1)
-    for component, share in enumerate(evidence.shares):
-        first, second = evidence.modes[component]
-        stability = evidence.stabilities[component]
-        named = f"component {component} ({share:.1%} of the images)"
-        if second >= _SECOND:
-            yield (
-                f"modes: {named} holds two peaks of their density, of {first:.0%} and {second:.0%} "
-                "of it: it may be two kinds. Look at its images in clusters.png; try "
-                f"{more} components."
-            )
-        elif share > 0 and stability < STABLE and not evidence.peaks[component]:
-            yield (
-                f"stability: {named} falls apart where a fifth of the images is left out (Jaccard "
-                f"index {stability:.2f} with what is found then; {STABLE} or more if stable), and "
-                "is no peak of their density: it may be a cut through one kind. Look at its images "
-                f"in clusters.png; try {counted(fewer, 'component')}."
-            )
+    """A line on the components that hold two peaks, and one on those that are not found again."""
+    k, shares, stabilities = len(evidence.shares), evidence.shares, evidence.stabilities
+    holds_two = evidence.modes[:, 1] >= _SECOND
+    cut = (shares > 0) & (stabilities < STABLE) & ~evidence.peaks & ~holds_two
+    more, fewer = max(n_peaks, k + int(holds_two.sum())), min(n_peaks, k - 1)
+    if holds_two.any() and cut.any():
+        # Two kinds in one and one kind in two: the number may be right, and the clusters are not.
+        first_remedy = second_remedy = "try another seed."
+    else:
+        first_remedy, second_remedy = f"try {more} components.", f"try {fewer} components."
+    if holds_two.any():
+        percents = {i: " and ".join(f"{m:.0%}" for m in evidence.modes[i]) for i in range(k)}
+        named = [
+            f"{i} ({shares[i]:.1%} of the images: {percents[i]} of it)"
+            for i in np.flatnonzero(holds_two).tolist()
+        ]
+        yield (
+            f"modes: two peaks of the density of the images lie in component {listed(named)}. It "
+            f"may be two kinds. Look at clusters.png; {first_remedy}"
+        )
+    if cut.any():
+        named = [
+            f"{i} ({shares[i]:.1%} of the images: {stabilities[i]:.2f})"
+            for i in np.flatnonzero(cut).tolist()
+        ]
+        yield (
+            "stability: not found again where a fifth of the images is left out, and no peak of "
+            f"their density: component {listed(named)}. (The mean Jaccard index with what is found "
+            f"then is {STABLE} or more of a stable one.) It may be a cut through one kind. Look at "
+            f"clusters.png; {second_remedy}"
+        )
 
 
 def _valley_warnings(state: State) -> list[str]:
