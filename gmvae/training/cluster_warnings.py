@@ -15,10 +15,6 @@ from gmvae.training.state import State
 
 # Of the images: a few in a hundred lie between two Gaussians in any case.
 _PARTING = 0.05
-# Of the images of a component: with so many in a second peak of its own it holds two kinds. Of 57
-# components of one kind two had as many, being peaks all the same, and so had three of three that
-# held two (digits and blobs, each of 160 to 840 images).
-_SECOND = 0.2
 # Images that are looked at: clusters of one in a hundred have twenty there, and it takes less than
 # a tenth of a run.
 _N_COMPARED = 2_000
@@ -75,8 +71,7 @@ def _n_peaks(state: State) -> int:
 def _component_warnings(evidence: Evidence, n_peaks: int) -> Iterator[str]:
     """A line on the components that hold two peaks, and one on those that are not found again."""
     k, shares, stabilities = len(evidence.shares), evidence.shares, evidence.stabilities
-    holds_two = evidence.modes[:, 1] >= _SECOND
-    cut = (shares > 0) & (stabilities < STABLE) & ~evidence.peaks & ~holds_two
+    holds_two, cut = evidence.hold_two, evidence.fall_apart
     more, fewer = max(n_peaks, k + int(holds_two.sum())), min(n_peaks, k - 1)
     if holds_two.any() and cut.any():
         # Two kinds in one and one kind in two: the number may be right, and the clusters are not.
