@@ -61,7 +61,6 @@ TEN = dict.fromkeys(range(10), 10_000)
 EVEN, UNEVEN = {1: 150, 4: 150, 8: 150}, {1: 150, 4: 50, 8: 25}
 # The title, the images of a seed, and the numbers of components.
 ROWS: tuple[tuple[str, Callable[[int], Images], tuple[int, ...]], ...] = (
-    ("digits, ten classes", subset("digits", TEN), (8, 10, 12)),
     ("digits, 150 each of 1, 4, 8", subset("digits", EVEN), (2, 3, 5)),
     ("digits, 150 of 1, 50 of 4, 25 of 8", subset("digits", UNEVEN), (3, 5)),
     ("digits, 170 of 0, 20 of 6", subset("digits", {0: 170, 6: 20}), (2, 3)),
@@ -70,6 +69,7 @@ ROWS: tuple[tuple[str, Callable[[int], Images], tuple[int, ...]], ...] = (
     ("blobs, 4 of 125", blobs(125, 125, 125, 125), (3, 4, 6)),
     ("blobs of 300, 120, 50, 30", blobs(300, 120, 50, 30), (4, 6)),
     ("one blob of 400", blobs(400), (3,)),
+    ("digits, ten classes", subset("digits", TEN), (8, 10, 12)),
 )
 
 
