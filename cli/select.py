@@ -1,6 +1,6 @@
 """``gmvae select``."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,14 +10,14 @@ import typer
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 
-from . import options, summary, unfinished
+from . import choice, options, summary, unfinished
 from .device import named_device
 from .experiment import Experiment, check_request, class_list, prepare
 from .output import answer, as_json, check_folder, say, table, write_json
 
 if TYPE_CHECKING:
     from gmvae import Settings
-    from gmvae.training.selection import Candidate
+    from gmvae.training.candidates import Candidate
 
 EXAMPLES = (
     "gmvae select digits --components 8-12",
@@ -51,7 +51,6 @@ Restarts = Annotated[
 Output = Annotated[Path, options.output_folder("folder")]
 # Not the two of a picture: nobody looks at these latents, and clusters of many classes need room.
 LATENT_DIM = 10
-HEADINGS = ("components", "stability", "log-likelihood", "standard error", "components in use")
 
 
 @options.with_settings(left_out=["n_components"], changed={"latent_dim": {"default": LATENT_DIM}})
@@ -79,8 +78,11 @@ def select(
     Each number is trained from several seeds. What speaks for one is that its runs find the same
     clusters, and the likelihood of images that were held out. The stability is the mean adjusted
     Rand index of two runs: 1 for the same clusters, 0 for what chance would give. Of numbers that
-    are equally stable, to two decimals, the largest is named whose log-likelihood is within a
-    standard error of the best of theirs: it tells more apart, and as surely.
+    are equally stable, to two decimals, the largest is marked whose log-likelihood is within a
+    standard error of the best of theirs: it tells more apart, and as surely. Beside these stands
+    what the density of the images says at the start of each run: by how many standard deviations
+    the split that makes so many components of one fewer stands out of the noise, 3.7 or more for a
+    cluster.
 
     Ctrl-C, or a kill, loses no more than half a minute: --resume goes on, and what has ended is not
     run again.
@@ -144,16 +146,22 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     with unfinished.told(folder, output):
         _write(output, candidates, normalised)
     unfinished.end(folder)
+    named = _named(candidates)
     if asked.json:
-        answer(as_json(_record(output, candidates)))
+        answer(as_json(_record(output, candidates, named)))
         return
     title = f"{data}: {asked.restarts} runs for each number of components"
-    table(title, [_row(candidate) for candidate in candidates], headings=HEADINGS)
+    rows = [choice.row(candidate, candidate is named) for candidate in candidates]
+    table(title, rows, headings=choice.HEADINGS)
     density = "" if normalised else ", of no normalised density"
     say(f"Log-likelihood: on held-out images, in nats an image{density}.")
-    if max(numbers) > 1:
-        answer(_most_stable(candidates))
-        for line in _doubts(candidates, settings):
+    say("Split: of the density, that makes one more component, in standard deviations.")
+    if named is not None:
+        for line in (
+            choice.why(candidates),
+            *choice.evidence(candidates),
+            *choice.doubts(named, settings),
+        ):
             answer(line)
     say(f"Figures and picture: {output}")
 
@@ -193,42 +201,26 @@ def _compare(
         )
 
 
-def _record(output: Path, candidates: "tuple[Candidate, ...]") -> dict[str, Any]:
+def _named(candidates: "tuple[Candidate, ...]") -> "Candidate | None":
+    """The one that is marked; None where no two runs of a number can be compared."""
+    from gmvae.training.candidates import most_stable
+
+    comparable = [c for c in candidates if c.n_components > 1 and c.stability is not None]
+    return most_stable(candidates) if comparable else None
+
+
+def _record(
+    output: Path, candidates: "tuple[Candidate, ...]", named: "Candidate | None"
+) -> dict[str, Any]:
     """What came of it, ready for JSON: the number that is named, and each candidate's figures."""
-    from gmvae.training.selection import most_stable
+    from gmvae.training.candidates import n_peaks
 
-    named = most_stable(candidates).n_components if len(candidates) > 1 else None
-    records: list[dict[str, Any]] = [asdict(candidate) for candidate in candidates]
-    return {"output": str(output), "most_stable": named, "candidates": records}
-
-
-def _most_stable(candidates: "tuple[Candidate, ...]") -> str:
-    """The number that is named, and those that are as stable."""
-    from gmvae.training.selection import equally_stable, most_stable
-
-    named = most_stable(candidates).n_components
-    equals = [str(candidate.n_components) for candidate in equally_stable(candidates)]
-    if len(equals) == 1:
-        return f"Most stable: {named} components."
-    return (
-        f"Most stable: {', '.join(equals)} components, alike to two decimals. Of these {named} is "
-        "the largest number whose log-likelihood is within a standard error of the best."
-    )
-
-
-def _doubts(candidates: "tuple[Candidate, ...]", settings: "Settings") -> Iterator[str]:
-    """Why not to settle on the number that is named."""
-    from gmvae.training.selection import most_stable
-
-    named = most_stable(candidates)
-    k, empty = named.n_components, named.empty_components
-    if empty >= 0.5:
-        yield (
-            f"Of its {k} components {empty:.1f} are empty on average, the most probable one of no "
-            f"image held out: {k - round(empty)} may be the better number."
-        )
-    if settings.effort == "quick":
-        yield "Quick runs are short: compare again with the standard effort before you decide."
+    return {
+        "output": str(output),
+        "most_stable": None if named is None else named.n_components,
+        "peaks": n_peaks(candidates),
+        "candidates": [asdict(candidate) for candidate in candidates],
+    }
 
 
 def _runs(numbers: Sequence[int], restarts: int) -> str:
@@ -258,28 +250,22 @@ def number_list(text: str) -> tuple[int, ...]:
     return tuple(range(numbers[0], numbers[1] + 1)) if dash else tuple(numbers)
 
 
-def _row(candidate: "Candidate") -> tuple[str, ...]:
-    stability = candidate.stability
-    return (
-        str(candidate.n_components),
-        "" if stability is None else f"{stability:.3f}",
-        f"{candidate.log_likelihood:.2f}",
-        f"{candidate.standard_error:.2f}",
-        f"{candidate.effective_components:.2f}",
-    )
-
-
 def _write(output: Path, candidates: "tuple[Candidate, ...]", normalised: bool) -> None:
     """Write the folder, whole or not at all."""
     from gmvae import plots
+    from gmvae.training.density import PROMINENT
 
-    records: list[dict[str, Any]] = [asdict(candidate) for candidate in candidates]
+    named = _named(candidates)
+    records = [{**asdict(candidate), "marked": candidate is named} for candidate in candidates]
     picture = plots.candidates(
         [c.n_components for c in candidates],
         [c.log_likelihoods for c in candidates],
         [c.standard_error for c in candidates],
         [c.stability for c in candidates],
         normalised,
+        splits=[c.split for c in candidates],
+        prominent=PROMINENT,
+        marked=None if named is None else named.n_components,
     )
     with replacing(output) as draft:
         draft.mkdir()

@@ -1,7 +1,5 @@
 """Figures, names and warnings of a run, from states whose answers are known."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from gmvae.probability.likelihood import Bernoulli, ContinuousBernoulli, Gaussia
 from gmvae.settings import Settings
 from gmvae.training.outcome import (
     bound_warnings,
-    cluster_warnings,
     component_classes,
     figures,
     independent_pixels,
@@ -211,55 +208,6 @@ class TestWarnings:
             "labels: no component is named by class 1, so none is predicted; 3 classes were "
             "observed, and there are 3 components. Try as many as classes, or more."
         )
-
-
-class TestClusterWarnings:
-    @pytest.mark.parametrize(
-        ("prominences", "line"),
-        [
-            ([9.0, 4.0, 1.0], None),
-            ([9.0, 3.0], "clusters: the density of the images has 2 peaks"),
-            ([3.0, 1.0], "clusters: nothing was found: between the 3 clusters"),
-            # Too few images for a density, or labels led.
-            ([], None),
-        ],
-    )
-    def test_three_clusters_by_what_parts_them(self, images, prominences, line):
-        state = dataclasses.replace(make(), prominences=np.array(prominences))
-        lines = [x for x in cluster_warnings(state, images) if x.startswith("clusters")]
-        assert len(lines) == (line is not None)
-        assert all(x.startswith(line) for x in lines)
-
-    @pytest.mark.parametrize(
-        ("effort", "remedies"),
-        [
-            ("standard", ("Try 2, or --components auto.", "or a larger `latent_dim`.")),
-            ("quick", ("look again after one of standard effort.",) * 2),
-        ],
-    )
-    def test_a_quick_run_gives_no_number_to_try(self, images, monkeypatch, effort, remedies):
-        state = make(effort=effort)
-        state = dataclasses.replace(state, prominences=np.array([9.0, 3.0]))
-        sure = torch.eye(3)[torch.arange(N) % 3]
-        monkeypatch.setattr(state.gmvae, "classify", lambda x: sure)
-        monkeypatch.setattr(state.gmvae, "responsibilities", lambda x: sure.roll(1, -1))
-        of_peaks, of_agreement = cluster_warnings(state, images)
-        assert of_peaks.endswith(remedies[0])
-        assert of_agreement.endswith(remedies[1])
-
-    @pytest.mark.parametrize(("n_apart", "warned"), [(1, False), (2, True)])
-    def test_one_in_twenty_may_be_of_another_component(self, monkeypatch, n_apart, warned):
-        """Of 30 images 1 is 3.3 %, and 2 are 6.7 %."""
-        state = make()
-        sure = torch.eye(3)[torch.arange(N) % 3]
-        monkeypatch.setattr(state.gmvae, "classify", lambda x: sure)
-        other = sure.clone()
-        other[:n_apart] = other[:n_apart].roll(1, -1)
-        monkeypatch.setattr(state.gmvae, "responsibilities", lambda x: other)
-        pixels = np.zeros((N, 1, 3, 4), np.float32)
-        lines = cluster_warnings(state, Images(pixels))
-        assert len(lines) == warned
-        assert all(line.startswith("agreement: of 6.7% of the images") for line in lines)
 
 
 class TestBound:

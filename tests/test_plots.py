@@ -349,6 +349,18 @@ def test_candidates_show_every_run_and_both_measures():
     assert list(means.get_ydata()) == [-4.5, -3.25]
 
 
+def test_candidates_show_the_density_and_the_chosen_number():
+    drawn = {"splits": [9.0, None, 1.5], "prominent": 3.7, "marked": 3}
+    runs = [(-5.0,), (-3.0,), (-2.0,)]
+    figure = plots.candidates([2, 3, 4], runs, [0.1] * 3, [0.4, 0.5, 0.6], **drawn)
+    *_, density = figure.axes
+    splits, least, _ = density.get_lines()
+    assert np.array_equal(splits.get_ydata(), [9.0, np.nan, 1.5], equal_nan=True)
+    assert list(least.get_ydata()) == [3.7, 3.7]
+    assert [list(axes.get_lines()[-1].get_xdata()) for axes in figure.axes] == [[3, 3]] * 3
+    assert "3, chosen" in density.get_xlabel()
+
+
 def test_a_dollar_in_a_name_begins_no_formula(tmp_path):
     """Nor does what a terminal obeys come into a picture, which would warn of a missing letter."""
     names = {0: r"$\frac$", 1: "a\x1b[31m", 2: "_u$x_$"}

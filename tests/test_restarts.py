@@ -91,7 +91,11 @@ def scripted(monkeypatch):
                 tiny().save(job.folder)
                 row = {"phase": "joint", "epoch": job.number}
                 outcome = Outcome(
-                    [row], (f"run {job.number}",), {"loss": loss, "elbo": elbo}, (job.number, 0.5)
+                    [row],
+                    (f"run {job.number}",),
+                    {"loss": loss, "elbo": elbo},
+                    prominences=(job.number, 0.5),
+                    stabilities=(0.5, job.number / 10),
                 )
             outcomes.append(outcome)
         return outcomes
@@ -117,6 +121,7 @@ def test_the_run_of_the_smallest_loss_is_kept_whatever_its_bound(digits, scripte
     assert fitted.warnings == (f"run {best + 1}",)
     assert fitted.figures == {"loss": 5.0, "elbo": -9.0}
     assert fitted.prominences.tolist() == [best + 1, 0.5]
+    assert fitted.stabilities.tolist() == [0.5, (best + 1) / 10]
 
 
 @pytest.mark.usefixtures("quick")
@@ -130,6 +135,16 @@ def test_runs_that_have_ended_keep_what_spoke_for_their_number(digits, tmp_path)
     assert first.prominences[0] > 0
     assert again.prominences.tolist() == first.prominences.tolist()
     assert same_parameters(first.gmvae, again.gmvae)
+
+
+@pytest.mark.usefixtures("quick")
+def test_runs_that_have_ended_keep_how_stable_their_components_are(digits, tmp_path):
+    (first, _), (again, _) = (
+        fit_restarts(digits, QUICK, 2, n_jobs=1, checkpoint=tmp_path) for _ in range(2)
+    )
+    assert len(first.stabilities) == first.gmvae.config.n_components
+    assert again.stabilities.tolist() == first.stabilities.tolist()
+    assert again.gmvae.training_record["stabilities"] == first.stabilities.round(3).tolist()
 
 
 def test_a_run_that_diverged_is_told_and_never_kept(digits, scripted):

@@ -17,6 +17,7 @@ from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.training import selection
+from gmvae.training.candidates import n_peaks
 from gmvae.training.fitting import fit
 from gmvae.training.held_out import hold_out
 from gmvae.training.jobs import Outcome
@@ -65,7 +66,7 @@ def test_runs_of_the_true_number_find_the_same_clusters(three_patterns):
 @pytest.fixture
 def scripted(monkeypatch):
     """Runs that end with models of known parameters, without training; their jobs."""
-    script = SimpleNamespace(jobs=[], calls=[], diverged=set(), models={}, kind={})
+    script = SimpleNamespace(jobs=[], calls=[], diverged=set(), models={}, kind={}, prominences={})
 
     def run_jobs(jobs, callback, n_jobs, stop=None):
         script.jobs = jobs
@@ -77,7 +78,8 @@ def scripted(monkeypatch):
             script.models[job.number] = gmvae
             gmvae.save(job.folder)
             diverged = job.number in script.diverged
-            outcomes.append(None if diverged else Outcome([], (), {"loss": 1.0, "elbo": -1.0}))
+            figures, splits = {"loss": 1.0, "elbo": -1.0}, script.prominences.get(job.number, ())
+            outcomes.append(None if diverged else Outcome([], (), figures, splits))
         return outcomes
 
     monkeypatch.setattr(selection, "run_jobs", run_jobs)
@@ -121,6 +123,30 @@ def test_figures_of_each_number_by_their_formulas(images, scripted):
         assert candidate.effective_components == pytest.approx(np.mean(perplexities), rel=1e-5)
         assert candidate.likelihood_normalised is True
     assert 0 < abs(four.stability) < 1
+
+
+def test_what_the_density_says_is_of_each_restart(images, scripted):
+    """The K - 1st split makes K components; of a split that is not there the prominence is 0."""
+    scripted.prominences = {1: (9.0, 4.0, 3.6), 2: (5.0,), 3: (9.0, 3.7), 4: (), 5: (2.0,)}
+    one, two, four = compare_components(images, [4, 2, 1], SETTINGS, 2)
+    assert (four.n_peaks, four.splits, four.split) == ((3, 2), (3.6, 0.0), 1.8)
+    assert (two.n_peaks, two.splits, two.split) == ((3,), (9.0,), 9.0)
+    assert (one.n_peaks, one.splits, one.split) == ((1,), (), None)
+    # 1, 2, 3, 3: the lower of the middle two.
+    assert n_peaks([one, two, four]) == 2
+    assert n_peaks([candidate(2, 1.0)]) is None
+
+
+def test_a_component_is_empty_that_no_image_is_of(images, scripted, monkeypatch):
+    """Of three one has none of the held-out images, and one training image; another has none."""
+    components = iter([[0] * 16, [0] * 63 + [1]])
+
+    def classify(self, images):
+        return torch.eye(3)[next(components)]
+
+    monkeypatch.setattr(GMVAE, "classify", classify)
+    (three,) = compare_components(images, [3], SETTINGS, 1)
+    assert three.empty_components == 1
 
 
 def test_every_run_is_told_the_same_but_for_its_number_and_its_seed(images, scripted):

@@ -23,13 +23,13 @@ from gmvae.support.html import html_table
 from gmvae.support.names import counted
 from gmvae.training.arguments import check_alone, check_callback, check_modules
 from gmvae.training.arrays import Array
+from gmvae.training.cluster_warnings import cluster_evidence, cluster_warnings
 from gmvae.training.continuing import check_start, continued, grown, settings_of
 from gmvae.training.held_out import check_components, hold_out, told_of_all
 from gmvae.training.loop import Callback, Metrics
 from gmvae.training.ordering import order_components
 from gmvae.training.outcome import (
     bound_warnings,
-    cluster_warnings,
     component_classes,
     figures,
     run_warnings,
@@ -60,6 +60,10 @@ class Fit:
             its parts ``reconstruction``, ``kl_z`` and ``kl_y``; and ``effective_components``.
         prominences: by how many standard deviations the splits between clusters stand out of the
             noise, the largest first, (S,): K - 1 of them make K components. None where labels led.
+        stabilities: how far each component is found again where a fifth of the images is left out,
+            0 to 1, (K,), below .75 for one that is not stable
+            (:func:`gmvae.training.stability.stability`). None of one component, in a quick run,
+            and where labels led.
     """
 
     gmvae: GMVAE
@@ -67,6 +71,7 @@ class Fit:
     warnings: tuple[str, ...] = ()
     figures: Metrics = field(default_factory=dict)
     prominences: Array = field(default_factory=lambda: np.zeros(0), repr=False)
+    stabilities: Array = field(default_factory=lambda: np.zeros(0), repr=False)
 
     def __repr__(self) -> str:
         """The bound, the components in use, the epochs and how many warnings, in a line."""
@@ -206,6 +211,7 @@ def fit(
         warnings = *result.warnings, stopped_warning(stopped, left_out)
         result = dataclasses.replace(result, warnings=warnings)
     record["prominences"] = result.prominences[:_PROMINENCES].round(2).tolist()
+    record["stabilities"] = result.stabilities.round(3).tolist()
     record[QUANTILES] = quantiles_of(result.gmvae, spread_out(images))
     result.gmvae.training_record = record
     return result
@@ -253,10 +259,12 @@ def _finish(state: State, images: Images) -> Fit:
     gmvae.zero_grad()
     gmvae.eval()
     last = figures(state, images)
+    evidence = cluster_evidence(state, images)
     warnings = (
         *run_warnings(state, images),
-        *cluster_warnings(state, images),
+        *cluster_warnings(state, images, evidence),
         *bound_warnings(state, images, last),
     )
     prominences = np.zeros(0) if state.prominences is None else state.prominences
-    return Fit(gmvae, state.history, warnings, last, prominences)
+    stabilities = np.zeros(0) if evidence is None else evidence.stabilities
+    return Fit(gmvae, state.history, warnings, last, prominences, stabilities)

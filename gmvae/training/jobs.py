@@ -72,6 +72,7 @@ class Outcome:
     warnings: tuple[str, ...]
     figures: Metrics
     prominences: tuple[float, ...] = ()
+    stabilities: tuple[float, ...] = ()
 
 
 def jobs_at_a_time(n_jobs: int | None, device: torch.device) -> int:
@@ -181,8 +182,13 @@ def _run(job: Job, callback: Callback, stop: Callable[[], bool] | None = None) -
         outcome = None
     else:
         result.gmvae.save(job.folder)
-        prominences = tuple(result.prominences.tolist())
-        outcome = Outcome(result.history, result.warnings, result.figures, prominences)
+        outcome = Outcome(
+            result.history,
+            result.warnings,
+            result.figures,
+            tuple(result.prominences.tolist()),
+            tuple(result.stabilities.tolist()),
+        )
     if job.kept:
         # Last: where it is there, so is the model.
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -208,6 +214,7 @@ def _outcome(record: Path, run: str) -> Outcome | None:
         tuple(values["warnings"]),
         values["figures"],
         tuple(values["prominences"]),
+        tuple(values.get("stabilities", ())),
     )
 
 

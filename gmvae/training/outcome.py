@@ -19,7 +19,6 @@ from gmvae.settings import Settings
 from gmvae.support.names import listed
 from gmvae.support.version import VERSION
 from gmvae.training.arrays import Indices
-from gmvae.training.density import PROMINENT
 from gmvae.training.loop import Metrics
 from gmvae.training.regularisers import mutual_information
 from gmvae.training.state import State
@@ -27,8 +26,6 @@ from gmvae.training.state import State
 # Training images that are looked at after each epoch where none are held out: the mean bound of
 # so many is known to a few tenths of a nat.
 _LOOKED_AT = 2_000
-# Of the images: a few in a hundred lie between two Gaussians in any case.
-_PARTING = 0.05
 # Of the components: with fewer than half of them in use a run has collapsed.
 _COLLAPSED = 0.5
 # The effective number of two components where 1 % of the images are in the other one: half of two
@@ -218,7 +215,7 @@ def run_warnings(state: State, images: Images) -> list[str]:
     q_y = state.gmvae.classify(images).double()
     effective = effective_number(q_y.mean(0).numpy())
     told_apart = effective / entr(q_y).sum(-1).mean().exp().item()
-    remedy = _remedy(
+    remedy = remedy_for(
         state,
         "Try another seed, a longer warm-up, or fewer components.",
         "A quick run is short: try the standard effort, or fewer components.",
@@ -249,55 +246,6 @@ def run_warnings(state: State, images: Images) -> list[str]:
     return warnings
 
 
-def _remedy(state: State, words: str, after_quick: str = _AFTER_QUICK) -> str:
+def remedy_for(state: State, words: str, after_quick: str = _AFTER_QUICK) -> str:
     """What to do, in words, and in others after a quick run."""
     return after_quick if state.settings.effort == "quick" else words
-
-
-def cluster_warnings(state: State, images: Images) -> list[str]:
-    """A line where the clusters are no kinds, or the two classifications part.
-
-    Args:
-        state: of the run.
-        images: the training images.
-    """
-    return [*_valley_warnings(state), *_agreement_warnings(state, images)]
-
-
-def _valley_warnings(state: State) -> list[str]:
-    """A line where the clusters are cuts through one cloud, all of them or some."""
-    k, prominences = state.n_components, state.prominences
-    if k == 1 or prominences is None or len(prominences) == 0:
-        return []
-    n = 1 + int((prominences >= PROMINENT).sum())
-    if n >= k:
-        return []
-    if n == 1:
-        return [
-            f"clusters: nothing was found: between the {k} clusters the density of the images has "
-            "no valley that stands out of its noise, so that they are cuts through one cloud. Do "
-            "not take them for kinds; more images, or other views, may tell more."
-        ]
-    # After a quick run, whose features have hardly been learned, it is no number to try.
-    remedy = _remedy(state, f"Try {n}, or --components auto.")
-    return [
-        f"clusters: the density of the images has {n} peaks that stand out of its noise, and there "
-        f"are {k} components: some share one kind, or a kind is small. {remedy}"
-    ]
-
-
-def _agreement_warnings(state: State, images: Images) -> list[str]:
-    """A line where the two classifications part."""
-    if state.n_components == 1 or state.settings.assignment == "exact":
-        return []
-    looked_at = spread_out(images)
-    of_guide = state.gmvae.classify(looked_at).argmax(-1)
-    of_mixture = state.gmvae.responsibilities(looked_at).argmax(-1)
-    part = (of_guide != of_mixture).double().mean().item()
-    if part <= _PARTING:
-        return []
-    remedy = _remedy(state, "Try more epochs, or a larger `latent_dim`.")
-    return [
-        f"agreement: of {part:.1%} of the images q(y|x) names another component than the mixture, "
-        f"whose Gaussians lie beside them. {remedy}"
-    ]

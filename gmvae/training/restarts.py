@@ -162,11 +162,11 @@ def fit_restarts(
     if gmvae.training_record and "stopped" in gmvae.training_record:
         record["stopped"] = gmvae.training_record["stopped"]
     of_the_best = gmvae.training_record or {}
-    record |= {name: of_the_best.get(name) for name in (QUANTILES, "prominences")}
+    record |= {name: of_the_best.get(name) for name in (QUANTILES, "prominences", "stabilities")}
     record["restarts"] = [dataclasses.asdict(run) for run in restarts]
     gmvae.training_record = record
-    prominences = np.array(best.prominences)
-    return Fit(gmvae, best.history, best.warnings, best.figures, prominences), restarts
+    of_the_start = np.array(best.prominences), np.array(best.stabilities)
+    return Fit(gmvae, best.history, best.warnings, best.figures, *of_the_start), restarts
 
 
 def _check_saved(start: GMVAE) -> None:

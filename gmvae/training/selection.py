@@ -7,7 +7,6 @@ seeds find the same clusters.
 import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -24,42 +23,15 @@ from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.support.scratch import scratch_folder
 from gmvae.training.arguments import check_callback
+from gmvae.training.candidates import Candidate, equally_stable, most_stable
+from gmvae.training.density import PROMINENT
 from gmvae.training.held_out import check_components, hold_out, told_of_all
-from gmvae.training.jobs import Job, jobs_at_a_time, run_jobs
+from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
+from gmvae.training.outcome import spread_out
 from gmvae.training.restarts import seeds_from
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """What is known of one number of components, on the held-out images.
-
-    Attributes:
-        n_components: K.
-        log_likelihoods: importance-weighted log p(x) of each restart, the mean over images, in
-            nats.
-        likelihood_normalised: False where p(x | z) is no normalised density, as a likelihood of
-            one's own may say: then they compare between models of the same data only.
-        standard_error: of such a mean, by the spread of the images, in nats.
-        stability: mean adjusted Rand index of the clusters of each two restarts: 1 where all
-            find the same, about 0 where they agree by chance; None for fewer than two.
-        effective_components: exp of the entropy of the mean responsibilities, the mean over
-            restarts, 1 to K.
-        empty_components: how many are the most probable one of no image, the mean over restarts.
-    """
-
-    n_components: int
-    log_likelihoods: tuple[float, ...]
-    likelihood_normalised: bool
-    standard_error: float
-    stability: float | None
-    effective_components: float
-    empty_components: float = 0.0
-
-    @property
-    def log_likelihood(self) -> float:
-        """The mean over restarts."""
-        return float(np.mean(self.log_likelihoods))
+__all__ = ["Candidate", "compare_components", "equally_stable", "most_stable", "pruned"]
 
 
 def compare_components(
@@ -126,7 +98,7 @@ def compare_components(
         for k in numbers
         for seed in seeds
     ]
-    models: dict[int, list[GMVAE]] = {k: [] for k in numbers}
+    finished: dict[int, list[tuple[GMVAE, Outcome]]] = {k: [] for k in numbers}
     kept = checkpoint is not None
     with scratch_folder() if checkpoint is None else nullcontext(Path(checkpoint)) as folder:
         jobs = [
@@ -137,9 +109,10 @@ def compare_components(
             if outcome is not None:
                 # Read back, since a model stays in the process that trained it.
                 model = GMVAE.load(job.folder, device=device)
-                models[model.config.n_components].append(model)
+                finished[model.config.n_components].append((model, outcome))
     return tuple(
-        _candidate(k, models[k], held_out, n_samples, settings.seed) for k in sorted(numbers)
+        _candidate(k, finished[k], images, held_out, n_samples, settings.seed)
+        for k in sorted(numbers)
     )
 
 
@@ -171,67 +144,44 @@ def _divided(images: Images, settings: Settings) -> tuple[Images, Images]:
 
 
 def _candidate(
-    k: int, models: list[GMVAE], held_out: Images, n_samples: int, seed: int
+    k: int,
+    finished: Sequence[tuple[GMVAE, Outcome]],
+    images: Images,
+    held_out: Images,
+    n_samples: int,
+    seed: int,
 ) -> Candidate:
     """The figures of the models of K components on the held-out images."""
-    if not models:
+    if not finished:
         raise TrainingError(f"every run with {k} components diverged. Try a lower learning rate.")
+    # A small component may be that of no held-out image, of which there are few.
+    others = spread_out(images)
     log_probs, clusterings, effective, empty = [], [], [], []
-    for gmvae in models:
+    for gmvae, _ in finished:
         generator = Generator(gmvae.device).manual_seed(seed)
         log_probs.append(gmvae.log_prob(held_out, n_samples, generator=generator).numpy())
         responsibilities = gmvae.classify(held_out).numpy()
         clusterings.append(responsibilities.argmax(-1))
         effective.append(effective_number(responsibilities.mean(0)))
-        empty.append(k - len(np.unique(clusterings[-1])))
+        empty.append(k - len(np.union1d(clusterings[-1], gmvae.classify(others).argmax(-1))))
     n = len(held_out)
     agreements = [adjusted_rand_score(one, other) for one, other in combinations(clusterings, 2)]
+    # The largest first; none of too few images.
+    prominences = [np.array(run.prominences) for _, run in finished if run.prominences]
     return Candidate(
         k,
         tuple(float(of_model.mean()) for of_model in log_probs),
-        models[0].model.likelihood.normalised,
+        finished[0][0].model.likelihood.normalised,
         # That of the first: it is the images' spread, and alike for all of them.
         float(np.std(log_probs[0], ddof=1) / np.sqrt(n)) if n > 1 else 0.0,
         float(np.mean(agreements)) if agreements else None,
         float(np.mean(effective)),
         float(np.mean(empty)),
+        tuple(1 + int((of_run >= PROMINENT).sum()) for of_run in prominences),
+        tuple(float(of_run[k - 2]) if k - 2 < len(of_run) else 0.0 for of_run in prominences)
+        if k > 1
+        else (),
     )
-
-
-def most_stable(candidates: Sequence[Candidate]) -> Candidate:
-    """The one whose restarts agree best, of those with more than one component.
-
-    Between equals to two decimals, the one of most components whose likelihood is within a standard
-    error of the best of theirs: it tells more apart, and as surely (as Ben-Hur et al. choose, see
-    above). One component is always stable, and says nothing.
-
-    Raises:
-        ArgumentError: no candidate with a stability and at least two components.
-    """
-    equals = equally_stable(candidates)
-    likeliest = max(equals, key=lambda c: c.log_likelihood)
-    least = likeliest.log_likelihood - likeliest.standard_error
-    return max((c for c in equals if c.log_likelihood >= least), key=lambda c: c.n_components)
-
-
-def equally_stable(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those of the largest stability, to two decimals, of more than one component.
-
-    Raises:
-        ArgumentError: no candidate with a stability and at least two components.
-    """
-    # Two decimals: from two restarts the third says nothing. By convention.
-    stability = {
-        c: round(c.stability, 2)
-        for c in candidates
-        if c.n_components > 1 and c.stability is not None
-    }
-    if not stability:
-        raise ArgumentError(
-            "`candidates` expected one of two or more components with a stability; got none. "
-            "Compare larger numbers, from two restarts."
-        )
-    return [c for c in stability if stability[c] == max(stability.values())]
 
 
 @torch.no_grad()
