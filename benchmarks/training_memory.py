@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/training_memory.py [N ...]
 
 Each N in a process of its own: MNIST's training images over and over, other noise on each, as a
-memory map of bytes; a quick run of ten components with one joint epoch, kept while it trains as
-``gmvae train`` keeps it. What counts is the memory that no file backs (``RssAnon``), looked at
+memory map of bytes; a quick run of ten components, its joint phase one epoch, kept while it trains
+as ``gmvae train`` keeps it. What counts is the memory that no file backs (``RssAnon``), looked at
 every hundredth of a second: pages of the map lie in the system's cache, which takes them back when
 it needs them.
 """
@@ -30,7 +30,7 @@ from gmvae.training.state import State
 
 RESULTS = Path(__file__).parent / "results" / "scoring" / "training_memory.md"
 SIZES = (100_000, 1_000_000)
-SETTINGS = gmvae.Settings(n_components=10, latent_dim=10, effort="quick", epochs=1)
+SETTINGS = gmvae.Settings(n_components=10, latent_dim=10, effort="quick")
 
 
 def write_rows(path: Path, n: int) -> None:
