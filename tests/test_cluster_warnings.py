@@ -177,7 +177,10 @@ class TestEvidence:
         kinds = np.arange(60) % 3
         points = 20 * np.eye(3)[kinds] + rng.normal(size=(60, 3))
         state = dataclasses.replace(
-            make(augment="none"), representation=points, prominences=np.array([9.0, 8.0])
+            make(augment="none"),
+            sample=np.arange(60),
+            places=points,
+            prominences=np.array([9.0, 8.0]),
         )
         components = torch.eye(3)[torch.as_tensor(np.minimum(kinds, 1))]
         state.gmvae.classify = lambda x: components[np.round(59 * x.pixels[:, 0, 0, 0]).astype(int)]
@@ -197,12 +200,13 @@ class TestEvidence:
         assert found.modes[0] == pytest.approx([1, 0])
         assert found.modes[1] == pytest.approx([0.5, 0.5])
 
-    def test_is_of_so_many_images_at_most(self, sixty, monkeypatch):
-        monkeypatch.setattr("gmvae.training.cluster_warnings._N_COMPARED", 40)
+    def test_is_of_the_sample(self, sixty, monkeypatch):
         noted = []
         of = Evidence.of
         monkeypatch.setattr(Evidence, "of", lambda *args: noted.append(args) or of(*args))
-        cluster_evidence(self.state(), sixty)
+        rows = np.random.default_rng(1).permutation(60)[:40]
+        whole = self.state()
+        cluster_evidence(dataclasses.replace(whole, sample=rows, places=whole.places[rows]), sixty)
         ((points, components, k, seed, by_views),) = noted
         assert (points.shape, k, seed, by_views) == ((40, 3), 3, 0, None)
         # The rows are the same of both: far groups have one component each.
@@ -213,7 +217,8 @@ class TestEvidence:
         [
             {"prominences": None},
             {"prominences": np.zeros(0)},
-            {"representation": None},
+            {"places": None},
+            {"sample": None, "places": None},
             {"settings": Settings(n_components=K, effort="quick")},
         ],
     )
@@ -221,4 +226,6 @@ class TestEvidence:
         assert cluster_evidence(self.state(**changes), sixty) is None
 
     def test_none_of_too_few_images(self, sixty):
-        assert cluster_evidence(self.state(), sixty.subset(np.arange(15))) is None
+        whole = self.state()
+        few = dataclasses.replace(whole, sample=np.arange(15), places=whole.places[:15])
+        assert cluster_evidence(few, sixty) is None

@@ -221,6 +221,38 @@ class TestStart:
         plain = dataclasses.replace(make(), pixels=pixels, representation=learned)
         np.testing.assert_array_equal(seen(plain)[:], learned)
 
+    def test_what_is_left_of_the_search(self, images, make, monkeypatch):
+        """Where up to so many images lie, at random, and of more not whose views are near whom."""
+        monkeypatch.setattr(phases.finding, "N_SAMPLE", 20)
+        pixels, learned = np.random.default_rng(1).random((2, N, 4))
+        state = dataclasses.replace(
+            with_clusters(make(augment="affine")), pixels=pixels, representation=learned
+        )
+        after = phases.finding.without_search(
+            dataclasses.replace(state, view_neighbours=np.zeros((N, 3), np.int64))
+        )
+        assert (after.pixels, after.representation, after.view_neighbours) == (None, None, None)
+        rows = after.sample
+        assert len(set(rows.tolist())) == 20
+        assert rows.max() > 20
+        np.testing.assert_array_equal(after.places, beside(learned, pixels, 0.5)[rows])
+        # Where cells were learned, they know the pixels.
+        of_cells = phases.finding.without_search(
+            dataclasses.replace(state, cells=np.zeros(N, np.int64))
+        )
+        np.testing.assert_array_equal(of_cells.places, learned[rows])
+
+    def test_of_few_images_all_is_left_that_they_are_looked_at_by(self, images, make):
+        near = np.zeros((N, 3), np.int64)
+        points = np.random.default_rng(1).random((N, 4))
+        state = dataclasses.replace(
+            with_clusters(make()), representation=points, view_neighbours=near
+        )
+        after = phases.finding.without_search(state)
+        np.testing.assert_array_equal(after.sample, np.arange(N))
+        np.testing.assert_array_equal(after.places, points)
+        assert after.view_neighbours is near
+
     def test_what_it_hands_on(self, images, make, monkeypatch):
         asked = {}
         prominences = np.array([8.0, 5.0, 1.0])

@@ -9,43 +9,34 @@ from gmvae.support.names import listed
 from gmvae.training.density import LEAST_POINTS, PROMINENT
 from gmvae.training.neighbours import mutual_graph
 from gmvae.training.outcome import remedy_for, spread_out
-from gmvae.training.phases.finding import seen
 from gmvae.training.stability import STABLE, Evidence
 from gmvae.training.state import State
 
 # Of the images: a few in a hundred lie between two Gaussians in any case.
 _PARTING = 0.05
-# Images that are looked at: clusters of one in a hundred have twenty there, and it takes less than
-# a tenth of a run.
-_N_COMPARED = 2_000
 
 
 def cluster_evidence(state: State, images: Images) -> Evidence | None:
     """What the representation, where the clusters were found, says of each component.
 
-    It is that of up to 2,000 training images. None of one component, of a quick run, whose features
-    have hardly been learned, where labels led, and of too few images.
+    It is that of the sample that the placing left, up to 2,000 training images. None of one
+    component, of a quick run, whose features have hardly been learned, where labels led, and of too
+    few images.
 
     Args:
         state: at the end of the run.
         images: the training images.
     """
-    k, n = state.n_components, min(len(images), _N_COMPARED)
+    k, rows, places = state.n_components, state.sample, state.places
     nothing = state.prominences is None or len(state.prominences) == 0
-    learned = state.representation is not None or state.pixels is not None
-    if k == 1 or nothing or not learned or state.settings.effort == "quick":
+    if k == 1 or nothing or state.settings.effort == "quick" or rows is None or places is None:
         return None
-    if n < max(LEAST_POINTS, 3 * k):
+    if len(rows) < max(LEAST_POINTS, 3 * k):
         return None
-    seed = state.settings.seed
-    rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:n])
-    # Where cells were learned, they know the pixels.
-    points = seen(state) if state.cells is None else state.representation
-    assert points is not None
     neighbours = state.view_neighbours
-    by_views = None if neighbours is None else mutual_graph(neighbours)[rows][:, rows]
+    by_views = None if neighbours is None else mutual_graph(neighbours)
     components = state.gmvae.classify(images.subset(rows)).argmax(-1).numpy()
-    return Evidence.of(points[rows], components, k, seed, by_views)
+    return Evidence.of(places, components, k, state.settings.seed, by_views)
 
 
 def cluster_warnings(state: State, images: Images, evidence: Evidence | None = None) -> list[str]:

@@ -19,10 +19,10 @@ from gmvae.training.arrays import Array, Indices
 from gmvae.training.clustering import find_clusters
 from gmvae.training.loop import Progress
 from gmvae.training.phases import Length, Placing, Start, train_phase
-from gmvae.training.phases.finding import seen
+from gmvae.training.phases.finding import seen, without_search
 from gmvae.training.phases.phase import answers, frozen_features
 from gmvae.training.places import centres
-from gmvae.training.state import State, without_search
+from gmvae.training.state import State
 
 Mask: TypeAlias = NDArray[np.bool_]
 

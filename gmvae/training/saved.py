@@ -20,6 +20,8 @@ ARRAYS = (
     "pixels",
     "view_neighbours",
     "representation",
+    "sample",
+    "places",
     "cells",
     "cell_links",
     "clusters",

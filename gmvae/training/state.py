@@ -92,6 +92,9 @@ class State:
         view_neighbours: the images that views of each lie nearest to by their pixels, (N, k); None
             where they were not looked for.
         representation: where they lie in what a network has learned, (N, W).
+        sample: images, whose clusters are looked at again at the end of the run, (M,); None before
+            the placing.
+        places: where the clusters of these were looked for, (M, W).
         cells: the cell that each belongs to, of many, (N,); None where none were learned.
         cell_links: how often an image of one cell has a view or a neighbour in another, (M, M);
             None without views.
@@ -117,6 +120,8 @@ class State:
     pixels: Floats | None = None
     view_neighbours: Indices | None = None
     representation: Floats | None = None
+    sample: Indices | None = None
+    places: Array | None = None
     cells: Indices | None = None
     cell_links: Array | None = None
     clusters: Indices | None = None
@@ -250,23 +255,6 @@ def begin(
         Generator().manual_seed(settings.seed),
         callback,
         names=names,
-    )
-
-
-def without_search(state: State) -> State:
-    """The state without what the clusters were found by: no phase after the placing looks at it.
-
-    Of a million images it is half a gigabyte.
-    """
-    return replace(
-        state,
-        pixels=None,
-        view_neighbours=None,
-        representation=None,
-        cells=None,
-        cell_links=None,
-        nominees=None,
-        merits=None,
     )
 
 

@@ -7,10 +7,10 @@ from torch import nn
 
 from gmvae.data import Images
 from gmvae.probability.evidence import Bound
-from gmvae.training.phases.finding import seen
+from gmvae.training.phases.finding import seen, without_search
 from gmvae.training.phases.phase import Length, frozen_features, train_phase
 from gmvae.training.places import centres, place
-from gmvae.training.state import State, without_search
+from gmvae.training.state import State
 
 
 @dataclass(frozen=True)
