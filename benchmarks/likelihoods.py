@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from posterior import on_images
-from runs import RESULTS, Figures, Task, cpu_seconds, figures_of, gmvae, measured
+from runs import Figures, Task, cpu_seconds, figures_of, gmvae, measured
 
 from gmvae import GMVAE, load
 from gmvae.diagnostics.verdict import QUESTIONS
