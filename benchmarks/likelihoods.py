@@ -48,7 +48,8 @@ def task(likelihood: str, n_seeds: int) -> Task:
         common = "--seed", str(seed), "-o"
         gmvae("train", "--likelihood", likelihood, *common, str(trained))
         spent = cpu_seconds() - began
-        gmvae("diagnose", "--model", str(trained), *common, str(diagnosis))
+        # NUTS, the most of its time, asks of six images what the certificates ask of all.
+        gmvae("diagnose", "--model", str(trained), "--nuts-images", "0", *common, str(diagnosis))
         verdict = json.loads((diagnosis / "verdict.json").read_text(encoding="utf-8"))
         checks = verdict["checks"]
         test = load("digits", part="test").only([1, 4, 8])
@@ -66,7 +67,7 @@ def task(likelihood: str, n_seeds: int) -> Task:
 def _worst(checks: list[Figures], topic: str) -> str:
     """The answer to one question: the worst status of its checks."""
     statuses = {check["status"] for check in checks if check["topic"] == topic}
-    return next(status for status in ("fail", "doubtful", "pass") if status in statuses)
+    return next(s for s in ("fail", "doubtful", "pass", "note") if s in statuses)
 
 
 def row(likelihood: str, runs: list[Figures]) -> str:
@@ -83,13 +84,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     n_seeds = parser.parse_args().seeds
-    lines = [HEADER]
-    for likelihood in LIKELIHOODS:
-        one = task(likelihood, n_seeds)
-        lines.append(
-            row(likelihood, [measured(f"likelihoods/{likelihood}", one, s) for s in range(n_seeds)])
-        )
-    print(*lines, sep="\n")
+    runs: dict[str, list[Figures]] = {name: [] for name in LIKELIHOODS}
+    for seed in range(n_seeds):
+        for name in LIKELIHOODS:
+            runs[name].append(measured(f"likelihoods/{name}", task(name, n_seeds), seed))
+    print(HEADER, *(row(name, of_seeds) for name, of_seeds in runs.items()), sep="\n")
 
 
 if __name__ == "__main__":
