@@ -47,8 +47,8 @@ def test_the_lengths_of_the_standard_phases():
     assert (WarmUp().embedding_dim, Assignment().smoothing, Placing().gap) == (32, 0.1, 5.0)
     assert (Sharpening().sharp, Sharpening().classification_weight) == (0.95, 1.0)
     assert Cells().length == Length(1, 100, 512, 1e-3)
-    assert Covering().length == Length(4, 500, 64, 2e-3, patience=10_000, images=16_000)
-    assert (Covering().n_simulated, Covering().n_draws, Covering().widening) == (2, 4, 1.15)
+    assert Covering().length == Length(1, 750, 16, 3e-3, patience=10_000, images=8_000)
+    assert (Covering().n_simulated, Covering().n_draws, Covering().widening) == (8, 4, 1.15)
     assert (Cells().smoothing, Cells().pixel_share, Start().pixel_share) == (0.1, 0.5, 0.5)
     assert Trial() == Trial(Assignment.length, Sharpening.length.scaled(0.5), n_views=8)
 
