@@ -13,6 +13,7 @@ NAMES = [
     "clustering",
     "continuing",
     "kills",
+    "likelihoods",
     "posterior",
     "runs",
     "scoring",
