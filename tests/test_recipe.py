@@ -24,7 +24,7 @@ from gmvae.training.recipe import recipe
 def test_the_standard_recipe():
     assert recipe() == [
         PixelAxes(n_views=10),
-        WarmUp(),
+        WarmUp(share=0.25),
         Start(),
         Trial(),
         Assignment(),
@@ -49,6 +49,7 @@ def test_the_lengths_of_the_standard_phases():
     assert Cells().length == Length(1, 100, 512, 1e-3)
     assert Covering().length == Length(1, 750, 16, 3e-3, patience=10_000, images=8_000)
     assert (Covering().n_simulated, Covering().n_draws, Covering().widening) == (8, 4, 1.15)
+    assert (WarmUp().share, Cells().n_views, Cells().n_neighbors) == (0.5, 2, 5)
     assert (Cells().smoothing, Cells().pixel_share, Start().pixel_share) == (0.1, 0.5, 0.5)
     assert Trial() == Trial(Assignment.length, Sharpening.length.scaled(0.5), n_views=8)
 

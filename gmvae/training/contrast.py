@@ -20,11 +20,6 @@ Pairs = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 # On MNIST without views (50,000 images, one seed) the contrast of an image and one of its ten
 # nearest starts at .962, an autoencoder at .915. With views five are as good.
 N_PARTNERS = 10
-# Of pairs that are of two images, where images have views. Parts of train parts, one seed, mean
-# accuracy of twelve clusterings of what was learned: none, half and nine in ten have .889,
-# .926 and .922 on the ten digits, .538, .619 and .623 on 3,000 of Fashion-MNIST, and .929, .933 and
-# .866 on 3,000 of MNIST.
-SHARE = 0.5
 
 
 def pairs_of(

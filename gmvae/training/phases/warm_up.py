@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gmvae.data import Images
-from gmvae.training.contrast import N_PARTNERS, SHARE, contrastive_loss, pairs_of
+from gmvae.training.contrast import N_PARTNERS, contrastive_loss, pairs_of
 from gmvae.training.neighbours import nearest
 from gmvae.training.phases.phase import Length, places, train_phase
 from gmvae.training.representation import alone
@@ -22,9 +22,9 @@ class WarmUp:
 
     with :math:`u_i` and :math:`u_i'` the projected features of two views of image i, and s the
     cosine of their angle: instance contrast (Chen et al., *A simple framework for contrastive
-    learning of visual representations*, ICML 2020; :mod:`gmvae.training.contrast`). Half of the
-    time the other one is a view of a near neighbour on the pixels' axes: views alone part an image
-    from others of its kind, and where they change what tells kinds apart, lay kinds together.
+    learning of visual representations*, ICML 2020; :mod:`gmvae.training.contrast`). Of
+    some pairs the other one is a view of a near neighbour on the pixels' axes: views alone part an
+    image from others of its kind, and where they change what tells kinds apart, lay kinds together.
     Without views it always is.
 
     Which clusters form is decided in the first steps of a training, and the bound hardly tells
@@ -34,10 +34,15 @@ class WarmUp:
         length: with 270 steps of 512 the starts of MNIST's ten classes are as good as with more;
             a set of one batch an epoch is looked at 270 times.
         embedding_dim: W, of the projection: the contrast needs few.
+        share: of the pairs that are of two images, where images have views. Parts of train parts,
+            one seed, mean accuracy of twelve clusterings of the representation: with none, half and
+            nine in ten of them .538, .619 and .623 on 3,000 images of Fashion-MNIST, and .929, .933
+            and .866 on 3,000 of MNIST (views half as strong).
     """
 
     length: Length = Length(epochs=3, steps=270, batch_size=512, lr=2e-3, most_epochs=300)
     embedding_dim: int = 32
+    share: float = 0.5
     name: str = "warm-up"
 
     def run(self, state: State, images: Images) -> State:
@@ -46,7 +51,7 @@ class WarmUp:
         projection = nn.Linear(features.n_features, self.embedding_dim).to(state.device)
         assert state.pixels is not None, "the phase `pixels` comes before"
         near = nearest(alone(state.pixels), N_PARTNERS, state.rng)
-        share = SHARE if state.learns_from_views else 1.0
+        share = self.share if state.learns_from_views else 1.0
         pairs = pairs_of(images, near, share, state.view, state.generator)
 
         def objective(x: Tensor, rows: Tensor, size: int) -> Tensor:
