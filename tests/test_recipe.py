@@ -77,7 +77,7 @@ def test_what_a_user_asks_for_reaches_its_phase():
         classification_weight=3.0,
     )
     _, warm_up, *_, joint, _ = recipe(settings)
-    assert warm_up == WarmUp(replace(WarmUp.length, exactly=3))
+    assert warm_up == WarmUp(replace(WarmUp.length, exactly=3), share=0.25)
     length = replace(Joint.length, exactly=7, batch_size=32, lr=0.01, patience=4)
     assert joint == Joint(
         information_weight=1.0, agreement_weight=2.0, classification_weight=3.0, length=length
