@@ -65,7 +65,7 @@ class Settings:
     augment: Augmentation = setting(
         "affine",
         "Views of an image that training treats as the image itself: affine transforms it; with "
-        "none the warm-up learns from the nearest neighbours of each image. Images of one row or "
+        "none the warm-up learns from nearest neighbours alone. Images of one row or "
         "one column have no views.",
         group="data",
     )
