@@ -50,7 +50,8 @@ def squares_by_noise(z: Tensor, means: Tensor, scale_tril: Tensor) -> Tensor:
     r"""The squares :math:`|n_k|^2`, (..., K), of the noise itself, (..., K, D)."""
     z, affine = _affine(z, means, scale_tril)
     weight, bias = affine[..., :-1].flatten(0, 1), affine[..., -1].flatten()
-    return linear(z, weight, bias).unflatten(-1, means.shape).square().sum(-1)
+    noise: Tensor = linear(z, weight, bias).unflatten(-1, means.shape)
+    return noise.square().sum(-1)
 
 
 def squares_by_form(z: Tensor, means: Tensor, scale_tril: Tensor) -> Tensor:
