@@ -169,10 +169,12 @@ def bounds(
 
 
 def networks(model: gmvae.GMVAE, x: Tensor) -> Tensor:
-    """The sums of what encoder, assigner and decoder answer."""
+    """The sums of what encoder, decoder and, where there is one, the assigner answer."""
     loc, scale = model.guide.encoder(x)
-    logits: Tensor = model.guide.assigner(x)
-    return model.model.decoder(loc).sum() + scale.sum() + logits.sum()
+    answers = [scale, model.model.decoder(loc)]
+    if model.guide.assigner is not None:
+        answers.append(model.guide.assigner(x))
+    return torch.stack([answer.sum() for answer in answers]).sum()
 
 
 def by_hand(model: gmvae.GMVAE, x: Tensor) -> Tensor:
@@ -224,7 +226,11 @@ def jitted() -> dict[str, Step]:
     """The bound with y summed out, and NumPyro's."""
     model, x = summed_out((256, 128), 2, 3), torch.rand(128, 1, 28, 28)
     bound = Bound(model.model, model.guide)
-    return {"the bound": stepping(model, lambda: bound(x)), "NumPyro's": numpyro_step(model, x)}
+    return {
+        "the bound": stepping(model, lambda: bound(x)),
+        "NumPyro's": numpyro_step(model, x),
+        "networks": stepping(model, lambda: networks(model, x)),
+    }
 
 
 def joint() -> dict[str, Step]:
