@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -96,7 +97,8 @@ def all_cases() -> Iterator[tuple[str, dict[str, Step]]]:
     full = "784-256-128-10, full covariances, batch 256"
     for name, cases in components((10, 1_000)).items():
         yield f"{name}: {full}", cases
-    yield "joint: the default step on MNIST's shape, 10-D, K 10, batch 128", joint()
+    with joint() as cases:
+        yield "joint: the default step on MNIST's shape, 10-D, K 10, batch 128", cases
     if installed("jax", "numpyro"):
         yield "jitted: 784-256-128-2, K 3, batch 128", jitted()
     if installed("clustpy"):
@@ -233,35 +235,41 @@ def jitted() -> dict[str, Step]:
     }
 
 
-def joint() -> dict[str, Step]:
-    """The bound of the default model, and with the terms that train beside it."""
+@contextmanager
+def joint() -> Iterator[dict[str, Step]]:
+    """The bound of the default model, and with the terms that train beside it.
+
+    Within it the features of q(y | x) are frozen and at hand, as in the joint phase.
+    """
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (1_024, 1, 28, 28), dtype=np.uint8))
     settings = gmvae.Settings(latent_dim=10, n_components=10)
     model = gmvae.GMVAE(Config(images.shape, 10, latent_dim=10))
     state = begin(model, settings, np.full(len(images), -1), None)
     terms = Joint().regularisers(state, images)
-    frozen = frozen_features(state.assigner).__enter__()
     rows = torch.arange(128)
-    x = images.tensor(slice(0, 128))
-    before_step = with_features_at_hand(frozen, images, state.device)
-    assert before_step is not None
     bound, by_pyro = Bound(model.model, model.guide), model.elbo_module()
+    with frozen_features(state.assigner) as frozen:
+        before_step = with_features_at_hand(frozen, images, state.device)
+        assert before_step is not None
 
-    def whole() -> Tensor:
-        batch = Batch(x.clone())
-        before_step(batch.x, rows)
-        loss: Tensor = bound(batch.x) / len(x)
-        for term in terms:
-            loss = loss - term(model.guide, batch)
-        return loss
+        def batch() -> Batch:
+            drawn = Batch(images.tensor(slice(0, len(rows))))
+            before_step(drawn.x, rows)
+            return drawn
 
-    before_step(x, rows)
-    return {
-        "the bound": stepping(model, lambda: bound(x)),
-        "by Pyro's TraceEnum_ELBO": stepping(model, lambda: by_pyro(x)),
-        "with the terms beside it": stepping(model, whole),
-    }
+        def whole() -> Tensor:
+            drawn = batch()
+            loss: Tensor = bound(drawn.x) / len(rows)
+            for term in terms:
+                loss = loss - term(model.guide, drawn)
+            return loss
+
+        yield {
+            "the bound": stepping(model, lambda: bound(batch().x)),
+            "by Pyro's TraceEnum_ELBO": stepping(model, lambda: by_pyro(batch().x)),
+            "with the terms beside it": stepping(model, whole),
+        }
 
 
 def stepping(model: gmvae.GMVAE, loss: Callable[[], Tensor]) -> Step:
