@@ -61,15 +61,15 @@ def elbo_parts(
     prior = model.prior
     z, log_q_z = _draws(guide, x, n_samples, generator)
     log_prior_y = prior.logits.log_softmax(-1)
-    log_p_z = prior.log_densities(z)
+    log_p_z_given_y = prior.log_densities(z)
     if model.assignment == "amortised":
         log_q_y = guide.log_q_y(x, y).unsqueeze(0)
     else:
-        log_joint = log_prior_y + log_p_z
+        log_joint = log_prior_y + log_p_z_given_y
         log_q_y = (log_joint if y is None else held_to(y, log_joint)).log_softmax(-1)
     q_y = log_q_y.exp()
     kl_y = (q_y * (log_q_y - log_prior_y)).sum(-1)
-    kl_z = log_q_z - (q_y * log_p_z).sum(-1)
+    kl_z = log_q_z - (q_y * log_p_z_given_y).sum(-1)
     reconstruction = model.likelihood(model.decoder(z)).log_prob(x)
     return Parts(*(part.mean(0) for part in (reconstruction, kl_z, kl_y)))
 
