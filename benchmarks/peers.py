@@ -4,8 +4,10 @@
 """
 
 import importlib.util
+import io
 import os
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from typing import Any
 
 import torch
@@ -95,7 +97,6 @@ def vade_epochs(
 
     VaDE is that model; its network has the same layers, its loss binary cross-entropy, too.
     """
-    os.environ["TQDM_DISABLE"] = "1"
     from clustpy.deep import get_dataloader
     from clustpy.deep.neural_networks import VariationalAutoencoder
     from clustpy.deep.vade import _VaDE_Module
@@ -111,7 +112,8 @@ def vade_epochs(
 
     def theirs() -> None:
         cpu, of_pixels = torch.device("cpu"), nn.BCELoss()
-        vade.fit(network, loader, loader, 1, cpu, optimiser, of_pixels, 1.0, 1.0)
+        with redirect_stderr(io.StringIO()):  # A bar of its own.
+            vade.fit(network, loader, loader, 1, cpu, optimiser, of_pixels, 1.0, 1.0)
 
     objective = Bound(model.model, model.guide)
     loop = Loop(objective, model.guide, images, Schedule(1, batch))
