@@ -205,6 +205,9 @@ def picture(known: dict[str, Figures]) -> None:
             axis = axes[row, column]
             axis.loglog([n for n, _ in line], [figures[what] for _, figures in line], "o-", ms=3)
             axis.grid(alpha=0.3)
+            ends = [SIZES[name][0], SIZES[name][-1]]
+            axis.set_xticks(ends, [f"{end:,}" for end in ends])
+            axis.set_xticks([], minor=True)
             if column == 0:
                 axis.set_ylabel(label)
         axes[1, column].set_xlabel(name)
