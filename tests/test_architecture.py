@@ -70,6 +70,7 @@ INSIDE = {
     },
     "probability": {
         "categorical": 1,
+        "gaussians": 1,
         "likelihood": 1,
         "prior": 2,
         "model": 3,

@@ -5,7 +5,14 @@ import pytest
 import torch
 from toys import GUIDES, log_normal, random_images, seeded, tiny
 
-from gmvae.probability.families import GaussianMixture, at_noise, draws, location, posterior
+from gmvae.probability.families import (
+    GaussianMixture,
+    at_noise,
+    draws,
+    draws_and_log_densities,
+    location,
+    posterior,
+)
 
 M, DIM = 3, 2
 
@@ -123,6 +130,22 @@ def test_draws_come_from_the_generator_that_was_given(guide, dtype):
     many = draws(q_z, 20_000, seeded())
     torch.testing.assert_close(many.mean(0), q_z.mean, atol=0.03, rtol=0)
     torch.testing.assert_close(many.std(0), q_z.stddev, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_draws_come_with_their_log_densities(guide):
+    gmvae, x = tiny(guide=guide).double(), random_images(4, dtype=torch.float64)
+    parameters = list(gmvae.guide.encoder.parameters())
+    z, log_q = draws_and_log_densities(gmvae.guide.z_dist(x), 6, seeded())
+    q_z = gmvae.guide.z_dist(x)
+    same = draws(q_z, 6, seeded())
+    expected = q_z.log_prob(same)
+    torch.testing.assert_close((z, log_q), (same, expected), rtol=1e-10, atol=1e-10)
+    of_each = [
+        torch.autograd.grad(log_p.sum(), parameters, materialize_grads=True, retain_graph=True)
+        for log_p in (log_q, expected)
+    ]
+    torch.testing.assert_close(*of_each, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("guide", GUIDES)

@@ -63,6 +63,13 @@ def test_y_dist_without_labels(assignment, covariance):
     torch.testing.assert_close(q_y.probs, expected)
 
 
+@pytest.mark.parametrize("y", [None, Y])
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_log_q_y_is_that_of_y_dist(assignment, y):
+    guide, x = tiny(assignment=assignment).guide, random_images(5)
+    torch.testing.assert_close(guide.log_q_y(x, y).exp(), guide.y_dist(x, y).probs)
+
+
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)
 def test_labels_make_q_of_y_one_hot_and_leave_the_other_rows_alone(assignment):
     guide = tiny(assignment=assignment).guide

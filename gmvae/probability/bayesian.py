@@ -129,8 +129,7 @@ class DrawnMixture(MixturePrior):
         self.means: Any = means
         self._scale_tril = scale_tril
 
-    @property
-    def scale_tril(self) -> Tensor:
+    def _factors(self) -> Tensor:
         """L, (K, D, D)."""
         return self._scale_tril
 

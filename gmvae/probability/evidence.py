@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Generator, Tensor, nn
 
-from gmvae.probability.families import draws
+from gmvae.probability.families import draws_and_log_densities
 from gmvae.probability.guide import Guide, held_to
 from gmvae.probability.model import Model
 from gmvae.support import checks
@@ -61,14 +61,15 @@ def elbo_parts(
     prior = model.prior
     z, log_q_z = _draws(guide, x, n_samples, generator)
     log_prior_y = prior.logits.log_softmax(-1)
-    log_joint = prior.log_joint(z)
+    log_p_z_given_y = prior.log_densities(z)
     if model.assignment == "amortised":
-        log_q_y = guide.y_dist(x, y).logits.expand_as(log_joint)
+        log_q_y = guide.log_q_y(x, y).unsqueeze(0)
     else:
+        log_joint = log_prior_y + log_p_z_given_y
         log_q_y = (log_joint if y is None else held_to(y, log_joint)).log_softmax(-1)
     q_y = log_q_y.exp()
     kl_y = (q_y * (log_q_y - log_prior_y)).sum(-1)
-    kl_z = log_q_z - (q_y * (log_joint - log_prior_y)).sum(-1)
+    kl_z = log_q_z - (q_y * log_p_z_given_y).sum(-1)
     reconstruction = model.likelihood(model.decoder(z)).log_prob(x)
     return Parts(*(part.mean(0) for part in (reconstruction, kl_z, kl_y)))
 
@@ -143,6 +144,4 @@ def _draws(
     checks.instance("x", x, Tensor, "a tensor (B, C, H, W)", remedy)
     checks.whole("n_samples", n_samples, least=1)
     checks.generator(generator, x.device)
-    q_z = guide.z_dist(x)
-    z = draws(q_z, n_samples, generator)
-    return z, q_z.log_prob(z)
+    return draws_and_log_densities(guide.z_dist(x), n_samples, generator)

@@ -22,6 +22,8 @@ from torch.distributions import constraints
 from torch.nn import functional as F
 from torch.special import ndtr
 
+_LOG_2_PI = math.log(2 * math.pi)
+
 # As in the table.
 Answer: TypeAlias = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
 
@@ -80,11 +82,25 @@ def draws(q_z: Any, n_samples: int, generator: Generator | None = None) -> Tenso
         n_samples: S.
         generator: the source of the draws; torch's own by default.
     """
-    like = q_z.mean
-    kind: dict[str, Any] = {"generator": generator, "dtype": like.dtype, "device": like.device}
-    noise = torch.randn(n_samples, *like.shape, **kind)
-    picks = isinstance(q_z, GaussianMixture)
-    return at_noise(q_z, noise, torch.rand(noise.shape[:-1], **kind) if picks else None)
+    return at_noise(q_z, *_noise(q_z, n_samples, generator))
+
+
+def draws_and_log_densities(
+    q_z: Any, n_samples: int, generator: Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    r"""The same draws, and their log-densities, (S, B), with gradients.
+
+    Of a Gaussian they are known by the noise n that makes the draws,
+
+    .. math:: \ln q(z) = \ln N(n; 0, I) - \ln |L|
+    """
+    noise, uniform = _noise(q_z, n_samples, generator)
+    z = at_noise(q_z, noise, uniform)
+    if isinstance(q_z, GaussianMixture):
+        return z, q_z.log_prob(z)
+    full = isinstance(q_z, dist.MultivariateNormal)
+    scales = q_z.scale_tril.diagonal(dim1=-2, dim2=-1) if full else q_z.base_dist.scale
+    return z, -0.5 * (noise.square().sum(-1) + noise.shape[-1] * _LOG_2_PI) - scales.log().sum(-1)
 
 
 def at_noise(q_z: Any, noise: Tensor, uniform: Tensor | None = None) -> Tensor:
@@ -100,7 +116,16 @@ def at_noise(q_z: Any, noise: Tensor, uniform: Tensor | None = None) -> Tensor:
         return q_z.moving(q_z.picked(noise, uniform))
     if isinstance(q_z, dist.MultivariateNormal):
         return cast(Tensor, q_z.loc + (q_z.scale_tril @ noise.unsqueeze(-1)).squeeze(-1))
-    return cast(Tensor, q_z.mean + q_z.stddev * noise)
+    return cast(Tensor, q_z.base_dist.loc + q_z.base_dist.scale * noise)
+
+
+def _noise(q_z: Any, n_samples: int, generator: Generator | None) -> tuple[Tensor, Tensor | None]:
+    """Of a standard normal, (S, B, D), and for a mixture of [0, 1), (S, B)."""
+    like = q_z.locations[..., 0, :] if isinstance(q_z, GaussianMixture) else q_z.mean
+    kind: dict[str, Any] = {"generator": generator, "dtype": like.dtype, "device": like.device}
+    noise = torch.randn(n_samples, *like.shape, **kind)
+    picks = isinstance(q_z, GaussianMixture)
+    return noise, torch.rand(noise.shape[:-1], **kind) if picks else None
 
 
 class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
@@ -167,7 +192,7 @@ class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
     def log_prob(self, value: Tensor) -> Tensor:
         """Log q(z) of latents (..., D)."""
         squares = self._noise(value).square().sum(-1)
-        constant = 0.5 * value.shape[-1] * math.log(2 * math.pi)
+        constant = 0.5 * value.shape[-1] * _LOG_2_PI
         log_density = -0.5 * squares - self.scales.log().sum(-1) - constant
         return (self.log_weights + log_density).logsumexp(-1)
 

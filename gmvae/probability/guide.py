@@ -105,13 +105,21 @@ class Guide(PyroModule):  # type: ignore[misc]
 
         Without an assigner: p(y | z) at the encoded image.
         """
+        return Categorical(logits=self._logits(x, y))
+
+    def log_q_y(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Log q(y | x) of every y, (B, K): of :meth:`y_dist`, whose checks take time in a bound."""
+        return self._logits(x, y).log_softmax(-1)
+
+    def _logits(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """Of q(y | x), (B, K), not normalised."""
         if self.assigner is not None:
-            logits = self.assigner(x)
+            logits: Tensor = self.assigner(x)
         else:
             (prior,) = self._prior
             assert prior is not None
             logits = prior.log_joint(self.location(x))
-        return Categorical(logits=logits if y is None else held_to(y, logits))
+        return logits if y is None else held_to(y, logits)
 
 
 class _NoBlindSampling(Messenger):  # type: ignore[misc]

@@ -45,10 +45,11 @@ class _Grey(dist.Bernoulli):  # type: ignore[misc]
     def log_prob(self, value: Tensor) -> Tensor:
         # torch's own validation would refuse what lies between 0 and 1, and looks at the logits,
         # of which there may be hundreds an image.
-        if not (value.min() >= 0 and value.max() <= 1):  # NaN is neither
+        least, most = value.aminmax()
+        if not (least >= 0 and most <= 1):  # NaN is neither
             raise ContentError(
-                "`x` expected pixels between 0 and 1; got "
-                f"{value.min().item():g} to {value.max().item():g}. Scale the pixels."
+                f"`x` expected pixels between 0 and 1; got {least.item():g} to {most.item():g}. "
+                "Scale the pixels."
             )
         log_prob: Tensor = super().log_prob(value)
         return log_prob

@@ -1,6 +1,5 @@
 """The mixture of Gaussians on the latent: p(y), p(z | y), p(z) and p(y | z)."""
 
-import math
 from typing import Any, get_args
 
 import numpy as np
@@ -8,9 +7,10 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
-from torch.nn.functional import linear, softplus
+from torch.nn.functional import softplus
 
 from gmvae.probability.categorical import Categorical
+from gmvae.probability.gaussians import log_gaussians
 from gmvae.support import checks
 from gmvae.support.choices import MOST_DIMENSIONS, Covariance
 from gmvae.support.errors import ArgumentError
@@ -123,11 +123,16 @@ class MixturePrior(nn.Module):
     @property
     def scale_tril(self) -> Tensor:
         """L, (K, D, D), lower triangular, for every kind of covariance."""
+        factors = self._factors()
+        return factors if self.covariance == "full" else factors.diag_embed()
+
+    def _factors(self) -> Tensor:
+        """L where the covariance is full, (K, D, D), else its diagonal, (K, D)."""
         scales = self.floor + softplus(self.raw_scales)
-        if self.covariance == "spherical":
-            scales = scales.unsqueeze(-1).expand(-1, self.latent_dim)
-        diagonal = scales.diag_embed()
-        return diagonal + self.lower.tril(-1) if self.covariance == "full" else diagonal
+        if self.covariance == "full":
+            return scales.diag_embed() + self.lower.tril(-1)
+        spherical = self.covariance == "spherical"
+        return scales.unsqueeze(-1).expand(-1, self.latent_dim) if spherical else scales
 
     def whitened(self) -> tuple[Tensor, Tensor]:
         r""":math:`\ln \pi_y - \ln |L_y|`, (K,), and :math:`L_y^{-1}`, (K, D, D).
@@ -184,31 +189,7 @@ class MixturePrior(nn.Module):
                 f"`z` expected (..., {self.latent_dim}); got {tuple(z.shape)}. Give latents of "
                 "this mixture."
             )
-        if self.covariance != "full":
-            log_densities: Tensor = self._gaussians(slice(None)).log_prob(z.unsqueeze(-2))
-            return log_densities
-        return self._log_full(z)
-
-    def _log_full(self, z: Tensor) -> Tensor:
-        r"""Of full covariances: one product of matrices for all components.
-
-        With the noise :math:`n_y = L_y^{-1} z - L_y^{-1} \mu_y` that makes z,
-
-        .. math:: \ln p(z \mid y) = -\tfrac12 |n_y|^2 - \ln |L_y| - \tfrac D2 \ln 2 \pi
-        """
-        d, scale_tril = self.latent_dim, self.scale_tril
-        one = torch.eye(d, dtype=z.dtype, device=z.device)
-        inverse = torch.linalg.solve_triangular(scale_tril, one, upper=False)
-        # Around the middle of the mixture both terms are as small as can be, and so is rounding.
-        middle = self.means.detach().mean(0)
-        of_means = (inverse @ (self.means - middle).unsqueeze(-1)).squeeze(-1)
-        noise = linear(z - middle, inverse.flatten(0, 1), -of_means.flatten()).unflatten(
-            -1, (-1, d)
-        )
-        log_scales = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = 0.5 * d * math.log(2 * math.pi)
-        log_densities: Tensor = -0.5 * noise.square().sum(-1) - log_scales - constant
-        return log_densities
+        return log_gaussians(z, self.means, self._factors())
 
     def log_joint(self, z: Tensor) -> Tensor:
         """Log p(y) + log p(z | y) for every y: (..., D) to (..., K).
@@ -322,12 +303,10 @@ class MixturePrior(nn.Module):
 
     def _gaussians(self, index: Any) -> Any:
         """The Gaussians at ``index`` (component indices or a slice), event shape (D,)."""
+        means, factors = self.means[index], self._factors()[index]
         if self.covariance == "full":
-            return dist.MultivariateNormal(self.means[index], scale_tril=self.scale_tril[index])
-        scales = self.floor + softplus(self.raw_scales)
-        if self.covariance == "spherical":
-            scales = scales.unsqueeze(-1).expand(-1, self.latent_dim)
-        return dist.Normal(self.means[index], scales[index]).to_event(1)
+            return dist.MultivariateNormal(means, scale_tril=factors)
+        return dist.Normal(means, factors).to_event(1)
 
 
 def _standard_normal(*shape: int) -> Tensor:
