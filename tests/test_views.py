@@ -122,7 +122,7 @@ def test_a_quarter_turn_is_a_quarter_turn():
     torch.testing.assert_close(Turn()(x), x.rot90(1, (2, 3)), atol=1e-5, rtol=0)
 
 
-def test_a_shift_moves_pixels_and_fills_with_0():
+def test_a_shift_moves_pixels_and_the_border_goes_on():
     class Right(Affine):
         def matrices(self, n, generator=None):
             return torch.tensor([[1.0, 0.0, -2 / 5], [0.0, 1.0, 0.0]]).expand(n, 2, 3)
@@ -130,7 +130,16 @@ def test_a_shift_moves_pixels_and_fills_with_0():
     x = torch.rand(2, 1, 5, 5)
     moved = Right()(x)
     torch.testing.assert_close(moved[..., 1:], x[..., :-1], atol=1e-5, rtol=0)
-    torch.testing.assert_close(moved[..., 0], torch.zeros(2, 1, 5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[..., 0], x[..., 0], atol=1e-5, rtol=0)
+
+
+def test_of_an_image_of_one_colour_all_views_are_the_image():
+    """So that no view is known by what lies outside of it."""
+    x = torch.rand(6, 3, 1, 1).expand(-1, -1, 7, 9)
+    strong = Affine(rotation=80, shear=0.5, scaling=0.5, shift=0.4)
+    torch.testing.assert_close(strong(x, seeded()), x, atol=1e-6, rtol=0)
+    for view in strong.fixed(x, 3):
+        torch.testing.assert_close(view, x, atol=1e-6, rtol=0)
 
 
 def test_views_of_a_batch_are_made_once():

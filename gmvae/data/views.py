@@ -16,8 +16,12 @@ class Affine:
     """A random affine view of each image: small rotation, shear, scaling and shift.
 
     Each number is the half-width of a uniform range around no change; pixels from outside the
-    image are 0 and the rest is interpolated bilinearly. The defaults are a
-    convention: a digit moved so far is still read as the same. No comparison is recorded.
+    image are the nearest of its border, as a background goes on, and the rest is interpolated
+    bilinearly. Black ones give a view away wherever the background is not black: of 2,500 of MNIST
+    on gradients of grey .53 were right at the start, and .71 are; of the digits in black on white
+    .88 and .93. The defaults are a convention: a digit moved so far is still read as the same. Half
+    as much is better for MNIST's ten classes (.975 of 6,000, not .966) and worse for 4,800, 960 and
+    240 of its 1, 4 and 8, where the slanted 1s stay apart (.82, not .997; one seed each).
 
     Attributes:
         rotation: degrees.
@@ -39,7 +43,7 @@ class Affine:
             generator: the source of the draws, on the CPU; torch's own by default.
         """
         grid = F.affine_grid(self.matrices(len(x), generator).to(x), list(x.shape), False)
-        return F.grid_sample(x, grid, align_corners=False)
+        return sampled(x, grid)
 
     def fixed(self, x: Tensor, n: int) -> list[Tensor]:
         """N views of all images (B, C, H, W), the same ones of every image, whenever it is asked.
@@ -53,7 +57,7 @@ class Affine:
         # The images as channels of one: where a pixel comes from is worked out once a view, and
         # not once an image, which would take five times as long.
         planes = x.reshape(1, -1, height, width).expand(n, -1, height, width)
-        views = F.grid_sample(planes, grid, align_corners=False)
+        views = sampled(planes, grid)
         return list(views.reshape(n, *x.shape))
 
     def fixed_matrices(self, n: int) -> Tensor:
@@ -76,6 +80,11 @@ class Affine:
             dim=1,
         )
         return torch.cat([linear, 2 * self.shift * u[:, 4:].unsqueeze(-1)], dim=-1)
+
+
+def sampled(x: Tensor, grid: Tensor) -> Tensor:
+    """The pixels (B, C, H', W') of images (B, C, H, W) at places (B, H', W', 2) of them."""
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def unchanged(x: Tensor, generator: Generator | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gmvae.answers import N_VIEWS, QUANTILES, views_of
-from gmvae.data.views import Affine
+from gmvae.data.views import Affine, sampled
 from gmvae.gmvae import GMVAE
 from gmvae.probability.families import location, variances
 from gmvae.probability.likelihood import (
@@ -104,7 +104,7 @@ class Classification(nn.Module):
         q_y = of_mixture if self.assigner is None else self.q_y(x)
         total = q_y
         for grid in self.grids:
-            view = F.grid_sample(x, grid.expand(x.shape[0], -1, -1, -1), align_corners=False)
+            view = sampled(x, grid.expand(x.shape[0], -1, -1, -1))
             total = total + self.q_y(view)
         honest = (total / (1 + self.grids.shape[0]) + of_mixture) / 2
         components = q_y.argmax(-1)
