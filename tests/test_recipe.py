@@ -107,11 +107,13 @@ def test_the_last_of_several_rounds_lasts_longest():
     assert sharper == Sharpening(2)
 
 
-@pytest.mark.parametrize(("effort", "factor"), [("quick", 0.1), ("thorough", 3.0)])
-def test_effort_scales_all_phases_together(effort, factor):
+@pytest.mark.parametrize(
+    ("effort", "factor", "n_images"), [("quick", 0.1, 1_999), ("thorough", 3.0, 2_000)]
+)
+def test_effort_scales_all_phases_together(effort, factor, n_images):
     settings = Settings(rounds=2)
     standard, scaled = (
-        recipe(changed, 2_000) for changed in (settings, replace(settings, effort=effort))
+        recipe(changed, n_images) for changed in (settings, replace(settings, effort=effort))
     )
     if effort == "quick":
         # The last phase needs its steps.
@@ -119,8 +121,24 @@ def test_effort_scales_all_phases_together(effort, factor):
     for phase, other in zip(standard, scaled, strict=True):
         if hasattr(phase, "length"):
             assert other == replace(phase, length=phase.length.scaled(factor))
+        elif isinstance(phase, Trial):
+            assert other.assignment == phase.assignment.scaled(factor)
+            assert other.sharpening == phase.sharpening.scaled(factor)
         else:
             assert other == phase
+
+
+def test_a_quick_run_of_many_spends_its_time_on_what_decides():
+    """No cells, a warm-up of four tenths, an assignment of five; the rest a tenth."""
+    phases = recipe(Settings(effort="quick"), 2_000)
+    assert phases[:5] == [
+        PixelAxes(),
+        WarmUp(WarmUp.length.scaled(4).scaled(0.1)),
+        Start(),
+        Assignment(length=Assignment.length.scaled(5).scaled(0.1)),
+        Sharpening(length=Sharpening.length.scaled(0.1)),
+    ]
+    assert [phase.name for phase in phases[5:]] == ["placing", "joint"]
 
 
 def test_epochs_win_over_effort():
