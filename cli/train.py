@@ -153,7 +153,9 @@ def train(
 
     \b
     warm-up     learns features in which images of one kind lie together
+    cells       makes kinds lie apart there, of 2,000 images or more; not in a quick run
     start       finds clusters in them, or spreads the observed labels
+    trial       of fewer: keeps the clusters that views and neighbours support most
     assignment  teaches q(y|x) these clusters
     sharpening  lets q(y|x) correct them: an image and its view belong together
                 (assignment 2, sharpening 2: the same again, with --rounds)
