@@ -219,8 +219,15 @@ def _record(
         "output": str(output),
         "most_stable": None if named is None else named.n_components,
         "peaks": n_peaks(candidates),
-        "candidates": [asdict(candidate) for candidate in candidates],
+        "candidates": _records(candidates, named),
     }
+
+
+def _records(
+    candidates: "tuple[Candidate, ...]", named: "Candidate | None"
+) -> list[dict[str, Any]]:
+    """Each candidate's figures, and whether it is the one that is marked."""
+    return [{**asdict(candidate), "marked": candidate is named} for candidate in candidates]
 
 
 def _runs(numbers: Sequence[int], restarts: int) -> str:
@@ -256,7 +263,6 @@ def _write(output: Path, candidates: "tuple[Candidate, ...]", normalised: bool) 
     from gmvae.training.density import PROMINENT
 
     named = _named(candidates)
-    records = [{**asdict(candidate), "marked": candidate is named} for candidate in candidates]
     picture = plots.candidates(
         [c.n_components for c in candidates],
         [c.log_likelihoods for c in candidates],
@@ -269,5 +275,5 @@ def _write(output: Path, candidates: "tuple[Candidate, ...]", normalised: bool) 
     )
     with replacing(output) as draft:
         draft.mkdir()
-        write_json(draft / CANDIDATES, records)
+        write_json(draft / CANDIDATES, _records(candidates, named))
         picture.savefig(draft / PICTURE)

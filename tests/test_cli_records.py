@@ -123,7 +123,13 @@ def test_select_in_json(spies: Spies) -> None:
     spies.run(["select", "data.npz", "--components", "2-4", "-o", "mine", "--json"])
     record = printed_json(spies)
     candidates = json.loads(Path("mine/candidates.json").read_text())
-    assert record == {"output": "mine", "most_stable": 4, "candidates": candidates}
+    assert record == {
+        "output": "mine",
+        "most_stable": 4,
+        "peaks": None,
+        "candidates": candidates,
+    }
+    assert [row["marked"] for row in candidates] == [False, False, True]
 
 
 @pytest.mark.parametrize(("word", "k"), [("cat", 1), ("2", 2), ("class 8", 2), ("class 1", 0)])

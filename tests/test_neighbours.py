@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
 from toys import blobs
 
 from gmvae.training import neighbours
 from gmvae.training.neighbours import (
     extended,
     mutual_graph,
+    mutuality,
     n_neighbours,
     nearest,
     neighbour_graph,
@@ -133,3 +135,17 @@ def test_several_clusterings_are_extended_as_each_alone(rng):
     for column in range(3):
         alone = extended(clusterings[:, column], points, order)
         assert np.array_equal(together[:, column], alone)
+
+
+def test_mutuality_by_hand():
+    """Ten are looked at: in groups of eleven all are each other's."""
+    rng = np.random.default_rng(0)
+    groups = np.concatenate([rng.normal(size=(11, 3)), 100 + rng.normal(size=(11, 3))])
+    assert mutuality(groups) == 1
+    # In many dimensions the middle of a cloud is near to all of it.
+    cloud = rng.normal(size=(300, 100))
+    near = NearestNeighbors(n_neighbors=11).fit(cloud).kneighbors(cloud, return_distance=False)
+    own = [set(row) - {i} for i, row in enumerate(near)]
+    by_hand = np.mean([i in own[j] for i in range(300) for j in own[i]])
+    assert mutuality(cloud) == pytest.approx(by_hand)
+    assert mutuality(cloud) < 0.5

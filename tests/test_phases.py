@@ -201,6 +201,21 @@ class TestWarmUp:
         embedded = F.linear(state.assigner.features(both), *call["parameters"][-2:])
         torch.testing.assert_close(loss, 7 * contrastive_loss(*embedded.chunk(2)))
 
+    @pytest.mark.parametrize(("mutual", "share"), [(0.4, 0.0), (0.6, 0.5)])
+    def test_neighbours_are_believed_where_they_are_mutual(
+        self, images, make, training, monkeypatch, mutual, share
+    ):
+        shares = []
+
+        def record(images, near, share, *rest):
+            shares.append(share)
+            return pairs_of(images, near, share, *rest)
+
+        monkeypatch.setattr(phases.warm_up, "pairs_of", record)
+        monkeypatch.setattr(phases.warm_up, "mutuality", lambda points: mutual)
+        WarmUp().run(PixelAxes().run(make(augment="affine"), images), images)
+        assert shares == [share]
+
 
 class TestStart:
     def test_the_clusters_are_found(self, images, make):

@@ -50,8 +50,10 @@ def pairs_of(
     def pairs(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         own = rows.numpy()
         columns = torch.randint(n_neighbors, (len(own),), generator=generator).numpy()
-        of_two = (torch.rand(len(own), generator=generator) < share).numpy()
-        partners = np.where(of_two, near[own, columns], own)
+        partners = near[own, columns]
+        if share < 1:
+            of_one = (torch.rand(len(own), generator=generator) >= share).numpy()
+            partners = np.where(of_one, own, partners)
         return view(x, generator), view(images.tensor(partners).to(x), generator)
 
     return pairs
