@@ -107,38 +107,36 @@ def test_the_last_of_several_rounds_lasts_longest():
     assert sharper == Sharpening(2)
 
 
-@pytest.mark.parametrize(
-    ("effort", "factor", "n_images"), [("quick", 0.1, 1_999), ("thorough", 3.0, 2_000)]
-)
-def test_effort_scales_all_phases_together(effort, factor, n_images):
+def test_a_thorough_run_is_three_times_as_long():
     settings = Settings(rounds=2)
-    standard, scaled = (
-        recipe(changed, n_images) for changed in (settings, replace(settings, effort=effort))
+    standard, thorough = (
+        recipe(changed, 2_000) for changed in (settings, replace(settings, effort="thorough"))
     )
-    if effort == "quick":
-        # The last phase needs its steps.
-        assert standard.pop() == Covering()
-    for phase, other in zip(standard, scaled, strict=True):
+    for phase, other in zip(standard, thorough, strict=True):
         if hasattr(phase, "length"):
-            assert other == replace(phase, length=phase.length.scaled(factor))
-        elif isinstance(phase, Trial):
-            assert other.assignment == phase.assignment.scaled(factor)
-            assert other.sharpening == phase.sharpening.scaled(factor)
+            assert other == replace(phase, length=phase.length.scaled(3))
         else:
             assert other == phase
 
 
-def test_a_quick_run_of_many_spends_its_time_on_what_decides():
-    """No cells, a warm-up of four tenths, an assignment of five; the rest a tenth."""
-    phases = recipe(Settings(effort="quick"), 2_000)
-    assert phases[:5] == [
-        PixelAxes(),
-        WarmUp(WarmUp.length.scaled(4).scaled(0.1)),
+@pytest.mark.parametrize("n_images", [1_999, 2_000])
+def test_a_quick_run_spends_its_time_on_what_decides(n_images):
+    """No cells, a warm-up of four tenths, assignments of five; the rest a tenth."""
+    few, tenth = n_images < 2_000, Sharpening.length.scaled(0.1)
+    learning = Assignment.length.scaled(5).scaled(0.1)
+    trial = Trial(learning, Trial.sharpening.scaled(0.1))
+    assert recipe(Settings(effort="quick", rounds=2), n_images) == [
+        PixelAxes(n_views=10 if few else 0),
+        WarmUp(WarmUp.length.scaled(4).scaled(0.1), share=0.25 if few else 0.5),
         Start(),
-        Assignment(length=Assignment.length.scaled(5).scaled(0.1)),
-        Sharpening(length=Sharpening.length.scaled(0.1)),
+        *([trial] if few else []),
+        Assignment(1, learning),
+        Sharpening(1, replace(Sharpening.length, epochs=2).scaled(0.1)),
+        Assignment(2, Assignment.length.scaled(5).scaled(2).scaled(0.1)),
+        Sharpening(2, tenth),
+        Placing(Placing.length.scaled(0.1)),
+        Joint(length=replace(Joint.length.scaled(0.1), patience=50)),
     ]
-    assert [phase.name for phase in phases[5:]] == ["placing", "joint"]
 
 
 def test_epochs_win_over_effort():
