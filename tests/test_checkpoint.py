@@ -276,6 +276,8 @@ def test_tensors_of_every_layout_come_back(tmp_path):
         "half": torch.randn(3).bfloat16(),
         "bytes": torch.arange(7, dtype=torch.uint8),
         "truth": torch.tensor([True, False]),
+        "short": torch.tensor([-3, 300], dtype=torch.int16),
+        "shorter": torch.tensor([-3, 30], dtype=torch.int8),
     }
     path = tmp_path / "some.safetensors"
     write_tensors(path, tensors, {"number": 3})

@@ -9,6 +9,7 @@ import torch
 from toys import LABELS
 
 from gmvae.data import Images, load
+from gmvae.data.images import let_go
 from gmvae.support.errors import ArgumentError
 
 
@@ -246,3 +247,20 @@ class TestSelected:
     def test_a_row_that_is_not_there(self, few):
         with pytest.raises(ArgumentError, match="`rows` expected a slice, numbers of rows below"):
             few.selected(np.array([3, 12]))
+
+
+def test_what_was_changed_of_a_map_alone_is_not_let_go(tmp_path):
+    np.save(tmp_path / "some.npy", np.zeros((4, 1, 2, 2), np.uint8))
+    pixels = np.load(tmp_path / "some.npy", mmap_mode="c")
+    pixels[2] = 255
+    let_go(pixels)
+    let_go(Images(pixels).selected(np.array([2, 3])).pixels)
+    assert pixels[2].min() == 255
+
+
+@pytest.mark.parametrize(
+    "rows", [[0, 1], slice(0, 1), np.array([True, False]), np.array([[0]]), np.array([0.0])]
+)
+def test_selected_are_numbers_of_rows(rows):
+    with pytest.raises(ArgumentError, match="`rows` expected"):
+        Images(np.zeros((2, 1, 2, 2), np.uint8)).selected(rows)

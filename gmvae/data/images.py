@@ -50,11 +50,15 @@ def chunks(pixels: Array | Selection) -> Iterator[tuple[int, Array]]:
 def let_go(array: Array | Selection) -> None:
     """Give back the memory of what was read of a memory map; nothing of another array.
 
+    Nor of a map in which changes are kept from the file: they are nowhere else.
+
     The pages stay in the system's cache, so to read them again costs little; but they no longer
     count as this process's own, which would grow with the file.
     """
     base: Any = array.stored if isinstance(array, Selection) else array
     while isinstance(base, np.ndarray):
+        if getattr(base, "mode", None) == "c":
+            return
         base = base.base
     if isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
         base.madvise(mmap.MADV_DONTNEED)
@@ -249,6 +253,13 @@ class Images:
         Raises:
             ArgumentError: anything else, or a row that is not there.
         """
+        remedy = "For others there is `subset`."
+        checks.instance("rows", rows, np.ndarray, "an array of the numbers of rows", remedy)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise ArgumentError(
+                f"`rows` expected the numbers of rows, (n,); got {rows.dtype} of shape "
+                f"{rows.shape}. {remedy}"
+            )
         # The outermost alone: to read all would be to copy them.
         self._at(rows[[rows.argmin(), rows.argmax()]] if len(rows) else rows)
         pixels = self.pixels

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gmvae.data import Images
-from gmvae.support.names import listed
+from gmvae.support.names import counted, listed
 from gmvae.training.density import LEAST_POINTS, PROMINENT
 from gmvae.training.neighbours import mutual_graph
 from gmvae.training.outcome import remedy_for, spread_out
@@ -64,11 +64,14 @@ def _component_warnings(evidence: Evidence, n_peaks: int) -> Iterator[str]:
     k, shares, stabilities = len(evidence.shares), evidence.shares, evidence.stabilities
     holds_two, cut = evidence.hold_two, evidence.fall_apart
     more, fewer = max(n_peaks, k + int(holds_two.sum())), min(n_peaks, k - 1)
-    if holds_two.any() and cut.any():
+    if holds_two.any() and (cut.any() or n_peaks < k):
         # Two kinds in one and one kind in two: the number may be right, and the clusters are not.
         first_remedy = second_remedy = "try another seed."
     else:
-        first_remedy, second_remedy = f"try {more} components.", f"try {fewer} components."
+        first_remedy, second_remedy = (
+            f"try {more} components.",
+            f"try {counted(fewer, 'component')}.",
+        )
     if holds_two.any():
         percents = {i: " and ".join(f"{m:.0%}" for m in evidence.modes[i]) for i in range(k)}
         named = [

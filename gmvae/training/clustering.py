@@ -168,7 +168,7 @@ def find_clusters(
 
 
 def moved_cells(clusters: Indices, cells: Indices, links: Array) -> Indices:
-    """Clusters (N,) whose cells belong where views of their images do.
+    """Clusters (N,) whose cells belong where views and neighbours of their images do.
 
     Where the density puts a cell beside the one kind, views of its images may lie among another:
     the thick 1s beside the 8s, whose views are 1s like any. Such a cell goes over, but not one that
@@ -177,7 +177,8 @@ def moved_cells(clusters: Indices, cells: Indices, links: Array) -> Indices:
     Args:
         clusters: of the images, (N,).
         cells: of the images, (N,).
-        links: how often an image of one cell has a view in another, symmetric, (M, M).
+        links: how often an image of one cell has a view or a neighbour in another, symmetric,
+            (M, M).
     """
     of_cells = np.zeros((len(links), clusters.max() + 1))
     np.add.at(of_cells, (cells, clusters), 1)

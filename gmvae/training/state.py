@@ -87,8 +87,9 @@ class State:
         names: the class that names each component of the model that the run starts from, (K,) or
             fewer; None for a run from the beginning.
         history: one row of figures an epoch.
-        pixels: where the images lie along the principal axes of their pixels, (N, A). This and all
-            that follows but the clusters goes once these have their places.
+        pixels: where the images lie along the principal axes of their pixels, (N, A). This, the
+            representation, cells and their links, nominees and merits go once the clusters have
+            their places, and the view neighbours of more than 2,000 images.
         view_neighbours: the images that views of each lie nearest to by their pixels, (N, k); None
             where they were not looked for.
         representation: where they lie in what a network has learned, (N, W).

@@ -18,7 +18,7 @@ from gmvae.training.phases.phase import Length, answers, places, train_phase
 from gmvae.training.representation import N_AXES_OF, PIXEL_SHARE, alone, principal_axes
 from gmvae.training.state import State
 
-# Images whose views tell which cells belong together: hundreds a cell.
+# Images whose views and neighbours tell which cells belong together: hundreds a cell.
 _LOOKED_AT = 10_000
 
 
@@ -62,6 +62,8 @@ class Cells:
             warnings.simplefilter("ignore", ConvergenceWarning)
             n_components = state.settings.n_components
             cells = find_cells(seen(state, self.pixel_share), n_components, state.rng)
+        # As many in every process, however each of them rounds.
+        cells = state.processes.same(cells)
         features = state.assigner.features
         head = nn.Linear(features.n_features, int(cells.max()) + 1).to(state.device)
 

@@ -27,9 +27,10 @@ class PixelAxes:
     with :math:`\bar x_i` the image, averaged down to ``side`` pixels, and m and A the mean and
     the leading axes of a random part of the images.
 
-    It comes first for three uses: without views the warm-up learns from neighbours on these axes,
-    the start lays them beside what was learned, since views hide what they change, and views of an
-    image have neighbours there: a slanted 1, sheared, lies among the upright ones.
+    It comes first for four uses: the warm-up learns from neighbours on these axes, neighbours say
+    which cells belong together, the start lays them beside what was learned, since views hide what
+    they change, and views of an image have neighbours there: a slanted 1, sheared, lies among the
+    upright ones.
 
     Attributes:
         side: the most pixels along a side: the axes cost the cube of their number, and finer

@@ -57,8 +57,10 @@ class WarmUp:
         projection = nn.Linear(features.n_features, self.embedding_dim).to(state.device)
         assert state.pixels is not None, "the phase `pixels` comes before"
         pixels = alone(state.pixels)
-        near = nearest(pixels, N_PARTNERS, state.rng)
-        pairs = pairs_of(images, near, self._share(state, pixels), state.view, state.generator)
+        # Rounding differs from one kind of processor to the next, and with it a tie.
+        near = state.processes.same(nearest(pixels, N_PARTNERS, state.rng))
+        share = state.processes.same(self._share(state, pixels))
+        pairs = pairs_of(images, near, share, state.view, state.generator)
 
         def objective(x: Tensor, rows: Tensor, size: int) -> Tensor:
             both = torch.cat(pairs(x, rows))
