@@ -35,7 +35,8 @@ def accuracy(labels, predicted):
 
 @pytest.fixture(scope="module")
 def trained():
-    return GaussianMixtureVAE(3, epochs=60).fit(BLOBS)
+    # Of a step an epoch 60 lead back to the blobs with some seeds only, 300 with all that were tried.
+    return GaussianMixtureVAE(3, epochs=300).fit(BLOBS)
 
 
 @pytest.mark.parametrize(("load", "least"), [(load_wine, 0.93), (load_breast_cancer, 0.92)])
