@@ -36,11 +36,11 @@ def row(candidate: "Candidate", marked: bool) -> tuple[str, ...]:
     )
 
 
-def why(candidates: "tuple[Candidate, ...]") -> str:
+def why(candidates: "tuple[Candidate, ...]", named: "Candidate") -> str:
     """Why the number that is marked is."""
-    from gmvae.training.candidates import equally_stable, most_stable
+    from gmvae.training.candidates import equally_stable
 
-    k, equals = most_stable(candidates).n_components, equally_stable(candidates)
+    k, equals = named.n_components, equally_stable(candidates)
     if len(equals) == 1:
         return f"Marked (*): {k} components, the most stable."
     numbers = listed([str(candidate.n_components) for candidate in equals])
@@ -50,13 +50,12 @@ def why(candidates: "tuple[Candidate, ...]") -> str:
     )
 
 
-def evidence(candidates: "tuple[Candidate, ...]") -> Iterator[str]:
+def evidence(candidates: "tuple[Candidate, ...]", named: "Candidate") -> Iterator[str]:
     """What the density of the images says of the number that is marked."""
-    from gmvae.training.candidates import most_stable, n_peaks
+    from gmvae.training.candidates import n_peaks
     from gmvae.training.density import PROMINENT
 
-    n, named = n_peaks(candidates), most_stable(candidates)
-    k = named.n_components
+    n, k = n_peaks(candidates), named.n_components
     if n is None:
         yield "Of so few images the density says nothing of their number."
     elif n == k:

@@ -143,10 +143,10 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     with unfinished.kept(folder, output) as stop:
         candidates = _compare(experiment, settings, asked, device, folder, stop)
     normalised = all(candidate.likelihood_normalised for candidate in candidates)
-    with unfinished.told(folder, output):
-        _write(output, candidates, normalised)
-    unfinished.end(folder)
     named = _named(candidates)
+    with unfinished.told(folder, output):
+        _write(output, candidates, named, normalised)
+    unfinished.end(folder)
     if asked.json:
         answer(as_json(_record(output, candidates, named)))
         return
@@ -158,8 +158,8 @@ def _run(asked: unfinished.AskedComparison, folder: Path | None) -> None:
     say("Split: of the density, that makes one more component, in standard deviations.")
     if named is not None:
         for line in (
-            choice.why(candidates),
-            *choice.evidence(candidates),
+            choice.why(candidates, named),
+            *choice.evidence(candidates, named),
             *choice.doubts(named, settings),
         ):
             answer(line)
@@ -257,12 +257,16 @@ def number_list(text: str) -> tuple[int, ...]:
     return tuple(range(numbers[0], numbers[1] + 1)) if dash else tuple(numbers)
 
 
-def _write(output: Path, candidates: "tuple[Candidate, ...]", normalised: bool) -> None:
+def _write(
+    output: Path,
+    candidates: "tuple[Candidate, ...]",
+    named: "Candidate | None",
+    normalised: bool,
+) -> None:
     """Write the folder, whole or not at all."""
     from gmvae import plots
     from gmvae.training.density import PROMINENT
 
-    named = _named(candidates)
     picture = plots.candidates(
         [c.n_components for c in candidates],
         [c.log_likelihoods for c in candidates],

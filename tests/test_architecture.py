@@ -74,7 +74,7 @@ INSIDE = {
         "likelihood": 1,
         "prior": 2,
         "model": 3,
-        "families": 1,
+        "families": 2,
         "guide": 4,
         "objectives": 4,
         "evidence": 5,

@@ -173,12 +173,12 @@ def candidates(*figures: tuple[int, float, float]) -> tuple[Candidate, ...]:
 
 def test_equally_stable_numbers_in_full() -> None:
     found = candidates((5, -4.0, 0.999), (6, -4.05, 1.0), (7, -9.0, 1.0))
-    assert choice.why(found) == (
+    assert choice.why(found, found[1]) == (
         "Marked (*): 6 components. Most stable, alike to two decimals, are 5, 6, 7; of these 6 is "
         "the largest number whose log-likelihood is within a standard error of the best."
     )
     found = candidates((2, -5.0, 0.7), (5, -4.0, 0.999))
-    assert choice.why(found) == "Marked (*): 5 components, the most stable."
+    assert choice.why(found, found[1]) == "Marked (*): 5 components, the most stable."
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_what_the_density_says_of_the_marked_number(
 ) -> None:
     two, four, five = candidates((2, -5.0, 0.5), (4, -5.0, 0.9), (5, -5.0, 0.7))
     found = (two, replace(four, n_peaks=n_peaks, splits=splits), replace(five, splits=(4.0, 5.0)))
-    (said,) = choice.evidence(found)
+    (said,) = choice.evidence(found, found[1])
     assert said.startswith(line)
     assert said == line or n_peaks == (4, 4)
 

@@ -141,11 +141,11 @@ def test_mutuality_by_hand():
     """Ten are looked at: in groups of eleven all are each other's."""
     rng = np.random.default_rng(0)
     groups = np.concatenate([rng.normal(size=(11, 3)), 100 + rng.normal(size=(11, 3))])
-    assert mutuality(groups) == 1
+    assert mutuality(groups, 10) == 1
     # In many dimensions the middle of a cloud is near to all of it.
     cloud = rng.normal(size=(300, 100))
     near = NearestNeighbors(n_neighbors=11).fit(cloud).kneighbors(cloud, return_distance=False)
     own = [set(row) - {i} for i, row in enumerate(near)]
     by_hand = np.mean([i in own[j] for i in range(300) for j in own[i]])
-    assert mutuality(cloud) == pytest.approx(by_hand)
-    assert mutuality(cloud) < 0.5
+    assert mutuality(cloud, 10) == pytest.approx(by_hand)
+    assert mutuality(cloud, 10) < 0.5

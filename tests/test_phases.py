@@ -212,7 +212,7 @@ class TestWarmUp:
             return pairs_of(images, near, share, *rest)
 
         monkeypatch.setattr(phases.warm_up, "pairs_of", record)
-        monkeypatch.setattr(phases.warm_up, "mutuality", lambda points: mutual)
+        monkeypatch.setattr(phases.warm_up, "mutuality", lambda points, most: mutual)
         WarmUp().run(PixelAxes().run(make(augment="affine"), images), images)
         assert shares == [share]
 

@@ -22,7 +22,7 @@ from torch.distributions import constraints
 from torch.nn import functional as F
 from torch.special import ndtr
 
-_LOG_2_PI = math.log(2 * math.pi)
+from gmvae.probability.gaussians import log_density
 
 # As in the table.
 Answer: TypeAlias = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
@@ -100,7 +100,7 @@ def draws_and_log_densities(
         return z, q_z.log_prob(z)
     full = isinstance(q_z, dist.MultivariateNormal)
     scales = q_z.scale_tril.diagonal(dim1=-2, dim2=-1) if full else q_z.base_dist.scale
-    return z, -0.5 * (noise.square().sum(-1) + noise.shape[-1] * _LOG_2_PI) - scales.log().sum(-1)
+    return z, log_density(noise.square().sum(-1), scales)
 
 
 def at_noise(q_z: Any, noise: Tensor, uniform: Tensor | None = None) -> Tensor:
@@ -191,10 +191,8 @@ class GaussianMixture(dist.TorchDistribution):  # type: ignore[misc]
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log q(z) of latents (..., D)."""
-        squares = self._noise(value).square().sum(-1)
-        constant = 0.5 * value.shape[-1] * _LOG_2_PI
-        log_density = -0.5 * squares - self.scales.log().sum(-1) - constant
-        return (self.log_weights + log_density).logsumexp(-1)
+        of_each = log_density(self._noise(value).square().sum(-1), self.scales)
+        return (self.log_weights + of_each).logsumexp(-1)
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:  # noqa: B008  (as torch's)
         """Draws without gradients, (*sample_shape, ..., D)."""

@@ -32,7 +32,17 @@ def log_gaussians(z: Tensor, means: Tensor, scale: Tensor) -> Tensor:
     else:
         scales = scale.diagonal(dim1=-2, dim2=-1)
         squares = _squares(z, means, scale)
-    constant = 0.5 * z.shape[-1] * math.log(2 * math.pi)
+    return log_density(squares, scales)
+
+
+def log_density(squares: Tensor, scales: Tensor) -> Tensor:
+    r"""Log N(z; mu, L L^T) by the noise that makes z.
+
+    Args:
+        squares: of the noise, :math:`|n|^2`, (...).
+        scales: the diagonal of L, (..., D).
+    """
+    constant = 0.5 * scales.shape[-1] * math.log(2 * math.pi)
     log_densities: Tensor = -0.5 * squares - scales.log().sum(-1) - constant
     return log_densities
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gmvae.data import Images
 from gmvae.support.names import counted, listed
-from gmvae.training.density import LEAST_POINTS, PROMINENT
+from gmvae.training.density import LEAST_POINTS, n_clusters
 from gmvae.training.neighbours import mutual_graph
 from gmvae.training.outcome import remedy_for, spread_out
 from gmvae.training.stability import STABLE, Evidence
@@ -55,8 +55,7 @@ def cluster_warnings(state: State, images: Images, evidence: Evidence | None = N
 
 def _n_peaks(state: State) -> int:
     """How many peaks of the density stand out of its noise, at the start; 1 where not known."""
-    prominences = np.zeros(0) if state.prominences is None else state.prominences
-    return 1 + int((prominences >= PROMINENT).sum())
+    return 1 if state.prominences is None else n_clusters(state.prominences)
 
 
 def _component_warnings(evidence: Evidence, n_peaks: int) -> Iterator[str]:

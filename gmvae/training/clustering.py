@@ -4,18 +4,18 @@ In NumPy and scikit-learn, in float64. Shapes: N images, W dimensions of the rep
 components, M images of a sample, A principal axes of the pixels.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import LabelSpreading
 
 from gmvae.support.errors import ArgumentError
 from gmvae.training.arrays import Array, Indices, Points
+from gmvae.training.communities import spectral_clusters
 from gmvae.training.density import (
     LEAST_POINTS,
     LEAST_SHARE,
@@ -245,14 +245,7 @@ def _by_both_graphs(
     if 2 * n_components > len(points):
         # It needs as many eigenvectors, of more images than that.
         return []
-    by_features = neighbour_graph(points)
-    affinity = by_views / by_views.sum() + by_features / by_features.sum()
-    spectral = SpectralClustering(n_components, affinity="precomputed", random_state=seed)
-    with warnings.catch_warnings():
-        # Where no edge joins two clusters, all the better.
-        warnings.filterwarnings("ignore", "Graph is not fully connected")
-        # Of mean weight 1 a pair of neighbours, whatever their number.
-        return [spectral.fit_predict(len(points) * affinity.toarray())]
+    return [spectral_clusters([by_views, neighbour_graph(points)], n_components, seed)]
 
 
 def _mixture(points: Array, n_components: int, seed: int) -> Indices:

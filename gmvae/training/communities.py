@@ -1,10 +1,14 @@
-"""Clusters as communities of a graph: how well they are told apart by who is whose neighbour.
+"""Clusters as communities of graphs: found in them, and how well they are told apart there.
 
 Shapes: N nodes, K components.
 """
 
+import warnings
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import sparse
+from sklearn.cluster import SpectralClustering
 
 from gmvae.training.arrays import Indices
 
@@ -31,3 +35,21 @@ def assortativity(graph: sparse.csr_array, components: Indices) -> float:
     by_chance = ((degrees / total) ** 2).sum()
     # One component alone: no neighbour could be of another.
     return 0.0 if by_chance >= 1 else float((within - by_chance) / (1 - by_chance))
+
+
+def spectral_clusters(graphs: Sequence[sparse.csr_array], n_components: int, seed: int) -> Indices:
+    """Spectral clusters of graphs of the same nodes, each of which counts as much, (N,).
+
+    Args:
+        graphs: weights of edges between nodes, symmetric, (N, N) each.
+        n_components: K, at most half of N: it needs as many eigenvectors.
+        seed: of the method.
+    """
+    affinity = sum(graph / graph.sum() for graph in graphs)
+    spectral = SpectralClustering(n_components, affinity="precomputed", random_state=seed)
+    with warnings.catch_warnings():
+        # Where no edge joins two clusters, all the better.
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        # Of mean weight 1 a pair of neighbours, whatever their number.
+        clusters: Indices = spectral.fit_predict(affinity.shape[0] * affinity.toarray())
+    return clusters

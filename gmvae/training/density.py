@@ -96,7 +96,7 @@ class DensityTree:
 
     def n_clusters(self, least: float) -> int:
         """How many clusters the splits of at least this prominence part."""
-        return 1 + int((self.prominences >= least).sum())
+        return n_clusters(self.prominences, least)
 
     def cut(self, n_clusters: int) -> Indices:
         """The clusters (N,) that the most prominent splits part; fewer where there are fewer.
@@ -125,6 +125,11 @@ class DensityTree:
         first = np.flatnonzero(clusters >= 0)
         order = np.concatenate([first, np.flatnonzero(clusters < 0)])
         return extended(clusters[first], self.points, order)
+
+
+def n_clusters(prominences: Array, least: float = PROMINENT) -> int:
+    """How many clusters the splits (S,) of at least this prominence part."""
+    return 1 + int((prominences >= least).sum())
 
 
 def _prominences(merges: Array, least_size: int, n_neighbors: int) -> Array:

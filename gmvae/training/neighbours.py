@@ -79,15 +79,19 @@ def nearest(
     return others
 
 
-def mutuality(points: Points) -> float:
-    """The share of the ten nearest neighbours of points that have the point among theirs, 0 to 1.
+def mutuality(points: Points, most: int) -> float:
+    """The share of the nearest neighbours of points that have the point among theirs, 0 to 1.
 
     Of up to 4,000 of them, evenly spaced. Where few are, neighbours say little: some points, hubs,
     are near to many that have nothing in common (Radovanović, Nanopoulos and Ivanović, *Hubs in
     space*, Journal of Machine Learning Research 2010).
+
+    Args:
+        points: (N, W).
+        most: neighbours of each.
     """
     some = points[:: max(1, len(points) // 2_000)]
-    near = nearest(some, 10, np.random.default_rng(0))
+    near = nearest(some, most, np.random.default_rng(0))
     # One way and the other.
     return float((mutual_graph(near).data == 2).sum() / near.size)
 

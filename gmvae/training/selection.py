@@ -24,7 +24,7 @@ from gmvae.support.errors import ArgumentError, ContentError, TrainingError
 from gmvae.support.scratch import scratch_folder
 from gmvae.training.arguments import check_callback
 from gmvae.training.candidates import Candidate, equally_stable, most_stable
-from gmvae.training.density import PROMINENT
+from gmvae.training.density import n_clusters
 from gmvae.training.held_out import check_components, hold_out, told_of_all
 from gmvae.training.jobs import Job, Outcome, jobs_at_a_time, run_jobs
 from gmvae.training.loop import Callback
@@ -177,7 +177,7 @@ def _candidate(
         float(np.mean(agreements)) if agreements else None,
         float(np.mean(effective)),
         float(np.mean(empty)),
-        tuple(1 + int((of_run >= PROMINENT).sum()) for of_run in prominences),
+        tuple(n_clusters(of_run) for of_run in prominences),
         tuple(float(of_run[k - 2]) if k - 2 < len(of_run) else 0.0 for of_run in prominences)
         if k > 1
         else (),

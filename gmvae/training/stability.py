@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from gmvae.training.arrays import Array, Indices
+from gmvae.training.communities import spectral_clusters
 from gmvae.training.density import PROMINENT, DensityTree, embedded
 from gmvae.training.neighbours import neighbour_graph, smoothed
 
@@ -148,7 +149,6 @@ def _methods(
     """What clusters some of the points (N, W), given by their rows."""
     k_means = KMeans(n_clusters, n_init=3, random_state=seed)
     ward = AgglomerativeClustering(n_clusters, linkage="ward")
-    spectral = SpectralClustering(n_clusters, affinity="precomputed", random_state=seed)
 
     def by_linkage(rows: Indices) -> Indices:
         some = points[rows]
@@ -156,16 +156,10 @@ def _methods(
         return clusters
 
     def by_neighbours(rows: Indices) -> Indices:
-        graph = neighbour_graph(points[rows])
-        affinity = graph / graph.sum()
+        graphs = [neighbour_graph(points[rows])]
         if by_views is not None:
-            views = by_views[rows][:, rows]
-            affinity = affinity + views / views.sum()
-        with warnings.catch_warnings():
-            # Where no edge joins two clusters, all the better.
-            warnings.filterwarnings("ignore", "Graph is not fully connected")
-            clusters: Indices = spectral.fit_predict(len(rows) * affinity.toarray())
-        return clusters
+            graphs.append(by_views[rows][:, rows])
+        return spectral_clusters(graphs, n_clusters, seed)
 
     yield lambda rows: k_means.fit_predict(points[rows])
     yield by_linkage
