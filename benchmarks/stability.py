@@ -21,7 +21,7 @@ from subsets import Sizes, always, subset_of
 import gmvae
 from gmvae.data import Images, from_arrays
 from gmvae.settings import Settings
-from gmvae.training.density import PROMINENT
+from gmvae.training.density import n_clusters
 from gmvae.training.held_out import hold_out
 from gmvae.training.neighbours import mutual_graph
 from gmvae.training.phases.finding import seen
@@ -138,7 +138,7 @@ def found(images: Images, k: int, seed: int) -> Found:
     before = time.process_time()
     evidence = Evidence.of(seen(state), state.clusters, k, seed, by_views)
     seconds = time.process_time() - before
-    n_peaks = 1 + int((state.prominences >= PROMINENT).sum())
+    n_peaks = n_clusters(state.prominences)
     return Found(n_peaks, wholeness(state.clusters, train.labels, k), evidence, seconds)
 
 
