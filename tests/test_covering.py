@@ -15,7 +15,7 @@ from gmvae.gmvae import GMVAE
 from gmvae.probability.likelihood import Bernoulli, Gaussian
 from gmvae.settings import Settings
 from gmvae.training.phases import Covering, Length
-from gmvae.training.phases.covering import simulated, varied
+from gmvae.training.phases.covering import as_seen, effective_share, mixtures, simulated
 from gmvae.training.state import begin, config_for
 
 N, K = 60, 3
@@ -130,26 +130,55 @@ def test_an_epoch_is_kept_only_where_draws_are_worth_more(lr):
     assert max(shares) == pytest.approx(expected.item(), abs=0.05 + 0.5 * off.item())
 
 
+def test_the_share_is_the_geometric_mean_of_those_of_the_images():
+    """Of four draws all count for one image, two for the next, and one for the last."""
+    weights = torch.tensor([[0.25, 0.5, 1.0], [0.25, 0.5, 0.0], [0.25, 0.0, 0.0], [0.25, 0.0, 0.0]])
+    assert effective_share(weights) == pytest.approx((1 * 0.5 * 0.25) ** (1 / 3))
+    assert effective_share(weights[:, :1]) == pytest.approx(1.0)
+    assert effective_share(weights[:, 2:]) == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize(
     ("likelihood", "shares"),
     [(Bernoulli(), [1, 0]), (Bernoulli(grey=False), [1, 1]), (Gaussian(), [0, 0])],
 )
 def test_what_is_seen_of_the_images(likelihood, shares):
-    """Mixtures of two, black and white at random where the likelihood is of such."""
+    """Black and white at random where the likelihood is of such, else as they are."""
     model = SimpleNamespace(likelihood=likelihood)
-    x = torch.tensor([0.2, 0.6]).repeat(2_000)[:, None, None, None].expand(-1, 1, 2, 2)
-    generator = torch.Generator().manual_seed(0)
-    seen = varied(x, model, generator)
-    assert torch.equal(seen, varied(x, model, torch.Generator().manual_seed(0)))
+    x = torch.full((4_000, 1, 2, 2), 0.4)
+    seen = as_seen(x, model, torch.Generator().manual_seed(0))
+    assert torch.equal(seen, as_seen(x, model, torch.Generator().manual_seed(0)))
     assert seen.shape == x.shape
     binary = ((seen == 0) | (seen == 1)).flatten(1).all(1).float()
     assert [binary[i::2].mean().item() for i in range(2)] == shares
-    # Half of one and half of the other, on average.
     assert seen.mean().item() == pytest.approx(0.4, abs=0.02)
-    grey = seen[1::2] if shares == [1, 0] else seen
-    if shares != [1, 1]:
-        assert grey.min() >= 0.2
-        assert grey.max() <= 0.6
+
+
+def test_mixtures_are_of_an_image_and_the_one_before():
+    x = torch.tensor([0.2, 0.6]).repeat(2_000)[:, None, None, None].expand(-1, 1, 2, 2)
+    mixed = mixtures(x, torch.Generator().manual_seed(0))
+    assert torch.equal(mixed, mixtures(x, torch.Generator().manual_seed(0)))
+    # One share an image, the same for all its pixels, from all of the one to all of the other.
+    assert torch.equal(mixed, mixed[..., :1, :1].expand_as(mixed))
+    assert mixed.min().item() == pytest.approx(0.2, abs=0.001)
+    assert mixed.max().item() == pytest.approx(0.6, abs=0.001)
+    # Half of one and half of the other, on average.
+    assert mixed.mean().item() == pytest.approx(0.4, abs=0.01)
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_images_are_mixed_where_they_are_few(monkeypatch, mixed):
+    seen = []
+
+    def watched(x, *_):
+        seen.append(x)
+        return x
+
+    monkeypatch.setattr("gmvae.training.phases.covering.as_seen", watched)
+    Covering(BRIEF, mixed=mixed).run(state_of(), IMAGES)
+    known = torch.cdist(torch.cat(seen).flatten(1), IMAGES.tensor().flatten(1)).min(1).values < 1e-2
+    share = known.float().mean().item()
+    assert share < 0.5 if mixed else share == 1.0
 
 
 def test_draws_of_the_model():

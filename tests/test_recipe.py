@@ -49,6 +49,8 @@ def test_the_lengths_of_the_standard_phases():
     assert Cells().length == Length(1, 100, 512, 1e-3)
     assert Covering().length == Length(1, 750, 16, 3e-3, patience=10_000, images=8_000)
     assert (Covering().n_simulated, Covering().n_draws, Covering().widening) == (8, 4, 1.15)
+    many = Length(4, 1_000, 64, 2e-3, patience=10_000, images=16_000)
+    assert Covering.of_many() == Covering(many, n_simulated=2, mixed=False)
     assert (WarmUp().share, Cells().n_views, Cells().n_neighbors) == (0.5, 2, 5)
     assert (Cells().smoothing, Cells().pixel_share, Start().pixel_share) == (0.1, 0.5, 0.5)
     assert Trial() == Trial(Assignment.length, Sharpening.length.scaled(0.5), n_views=8)
@@ -58,11 +60,19 @@ def test_the_lengths_of_the_standard_phases():
 def test_of_two_thousand_images_or_more_cells_come_before_the_start(n_images):
     """The start then looks at what was learned from them alone: the pixels are in the cells.
 
-    Of fewer a trial follows it.
+    Of fewer a trial follows it. The encoder learns to cover the posterior from the images as they
+    are.
     """
     few, many = recipe(n_images=1_999), recipe(n_images=n_images)
     assert few == recipe()
-    assert many == [PixelAxes(), WarmUp(), Cells(), Start(pixel_share=0), *few[4:]]
+    assert many == [
+        PixelAxes(),
+        WarmUp(),
+        Cells(),
+        Start(pixel_share=0),
+        *few[4:-1],
+        Covering.of_many(),
+    ]
 
 
 def test_what_a_user_asks_for_reaches_its_phase():

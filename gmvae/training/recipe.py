@@ -31,9 +31,9 @@ from gmvae.training.phases import (
 EFFORTS: dict[Effort, float] = {"quick": 0.1, "standard": 1.0, "thorough": 3.0}
 # A second round has a better teacher, and learns from it for longer.
 _AGAIN = 2.0
-# Images, for which cells are learned first: of fewer a cell has some ten, which a network learns by
-# heart (340 digits of five sizes: the start falls from .99 to .82).
-_LEAST_OF_CELLS = 2_000
+# Images that are many. For those cells are learned first: of fewer a cell has some ten, which a
+# network learns by heart (340 digits of five sizes: the start falls from .99 to .82).
+_MANY = 2_000
 # Pairs of two images in the warm-up of fewer: of half of them the density has peaks that are no
 # kinds (10 to 13 are found of ten digits, five seeds; of a quarter 9 to 11, of none likewise).
 _SHARE_OF_FEW = 0.25
@@ -86,7 +86,7 @@ def recipe(
         patience=settings.patience,
     )
     # A tenth of its steps leaves reconstructions worse than the mean image (digits 1, 4 and 8).
-    covering = [] if settings.effort == "quick" else [Covering(_lasting(settings, Covering.length))]
+    covering = [] if settings.effort == "quick" else [_covering(settings, n_images)]
     return [
         *_finding(settings, n_images),
         *_rounds(settings, n_images, labels_lead),
@@ -106,11 +106,17 @@ def _lasting(settings: Settings, length: Length, exactly: int | None = None) -> 
     return replace(length.scaled(EFFORTS[settings.effort]), exactly=exactly)
 
 
+def _covering(settings: Settings, n_images: int) -> Covering:
+    """The phase that trains the encoder alone."""
+    phase = Covering() if n_images < _MANY else Covering.of_many()
+    return replace(phase, length=_lasting(settings, phase.length))
+
+
 def _finding(settings: Settings, n_images: int) -> list[Phase]:
     """The phases that find the clusters."""
     length = _if_quick(settings, WarmUp.length, _QUICK_WARM_UP)
     pixels, warm_up = PixelAxes(), WarmUp(_lasting(settings, length, settings.warmup_epochs))
-    if n_images < _LEAST_OF_CELLS:
+    if n_images < _MANY:
         pixels = replace(pixels, n_views=N_VIEWS)
         warm_up = replace(warm_up, share=_SHARE_OF_FEW)
         learning = _if_quick(settings, Trial.assignment, _QUICK_ASSIGNMENT)

@@ -1,6 +1,6 @@
 """The guide learns to cover the posterior."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -21,6 +21,8 @@ from gmvae.training.state import State
 # Images, and draws of each, by which it is seen whether q(z | x) covers more: so many tell a tenth,
 # in a tenth of a second.
 _N_LOOKED_AT = 100
+# Four epochs of as many images, which is also how often it is looked at.
+_OF_MANY = Length(epochs=4, steps=1_000, batch_size=64, lr=2e-3, patience=10_000, images=16_000)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class Covering:
     held out from training: in ten dimensions of MNIST an encoder of this size cannot cover what it
     would have to, and loses eight nats of the bound in trying.
 
+    Few images are learned by heart; of many the encoder has seen the like, and what errs is where
+    it lays them (:meth:`of_many`).
+
     q(y | x) and the model stay as they are. With the exact assignment, where p(y | z) at the
     encoded image is q(y | x), there is nothing to do that would not change it.
 
@@ -60,6 +65,7 @@ class Covering:
         widening: 1 leaves a tenth of the digits 1, 4 and 8 uncovered, 1.15 one in thirty. There
             draws keep 97 % of their effective number in each latent dimension, and the bound of
             the digits loses a tenth of a nat.
+        mixed: whether each image is mixed with another one: so that few become many.
     """
 
     length: Length = Length(
@@ -68,7 +74,20 @@ class Covering:
     n_simulated: int = 8
     n_draws: int = 4
     widening: float = 1.15
+    mixed: bool = True
     name: str = "covering"
+
+    @classmethod
+    def of_many(cls) -> "Covering":
+        """For 2,000 images or more: more of them a step, at a lower rate, as they are.
+
+        Of MNIST's 1, 4 and 8 in two dimensions the encoder's means are off by half a standard
+        deviation in the median, and by 1.7 for one in ten, while its widths are right to a fifth.
+        q(z | x) alone certifies .69 of them before, .74 after the many small steps on mixed images
+        that few need, and .88 after these; of the digits those certify .98, and these .92
+        (``benchmarks/results/covering.md``).
+        """
+        return cls(_OF_MANY, n_simulated=2, mixed=False)
 
     def run(self, state: State, images: Images) -> State:
         """Trains the encoder."""
@@ -84,7 +103,7 @@ class Covering:
             return model.prior.z_dist()
 
         def objective(x: Tensor, y: Tensor | None, size: int) -> Tensor:
-            x = varied(x, model, state.generator)
+            x = as_seen(mixtures(x, state.generator) if self.mixed else x, model, state.generator)
             z, drawn = simulated(model, prior(), self.n_simulated * len(x))
             answer = cast(Answer, encoder(torch.cat([drawn, x])))
             narrow = (answer[0], answer[1] / self.widening, *answer[2:])
@@ -100,15 +119,14 @@ class Covering:
         looked_at = _looked_at(state, images)
 
         @torch.no_grad()
-        def effective_share() -> Metrics:
+        def share() -> Metrics:
             """Of draws of q(z | x), the same ones each time."""
             generator = Generator(state.device).manual_seed(state.settings.seed)
             with in_eval_mode(encoder):
                 q_z = posterior(cast(Answer, encoder(looked_at)))
             z = draws(q_z, _N_LOOKED_AT, generator)
-            weights = weights_of(z, q_z, model, prior(), looked_at)
-            share = (1 / weights.square().sum(0)).mean().item() / _N_LOOKED_AT
-            return {"loss": -share, "effective_share": share}
+            effective = effective_share(weights_of(z, q_z, model, prior(), looked_at))
+            return {"loss": -effective, "effective_share": effective}
 
         train_phase(
             self,
@@ -117,7 +135,7 @@ class Covering:
             trained,
             state,
             images,
-            validate=effective_share,
+            validate=share,
             keeps_start=True,
         )
         return state
@@ -139,21 +157,38 @@ def weights_of(z: Tensor, q_z: Any, model: Model, prior: Any, x: Tensor) -> Tens
     return weights
 
 
-def varied(x: Tensor, model: Model, generator: Generator | None) -> Tensor:
-    """The images (B, C, H, W), each mixed with another one, as the likelihood may see them.
+def effective_share(weights: Tensor) -> float:
+    r"""What part of the draws is worth as much as draws of the posterior, in (0, 1].
+
+    .. math:: \exp \frac{1}{B} \sum_b \ln \frac{1}{S \sum_s \bar w_{sb}^2}
+
+    The geometric mean over the images of their effective sample sizes, as shares of S. The
+    arithmetic one hides images that q does not cover behind those that it covers well.
+
+    Args:
+        weights: of the draws, (S, B), of sum 1 over S.
+    """
+    return math.exp(-(len(weights) * weights.square().sum(0)).log().mean().item())
+
+
+def mixtures(x: Tensor, generator: Generator | None) -> Tensor:
+    """The images (B, C, H, W), each mixed with another one in shares at random."""
+    share = torch.rand(len(x), 1, 1, 1, generator=generator).to(x)
+    return share * x + (1 - share) * x.roll(1, 0)
+
+
+def as_seen(x: Tensor, model: Model, generator: Generator | None) -> Tensor:
+    """The images (B, C, H, W) as the likelihood may see them.
 
     Under a Bernoulli of grey pixels every other one is made black and white at random; under one of
     black-and-white images all are.
     """
-    draw = _uniform(x, generator)
-    share = draw(len(x), 1, 1, 1)
-    mixed = share * x + (1 - share) * x.roll(1, 0)
     likelihood = model.likelihood
     if not isinstance(likelihood, Bernoulli):
-        return mixed
-    binary = (draw(*x.shape) < mixed).to(x.dtype)
+        return x
+    binary = (torch.rand(x.shape, generator=generator).to(x) < x).to(x.dtype)
     if likelihood.grey:
-        binary[1::2] = mixed[1::2]
+        binary[1::2] = x[1::2]
     return binary
 
 
@@ -162,12 +197,3 @@ def simulated(model: Model, prior: Any, n: int) -> tuple[Tensor, Tensor]:
     """Draws of the model, its p(z) at hand: z, (n, D), and x, (n, C, H, W)."""
     z = prior.sample((n,))
     return z, model.likelihood(model.decoder(z)).sample()
-
-
-def _uniform(like: Tensor, generator: Generator | None) -> Callable[..., Tensor]:
-    """Numbers in [0, 1) by that generator, of the CPU, for tensors such as this one."""
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator).to(like)
-
-    return draw
