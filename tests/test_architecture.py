@@ -146,6 +146,7 @@ INSIDE = {
         "density": 3,
         "judges": 4,
         "clustering": 5,
+        "links": 3,
         "outcome": 4,
         "stability": 4,
         "cluster_warnings": 7,

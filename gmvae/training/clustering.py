@@ -167,38 +167,6 @@ def find_clusters(
     return Clusters(of_all[0], prominences, of_all, merits)
 
 
-def moved_cells(clusters: Indices, cells: Indices, links: Array) -> Indices:
-    """Clusters (N,) whose cells belong where views and neighbours of their images do.
-
-    Where the density puts a cell beside the one kind, views of its images may lie among another:
-    the thick 1s beside the 8s, whose views are 1s like any. Such a cell goes over, but not one that
-    holds most of its cluster: that is what the cluster is.
-
-    Args:
-        clusters: of the images, (N,).
-        cells: of the images, (N,).
-        links: how often an image of one cell has a view or a neighbour in another, symmetric,
-            (M, M).
-    """
-    of_cells = np.zeros((len(links), clusters.max() + 1))
-    np.add.at(of_cells, (cells, clusters), 1)
-    sizes, of_cell = of_cells.sum(1), of_cells.argmax(1)
-    links = links * (1 - np.eye(len(links)))
-    moved = of_cell.copy()
-    # As many passes as cells are more than enough: most moves come in the first.
-    for _ in range(len(links)):
-        before = moved.copy()
-        for cell in np.flatnonzero(sizes):
-            strength = np.bincount(moved, links[cell], of_cells.shape[1])
-            small = sizes[cell] <= sizes[moved == moved[cell]].sum() / 2
-            if small and strength.max() > strength[moved[cell]]:
-                moved[cell] = strength.argmax()
-        if np.array_equal(moved, before):
-            break
-    goes = (moved != of_cell)[cells] & (clusters == of_cell[cells])
-    return np.where(goes, moved[cells], clusters)
-
-
 def _clusterings(
     points: Array, pixels: Array | None, tree: DensityTree | None, n_components: int, seed: int
 ) -> list[Indices]:

@@ -8,8 +8,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from gmvae.data import Images
-from gmvae.training.arrays import Points
-from gmvae.training.clustering import find_clusters, moved_cells
+from gmvae.training.arrays import Indices, Points
+from gmvae.training.clustering import find_clusters
+from gmvae.training.links import clusters_by_links
 from gmvae.training.loop import Progress
 from gmvae.training.neighbours import mutual_graph
 from gmvae.training.representation import PIXEL_SHARE, alone, beside
@@ -28,7 +29,8 @@ class Start:
     and beside it those that are worth a trial (:mod:`gmvae.training.clustering`). Where the number
     of components is to be found, there are as many as the density has prominent peaks
     (:mod:`gmvae.training.density`); where pixels are laid beside what was learned, as with half,
-    once and twice as many of them in the middle. It is done in the wide representation, since no
+    once and twice as many of them in the middle. Where cells were learned, they are joined into as
+    many (:mod:`gmvae.training.links`). It is done in the wide representation, since no
     narrow latent keeps all classes apart before it knows them.
 
     Attributes:
@@ -57,8 +59,8 @@ class Start:
                 self._others(state),
             )
         components = clusters.components
-        if labels is None and state.cells is not None and state.cell_links is not None:
-            components = moved_cells(components, state.cells, state.cell_links)
+        if labels is None:
+            components = self._by_links(state, components)
         state.report(Progress(self.name, 1, 1, labels=components))
         if state.settings.n_components is None:
             state = with_components(state, int(components.max()) + 1)
@@ -68,6 +70,21 @@ class Start:
             nominees=clusters.nominees,
             merits=clusters.merits,
             prominences=clusters.prominences,
+        )
+
+    def _by_links(self, state: State, clusters: Indices) -> Indices:
+        """The clusters as cells that belong together have it, where there are cells."""
+        n_components = int(clusters.max()) + 1
+        if n_components == 1 or state.cells is None or state.cell_links is None:
+            return clusters
+        assert state.representation is not None, "the phase that learned the cells fills it"
+        return clusters_by_links(
+            clusters,
+            state.cells,
+            state.cell_links,
+            n_components,
+            alone(state.representation),
+            state.rng,
         )
 
     def _others(self, state: State) -> list[Points]:

@@ -1,0 +1,136 @@
+"""Cells that belong together by their links."""
+
+import numpy as np
+import pytest
+
+from gmvae.training.links import clusters_by_links, joined_cells, moved_cells
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def symmetric(n, own, **links):
+    """Links of n cells: so many within each, and between pairs named ``c01`` and so on."""
+    matrix = np.diag(np.asarray(own, dtype=float))
+    for name, count in links.items():
+        a, b = int(name[1]), int(name[2])
+        matrix[a, b] = matrix[b, a] = count
+    assert matrix.shape == (n, n)
+    return matrix
+
+
+def groups(component):
+    """The cells of each component, in order of their first cells."""
+    return sorted(np.flatnonzero(component == k).tolist() for k in np.unique(component))
+
+
+def test_the_smaller_ones_share_decides_not_the_number_of_links():
+    """Cell 2 has 30 of its 60 links in cell 1; cells 0 and 1 have 200 of some 2,000 in common."""
+    links = symmetric(3, [1_800, 1_800, 30], c01=200, c12=30)
+    assert groups(joined_cells(links, 2)) == [[0], [1, 2]]
+
+
+def test_links_add_up_where_cells_are_joined():
+    """Neither half of a kind has most of its share in cell 2; both together have.
+
+    Cells 0 and 1 go together first; then 0, 1 and 2 share 60 of 2's 200, and 3 has 50 of 200 in 2.
+    """
+    links = symmetric(4, [500, 500, 90, 150], c01=400, c02=30, c12=30, c23=50)
+    assert groups(joined_cells(links, 3)) == [[0, 1], [2], [3]]
+    assert groups(joined_cells(links, 2)) == [[0, 1, 2], [3]]
+
+
+@pytest.mark.parametrize(("share", "joined"), [(0.084, False), (0.086, True)])
+def test_what_has_little_in_common_is_not_joined(share, joined):
+    links = symmetric(2, [1_000 * (1 - share), 2_000], c01=1_000 * share)
+    component = joined_cells(links, 1)
+    assert (component is not None) is joined
+    # As many cells as components: nothing to join.
+    assert groups(joined_cells(links, 2)) == [[0], [1]]
+    assert groups(joined_cells(links, 1, least=0.01)) == [[0, 1]]
+
+
+def test_fewer_cells_than_components_are_not_cut():
+    assert joined_cells(symmetric(2, [10, 10], c01=1), 3) is None
+    # One that nothing links to is none.
+    assert joined_cells(symmetric(3, [10, 10, 0], c01=1), 3) is None
+
+
+def test_a_cell_without_links_is_in_some_component():
+    component = joined_cells(symmetric(3, [0, 10, 10], c12=1), 2)
+    assert component[1] != component[2]
+    assert set(component.tolist()) == {0, 1}
+
+
+def test_the_links_stay_as_they_are():
+    links = symmetric(3, [50, 50, 50], c01=20, c12=5)
+    before = links.copy()
+    joined_cells(links, 2)
+    np.testing.assert_array_equal(links, before)
+
+
+def test_borders_go_where_neighbours_are(rng):
+    """Two kinds far apart, one in two cells; a tenth of each is in a cell of the other."""
+    kind = np.repeat([0, 1], [900, 300])
+    points = rng.normal(size=(1_200, 3)) + 20 * kind[:, None]
+    cells = np.where(kind == 0, rng.integers(0, 2, 1_200), 2)
+    wrong = rng.random(1_200) < 0.1
+    cells[wrong] = np.where(kind[wrong] == 0, 2, 0)
+    links = symmetric(3, [500, 500, 300], c01=400, c02=10)
+    clusters = clusters_by_links(kind, cells, links, 2, points, rng)
+    assert (clusters[kind == 0] == clusters[0]).all()
+    assert (clusters[kind == 1] != clusters[0]).all()
+
+
+def test_images_that_take_no_part_go_where_their_neighbours_are(rng, monkeypatch):
+    monkeypatch.setattr("gmvae.training.links._N_SMOOTHED", 100)
+    kind = np.repeat([0, 1], 300)
+    points = rng.normal(size=(600, 2)) + 20 * kind[:, None]
+    clusters = clusters_by_links(kind, kind, symmetric(2, [9, 9]), 2, points, rng)
+    np.testing.assert_array_equal(clusters, kind)
+
+
+def test_where_links_do_not_say_it_the_clusters_stand(rng):
+    """Of three cells two are wanted, and none has a twelfth of its links in another."""
+    clusters, cells = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 2, 2, 2])
+    links = symmetric(3, [20, 10, 30], c01=0.5)
+    after = clusters_by_links(clusters, cells, links, 2, rng.normal(size=(6, 2)), rng)
+    np.testing.assert_array_equal(after, clusters)
+
+
+class TestMovedCells:
+    # Cells 0 and 1 are in cluster 0, 2 and 3 in cluster 1; two images of each but of cell 0.
+    CELLS = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3])
+    CLUSTERS = np.array([0] * 6 + [1] * 6)
+
+    def test_a_cell_goes_where_most_of_its_links_are(self):
+        links = symmetric(4, [9, 9, 9, 9], c01=2, c12=5, c23=4)
+        moved = moved_cells(self.CLUSTERS, self.CELLS, links)
+        np.testing.assert_array_equal(moved, [0] * 4 + [1] * 8)
+
+    def test_own_links_do_not_count(self):
+        """Those within a cell hold it nowhere."""
+        links = symmetric(4, [9, 900, 9, 9], c01=2, c12=5, c23=4)
+        assert moved_cells(self.CLUSTERS, self.CELLS, links)[4] == 1
+
+    def test_what_holds_most_of_its_cluster_stays(self):
+        links = symmetric(4, [9, 9, 9, 9], c01=2, c02=5, c23=4)
+        np.testing.assert_array_equal(moved_cells(self.CLUSTERS, self.CELLS, links), self.CLUSTERS)
+
+    def test_images_of_the_cell_that_are_elsewhere_stay(self):
+        """Of cell 3 one is in cluster 0: it is no part of what moves."""
+        clusters = np.array([0] * 6 + [1] * 6 + [2] * 3)
+        cells = np.concatenate([self.CELLS, [3, 4, 4]])
+        links = symmetric(5, [9] * 5, c01=5, c23=1, c03=5)
+        moved = moved_cells(clusters, cells, links)
+        np.testing.assert_array_equal(moved, [0] * 6 + [1] * 4 + [0] * 2 + [2] * 3)
+
+    def test_a_move_may_draw_another_one_after_it(self):
+        """Cell 2 follows cell 1, which alone goes over at first."""
+        cells = np.array([0] * 8 + [1] * 2 + [2] * 2 + [3] * 8)
+        clusters = np.array([0] * 12 + [1] * 8)
+        links = symmetric(4, [9] * 4, c01=1, c02=3, c12=4, c13=6)
+        moved = moved_cells(clusters, cells, links)
+        np.testing.assert_array_equal(moved, [0] * 8 + [1] * 12)
