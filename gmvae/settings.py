@@ -64,9 +64,9 @@ class Settings:
     )
     augment: Augmentation = setting(
         "affine",
-        "Views of an image that training treats as the image itself: affine transforms it; with "
-        "none the warm-up learns from nearest neighbours alone. Images of one row or "
-        "one column have no views.",
+        "Views of an image that training treats as the image itself: affine transforms it, photo "
+        "crops and mirrors it and changes light and colours; with none the warm-up learns from "
+        "nearest neighbours alone. Images of one row or one column have no views.",
         group="data",
     )
     effort: Effort = setting(

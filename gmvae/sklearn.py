@@ -55,7 +55,7 @@ class GaussianMixtureVAE(
         likelihood: ``bernoulli``, ``continuous-bernoulli`` or ``gaussian``; None for gaussian of
             rows and bernoulli of images.
         assignment: ``amortised`` or ``exact``.
-        augment: ``affine`` or ``none``: views of images.
+        augment: ``affine``, ``photo`` or ``none``: views of images.
         effort: ``quick``, ``standard`` or ``thorough``: the length of the training. The quick one
             finds the clusters of a table; ``standard`` makes better latents and densities of them.
         epochs: of the joint phase; None leaves it to the size of the data.

@@ -16,7 +16,7 @@ from gmvae.answers import (
     probability_of_components,
     quantiles_of,
 )
-from gmvae.data.views import Affine
+from gmvae.data.views import AUGMENTATIONS, Affine
 from gmvae.gmvae import component_name, component_title
 
 
@@ -71,12 +71,12 @@ def test_half_of_the_probability_is_that_of_the_mixture_at_the_encoded_image():
     torch.testing.assert_close(honest.sum(1), torch.ones(3))
 
 
-@pytest.mark.parametrize("augment", ["affine", "none"])
+@pytest.mark.parametrize("augment", ["affine", "photo", "none"])
 def test_the_other_half_is_the_mean_over_the_image_and_eight_fixed_views(augment):
     model, some = tiny().eval(), images()
     model.training_record = {"settings": {"augment": augment}}
     x = some.tensor()
-    seen = [x, *Affine().fixed(x, 8)] if augment == "affine" else [x]
+    seen = [x] if augment == "none" else [x, *AUGMENTATIONS[augment].fixed(x, 8)]
     of_views = sum(model.classify(view) for view in seen) / len(seen)
     expected = (of_views + model.responsibilities(x)) / 2
     honest = probability_of_components(model, x, model.classify(x), model.encode(x))

@@ -269,7 +269,7 @@ class TestAnyRun:
         ({"information_weight": float("inf")}, "expected at least 0, and finite; got inf"),
         ({"seed": 2**63}, "`seed` expected 0 to 9223372036854775807; got"),
         ({"held_out": 1.0}, "`held_out` expected 0 to below 1; got 1.0"),
-        ({"augment": "cut"}, "`augment` expected one of affine, none; got 'cut'"),
+        ({"augment": "cut"}, "`augment` expected one of affine, photo, none; got 'cut'"),
     ],
 )
 def test_settings_out_of_range(settings, fragment):

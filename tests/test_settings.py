@@ -168,7 +168,7 @@ def test_every_setting_is_told_in_the_docstring():
         ({"information_weight": -1}, "`information_weight` expected at least 0, and finite; got"),
         ({"classification_weight": -1}, "`classification_weight` expected at least 0, and fin"),
         ({"agreement_weight": float("inf")}, "`agreement_weight` expected at least 0, and fini"),
-        ({"augment": "cut"}, "`augment` expected one of affine, none; got 'cut'. Choose among"),
+        ({"augment": "cut"}, "`augment` expected one of affine, photo, none; got 'cut'. C"),
         ({"effort": "lazy"}, "`effort` expected one of quick, standard, thorough; got 'lazy'"),
         ({"network": "rnn"}, "`network` expected one of mlp, conv; got 'rnn'"),
         ({"likelihood": None}, "`likelihood` expected one of bernoulli, continuous-bernoulli, ga"),

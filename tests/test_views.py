@@ -9,7 +9,7 @@ import torch
 from toys import tiny
 
 from gmvae.data import Images
-from gmvae.data.views import AUGMENTATIONS, Affine, OnceABatch, unchanged
+from gmvae.data.views import AUGMENTATIONS, Affine, OnceABatch, Photograph, unchanged
 from gmvae.settings import Settings
 from gmvae.training.fitting import fit
 from gmvae.training.state import begin
@@ -152,3 +152,56 @@ def test_views_of_a_batch_are_made_once():
     assert not torch.equal(second, Affine()(other, torch.Generator().manual_seed(0)))
     # The same pixels in another tensor are another batch.
     assert not torch.equal(view(x.clone(), generator), first)
+
+
+# A photograph's view that changes nothing, but for what a test asks for.
+PLAIN = {"rotation": 0.0, "scaling": 0.0, "crop": 1.0, "jitter": 0.0}
+
+
+class TestPhotograph:
+    def test_every_other_one_is_mirrored(self):
+        x = torch.rand(1, 3, 6, 8).expand(400, -1, -1, -1)
+        views = Photograph(**PLAIN)(x, seeded())
+        mirrored = torch.isclose(views, x.flip(-1), atol=1e-5).flatten(1).all(1)
+        as_it_is = torch.isclose(views, x, atol=1e-5).flatten(1).all(1)
+        assert (mirrored ^ as_it_is).all()
+        assert 0.4 < mirrored.float().mean() < 0.6
+
+    def test_a_part_of_the_sides_is_kept_anywhere_within_the_image(self):
+        matrices = Photograph(**(PLAIN | {"crop": 0.5})).matrices(10_000, seeded())
+        side, centre = matrices[:, 1, 1], matrices[..., 2]
+        torch.testing.assert_close(matrices[:, 0, 0].abs(), side)
+        assert 0.5 <= side.min().item() < 0.51
+        assert 0.99 < side.max().item() <= 1
+        # From edge to edge, and no farther.
+        assert (centre.abs() + side[:, None]).max().item() == pytest.approx(1, abs=1e-3)
+        assert matrices[:, [0, 1], [1, 0]].abs().max() == 0
+        assert centre.mean(0).abs().max() < 0.02
+
+    def test_light_and_colours_change_by_their_factors(self):
+        """Of one grey pixel value brightness alone; its range is that of the factor."""
+        still = PLAIN | {"jitter": 0.4}
+        grey = torch.full((4_000, 3, 2, 2), 0.5)
+        bright = Photograph(**still)(grey, seeded()).flatten(1)
+        assert (bright.max(1).values - bright.min(1).values).max() < 1e-6
+        assert 0.3 <= bright.min().item() < 0.305
+        assert 0.695 < bright.max().item() <= 0.7
+        # Contrast spreads the pixels of a grey image around their mean, saturation does nothing.
+        x = torch.tensor([0.4, 0.6]).reshape(1, 1, 1, 2).expand(4_000, 3, 1, 2)
+        views = Photograph(**still)(x, seeded())
+        assert (views[:, 0] - views[:, 2]).abs().max() < 1e-6
+        ratio = (views[:, 0, 0, 0] - views[:, 0, 0, 1]).abs() / views[:, 0, 0].mean(-1) / 0.4
+        assert 0.6 <= ratio.min().item() < 0.61
+        assert 1.39 < ratio.max().item() <= 1.401
+        # And saturation spreads the channels of one colour, whose contrast does so, too.
+        x = torch.tensor([0.4, 0.5, 0.6]).reshape(1, 3, 1, 1).expand(4_000, -1, 2, 2)
+        views = Photograph(**still)(x, seeded())[:, :, 0, 0]
+        ratio = (views[:, 2] - views[:, 0]) / views[:, 1] / 0.4
+        assert 0.36 <= ratio.min().item() < 0.4
+        assert 1.9 < ratio.max().item() <= 1.961
+
+    def test_fixed_views_are_of_place_alone(self):
+        """So that a portable model, which knows no colours, has the same ones."""
+        x = torch.full((2, 3, 5, 5), 0.3)
+        for view in Photograph().fixed(x, 4):
+            torch.testing.assert_close(view, x, atol=1e-6, rtol=0)

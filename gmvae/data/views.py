@@ -82,6 +82,52 @@ class Affine:
         return torch.cat([linear, 2 * self.shift * u[:, 4:].unsqueeze(-1)], dim=-1)
 
 
+@dataclass(frozen=True)
+class Photograph(Affine):
+    """A random view of each photograph: a part of it, mirrored or not, in other light and colours.
+
+    As :class:`Affine`, mirrored left to right every other time and cut to a part of its sides; then
+    its brightness, contrast and saturation change (as ``RandomResizedCrop``,
+    ``RandomHorizontalFlip`` and ``ColorJitter`` of ``torchvision.transforms.v2``, each image on its
+    own). A 6 that is mirrored is no 6, and where colours tell kinds apart these views hide them.
+
+    Attributes:
+        crop: the smallest part of each side that is kept, 0 to 1.
+        jitter: the half-width of the uniform range around 1 of three factors: on the pixels, on
+            their distance from the image's mean, and on that from their own grey.
+    """
+
+    rotation: float = 10.0
+    shear: float = 0.0
+    scaling: float = 0.1
+    shift: float = 0.0
+    crop: float = 0.6
+    jitter: float = 0.4
+
+    def __call__(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """Views (B, C, H, W) of images (B, C, H, W), one each, between 0 and 1."""
+        moved = super().__call__(x, generator)
+        u = torch.rand(3, len(x), 1, 1, 1, generator=generator).to(x) * 2 - 1
+        brightness, contrast, saturation = 1 + self.jitter * u
+        view = moved * brightness
+        mean, grey = view.mean((1, 2, 3), keepdim=True), view.mean(1, keepdim=True)
+        view = grey + saturation * (view - grey)
+        spread: Tensor = mean + contrast * (view - mean)
+        return spread.clamp(0, 1)
+
+    def matrices(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Those of :class:`Affine` after a cut to a part of the image, mirrored or not."""
+        of_affine = super().matrices(n, generator)
+        u = torch.rand(n, 4, generator=generator)
+        side = self.crop + (1 - self.crop) * u[:, 0]
+        mirrored = torch.where(u[:, 1] < 0.5, -1.0, 1.0)
+        # In coordinates of [-1, 1] a part of the sides has so much room on either hand.
+        centre = (1 - side).unsqueeze(-1) * (2 * u[:, 2:] - 1)
+        linear = of_affine[..., :2] * side[:, None, None]
+        linear = linear * torch.stack([mirrored, torch.ones_like(mirrored)], -1)[:, None]
+        return torch.cat([linear, of_affine[..., 2:] + centre.unsqueeze(-1)], dim=-1)
+
+
 def sampled(x: Tensor, grid: Tensor) -> Tensor:
     """The pixels (B, C, H', W') of images (B, C, H, W) at places (B, H', W', 2) of them."""
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
@@ -106,7 +152,7 @@ class OnceABatch:
         return self._last[1]
 
 
-AUGMENTATIONS: dict[str, View] = {"affine": Affine(), "none": unchanged}
+AUGMENTATIONS: dict[str, View] = {"affine": Affine(), "photo": Photograph(), "none": unchanged}
 
 
 def kind_of_views(augment: str, image_shape: tuple[int, ...]) -> str:

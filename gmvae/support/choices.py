@@ -11,7 +11,7 @@ Network = Literal["mlp", "conv"]
 LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
 GuideKind = Literal["diagonal", "full", "mixture"]
 Assignment = Literal["amortised", "exact"]
-Augmentation = Literal["affine", "none"]
+Augmentation = Literal["affine", "photo", "none"]
 Effort = Literal["quick", "standard", "thorough"]
 
 # Sets of images that have a name: scikit-learn's, and the MNIST family.
