@@ -384,7 +384,7 @@ class TestCells:
         assert after.clusters is None
 
     def test_links_are_of_views_and_of_neighbours(self, images, make, training, monkeypatch):
-        """Two views of each, and five neighbours of 20 of a kind, counted both ways."""
+        """Two views of each and five neighbours of 20 of a kind, half a say each, both ways."""
         seen = []
 
         def answers(query, some, device, *modules):
@@ -401,10 +401,15 @@ class TestCells:
         links = np.zeros((K, K))
         near = nearest(alone(state.pixels), 5, np.random.default_rng(0))
         for i, cell in enumerate(after.cells):
-            for other in (one[i], two[i], *after.cells[near[i]]):
-                links[cell, other] += 1
-                links[other, cell] += 1
-        np.testing.assert_array_equal(after.cell_links, links)
+            for other, share in [
+                (one[i], 1 / 2),
+                (two[i], 1 / 2),
+                *((j, 1 / 5) for j in after.cells[near[i]]),
+            ]:
+                links[cell, other] += share
+                links[other, cell] += share
+        np.testing.assert_allclose(after.cell_links, links)
+        assert links.sum() == pytest.approx(4 * N)
 
     def test_without_views_there_are_no_links(self, images, make, training):
         state = PixelAxes().run(make(augment="none"), images)

@@ -97,8 +97,8 @@ class State:
             the placing.
         places: where the clusters of these were looked for, (M, W).
         cells: the cell that each belongs to, of many, (N,); None where none were learned.
-        cell_links: how often an image of one cell has a view or a neighbour in another, (M, M);
-            None without views.
+        cell_links: how many images of one cell have views and neighbours in another, (M, M); None
+            without views.
         clusters: the component that each is held to belong to, (N,).
         nominees: the clusterings that are worth a trial, (J, N); None where there is no choice.
         merits: of the nominees, by who is whose neighbour, (J,).

@@ -41,10 +41,9 @@ class Cells:
         n_views: of each image, that tell which cells belong together.
         n_neighbors: of each image on the pixels' axes, that do so, too: where views change what
             tells kinds apart, neighbours know better, and where a cell is far from all others they
-            say nothing of it. With a say each, two views and five neighbours, clusters of 6,000 of
-            Fashion-MNIST's images that were .658 and .583 right are .652 and .570 after cells have
-            moved, by views alone .586 and .544; of uneven 1, 4 and 8 of MNIST .974 become .992 in
-            either case (parts of the train parts).
+            say nothing of it. Both have half a say: of ten parts of MNIST, even and uneven, cells
+            joined by both are .961 right on average, by views alone .937, by neighbours alone .901,
+            and .953 where each view and each neighbour has one.
         pixel_share: the standard deviation of the pixels beside the learned part's, where the
             cells are cut: half of it parts what views lay together.
     """
@@ -94,7 +93,9 @@ class Cells:
         return replace(state, representation=both[:, :-1], cells=cells, cell_links=links)
 
     def _links(self, cells: Indices, module: nn.Module, state: State, images: Images) -> Array:
-        """How often an image of one cell has a view or a neighbour in another, symmetric, (M, M).
+        """How many images of one cell have views and neighbours in another, symmetric, (M, M).
+
+        A view counts for as much as all views of its image are, and a neighbour likewise.
 
         Args:
             cells: of the images, (N,).
@@ -112,8 +113,9 @@ class Cells:
         logits = [answers(of_views, looked_at, state.device, module) for _ in range(self.n_views)]
         assert state.pixels is not None, "the phase `pixels` comes before"
         near = nearest(alone(state.pixels[rows]), self.n_neighbors, state.rng)
-        others = [*(view.argmax(-1) for view in logits), *own[near].T]
         links = np.zeros((logits[0].shape[1],) * 2)
-        for other in others:
-            np.add.at(links, (own, other), 1)
+        for view in logits:
+            np.add.at(links, (own, view.argmax(-1)), 1 / self.n_views)
+        for other in own[near].T:
+            np.add.at(links, (own, other), 1 / near.shape[1])
         return links + links.T

@@ -60,7 +60,8 @@ class Start:
             )
         components = clusters.components
         if labels is None:
-            components = self._by_links(state, components)
+            by_links = self._by_links(state, int(components.max()) + 1)
+            components = components if by_links is None else by_links
         state.report(Progress(self.name, 1, 1, labels=components))
         if state.settings.n_components is None:
             state = with_components(state, int(components.max()) + 1)
@@ -72,20 +73,13 @@ class Start:
             prominences=clusters.prominences,
         )
 
-    def _by_links(self, state: State, clusters: Indices) -> Indices:
-        """The clusters as cells that belong together have it, where there are cells."""
-        n_components = int(clusters.max()) + 1
+    def _by_links(self, state: State, n_components: int) -> Indices | None:
+        """The clusters that cells make, where there are cells that say it."""
         if n_components == 1 or state.cells is None or state.cell_links is None:
-            return clusters
+            return None
         assert state.representation is not None, "the phase that learned the cells fills it"
-        return clusters_by_links(
-            clusters,
-            state.cells,
-            state.cell_links,
-            n_components,
-            alone(state.representation),
-            state.rng,
-        )
+        points = alone(state.representation)
+        return clusters_by_links(state.cells, state.cell_links, n_components, points, state.rng)
 
     def _others(self, state: State) -> list[Points]:
         """The same with fewer and with more pixels, where the number of components depends on it.
