@@ -41,6 +41,8 @@ COLUMNS = {
     **EXTRA_COLUMNS,
 }
 LABEL, ALL = "label", "all"
+# What the table of components is made of.
+COUNTED = ("components", "probability")
 
 
 def classify(
@@ -98,23 +100,27 @@ def classify(
         check_folder(into, False, frozenset(), "--into")
     run = open_run(model, device)
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
+    import numpy as np
     import torch
 
     from gmvae.answers import answer_blocks
 
     generator = torch.Generator(run.gmvae.device).manual_seed(0)
-    scoring = Scoring(output, model, images, " ".join(names), resume, generator)
+    asked = {"columns": " ".join(names)}
+    scoring = Scoring(output, model, images, asked, resume, generator)
     with scored(scoring, lambda n: answer_blocks(run.gmvae, images, names, generator, n)) as draft:
         answers = draft.columns()
         write_table(output, _columns(images, answers))
-        components = answers["components"]
-        if into is not None:
-            from .sorting import folder_names, sort_into
+        # Copies: the draft goes, since with the table there is nothing to go on with.
+        found = {name: np.array(answers[name]) for name in COUNTED if name in answers}
+    components = found["components"]
+    if into is not None:
+        from .sorting import folder_names, sort_into
 
-            source = Path(str(run.training.get("data")) if data is None else data)
-            source = source.parent if source.is_file() else source
-            sort_into(into, images, source, components, folder_names(run.gmvae), copy)
-        records = component_records(run.gmvae, images, components, answers.get("probability"))
+        source = Path(str(run.training.get("data")) if data is None else data)
+        source = source.parent if source.is_file() else source
+        sort_into(into, images, source, components, folder_names(run.gmvae), copy)
+    records = component_records(run.gmvae, images, components, found.get("probability"))
     record = images_record(images, name, output) | {
         "into": None if into is None else str(into),
         "components": records,

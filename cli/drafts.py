@@ -42,6 +42,7 @@ class Draft:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.n_rows = folder, n_rows
         self.rows, self.note = 0, ""
+        self._names: list[str] = []
         self._files: dict[str, BinaryIO] = {}
         self._lock = _locked(folder)
 
@@ -73,7 +74,7 @@ class Draft:
                 if head.shape[0] != self.n_rows or path.stat().st_size < length:
                     raise ValueError(f"{path.name} is too short")
                 os.truncate(path, length)
-                self._files[name] = path.open("ab")
+                self._opened(name, path.open("ab"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArgumentError(
                 f"`--resume` expected a scoring that can go on; got {self.folder}, which is spoilt "
@@ -90,7 +91,7 @@ class Draft:
         """Add the next rows, (B,) or (B, ...) of each column."""
         for name, values in columns.items():
             if name not in self._files:
-                self._files[name] = self._begun(name, values)
+                self._opened(name, self._begun(name, values))
             self._files[name].write(values.tobytes())
         self.rows += len(next(iter(columns.values())))
         self.note = note
@@ -99,25 +100,25 @@ class Draft:
         """Have the rows on the disk, and that they are there."""
         for file in self._files.values():
             file.flush()
-        saved = {"rows": self.rows, "columns": [*self._files], "note": self.note, "record": record}
+        saved = {"rows": self.rows, "columns": self._names, "note": self.note, "record": record}
         write_json(self.folder / SAVED, saved)
 
     def columns(self) -> "dict[str, np.ndarray]":
         """All rows, as memory maps; nothing can be added any more."""
         from gmvae.data import npy
 
-        names = [*self._files]
         self.close()
-        return {name: npy.mapped(self.path(name)) for name in names}
+        return {name: npy.mapped(self.path(name)) for name in self._names}
 
     def path(self, name: str) -> Path:
         """The file of a column."""
         return self.folder / f"{name}.npy"
 
     def move(self, name: str, output: Path) -> None:
-        """Make the file of a column the output, whole or not at all."""
+        """Make the file of a column the output, whole or not at all; no row is left here."""
         self.close()
         with replacing(output) as new:
+            self.rows = 0
             self.path(name).replace(new)
 
     def close(self) -> None:
@@ -132,6 +133,10 @@ class Draft:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _opened(self, name: str, file: BinaryIO) -> None:
+        self._names.append(name)
+        self._files[name] = file
 
     def _begun(self, name: str, values: "np.ndarray") -> BinaryIO:
         from gmvae.data import npy

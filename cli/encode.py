@@ -56,7 +56,7 @@ def encode(
     def latents(first: int) -> "Iterator[dict[str, np.ndarray]]":
         return ({"Z": b.latents.cpu().numpy()} for b in run.gmvae.batches(images, first))
 
-    with scored(Scoring(output, model, images, "Z", resume), latents) as draft:
+    with scored(Scoring(output, model, images, {"columns": "Z"}, resume), latents) as draft:
         if output.suffix.lower() == ".npy":
             draft.move("Z", output)
         else:

@@ -11,14 +11,12 @@ from gmvae.support.names import counted
 from . import options
 from .experiment import check_data
 from .output import check_file, outcome
-from .progress import rate_lines
 from .run_folder import beside, images_for, open_run
+from .scoring import Scoring, check_resume, scored
 from .summary import images_record, skipped_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gmvae.posterior import Pace
+    import numpy as np
 
 EXAMPLES = (
     "gmvae posterior",
@@ -70,6 +68,7 @@ def posterior(
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     strict: options.Strict = False,
+    resume: options.ResumeScoring = False,
     force: options.Force = False,
     json: options.AsJson = False,
 ) -> None:
@@ -83,26 +82,45 @@ def posterior(
     check_data(data)
     output = beside(model, "posterior.nc") if output is None else output
     check_file(output, force, [".nc"])
+    check_resume(output, resume)
     run = open_run(model, device)
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
     import torch
 
     from gmvae.posterior import Effort
-    from gmvae.posterior.files import write_blocks
+    from gmvae.posterior.files import stored_blocks, write_blocks
     from gmvae.posterior.result import Tally, words_of
+    from gmvae.posterior.work import shared_points
 
     generator = torch.Generator().manual_seed(seed)
-    blocks = run.gmvae.posterior_blocks(
-        images,
-        draws,
-        effort=Effort(starts, rounds, hmc_draws),
-        weights=weights,
-        generator=generator,
-        callback=pace_lines(),
-    )
+    # Drawn before a scoring that goes on sets the state of the generator.
+    shared = shared_points(run.gmvae.model, run.gmvae.config.image_shape, generator)
+
+    def arrays(first: int) -> "Iterator[dict[str, np.ndarray]]":
+        blocks = run.gmvae.posterior_blocks(
+            images,
+            draws,
+            effort=Effort(starts, rounds, hmc_draws),
+            weights=weights,
+            generator=generator,
+            shared=shared,
+            first=first,
+        )
+        return (block.arrays() for block in blocks)
+
+    asked = {
+        "--draws": draws,
+        "--starts": starts,
+        "--rounds": rounds,
+        "--hmc-draws": hmc_draws,
+        "--weights": weights,
+        "--seed": seed,
+    }
     tally = Tally()
-    for block in write_blocks(output, blocks, len(images), images.files):
-        tally.add(block)
+    with scored(Scoring(output, model, images, asked, resume, generator), arrays) as draft:
+        blocks = stored_blocks(draft.columns())
+        for block in write_blocks(output, blocks, len(images), images.files):
+            tally.add(block)
     lines = [
         f"{name}: {counted(len(images), 'image')}, {words_of(tally.routes)}.",
         f"Mean log p(x): {tally.log_evidence:.3f} +- {tally.log_evidence_mcse:.3f} nats.",
@@ -118,9 +136,3 @@ def _unresolved(rows: Sequence[int]) -> Iterator[str]:
         more = len(rows) - MOST_NAMED
         named = ", ".join(map(str, rows[:MOST_NAMED]))
         yield f"Unresolved: images {named}" + (f" and {more:,} more." if more > 0 else ".")
-
-
-def pace_lines() -> "Callable[[Pace], None] | None":
-    """A callback that says on standard error how far the work has come; None where unwanted."""
-    show = rate_lines()
-    return None if show is None else lambda now: show(now.done, now.total, now.rate)

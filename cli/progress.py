@@ -38,7 +38,7 @@ def progress() -> Iterator[Callable[["Progress"], None]]:
         yield Lines()
 
 
-def rate_lines(silent: float = 0.0) -> Callable[[int, int, float], None] | None:
+def rate_lines(silent: float) -> Callable[[int, int, float], None] | None:
     """A callback that says on standard error how far work on images has come; None where unwanted.
 
     It takes the images that are done, those in all, and how many are done a second.

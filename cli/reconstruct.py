@@ -57,7 +57,7 @@ def reconstruct(
             data = batch.reconstructions.cpu().numpy()
             yield {"data": data[:, 0] if data.shape[1] == 1 else data}
 
-    with scored(Scoring(output, model, images, "data", resume), pictures) as draft:
+    with scored(Scoring(output, model, images, {"columns": "data"}, resume), pictures) as draft:
         if output.suffix.lower() == ".npy":
             draft.move("data", output)
         else:

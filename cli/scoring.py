@@ -8,9 +8,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.support.files import CONFIG_FILE, LONGEST_PREFIX, NAMELESS, beside_its_folder
@@ -43,7 +43,7 @@ class Scoring:
         output: the file to be written.
         run: the folder of the model.
         images: N images.
-        asked: what else the answers depend on, in words.
+        asked: what else the answers depend on, by what it is called; ready for JSON.
         resume: whether a scoring that has not ended goes on.
         generator: of the draws that the answers take; None where they take none.
     """
@@ -51,18 +51,18 @@ class Scoring:
     output: Path
     run: Path
     images: "Images"
-    asked: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     generator: "Generator | None" = None
 
     @property
-    def record(self) -> dict[str, str]:
+    def record(self) -> dict[str, Any]:
         """What has to be the same where a scoring goes on."""
         from gmvae.support.weights import digest
 
         # The configuration holds the sum of the weights, and the names of the components.
         model = digest((self.run / CONFIG_FILE).read_bytes())
-        return {"model": model, "DATA": digest_of(self.images), "columns": self.asked}
+        return {"model": model, "DATA": digest_of(self.images), **self.asked}
 
 
 def folder_of(output: Path) -> Path:
@@ -115,8 +115,8 @@ def scored(
 ) -> Iterator[Draft]:
     """Yield a draft of all answers, from which the output is to be written.
 
-    Where this block ends well the draft goes. Where the scoring is interrupted, or the disk is
-    full, what was saved is kept and it is said how to go on.
+    Where this block ends well the draft goes. Where the scoring, or this block, is interrupted, or
+    the disk is full, what was saved is kept and it is said how to go on.
 
     Args:
         scoring: what is scored.
@@ -140,7 +140,7 @@ def scored(
         keep = False
         with _told(scoring, draft, record):
             _fill(scoring, draft, record, blocks)
-        yield draft
+            yield draft
     except (InterruptedRunError, _FullDiskError):
         keep = True
         raise
@@ -158,7 +158,7 @@ class _FullDiskError(OSError):
 def _fill(
     scoring: Scoring,
     draft: Draft,
-    record: Mapping[str, str],
+    record: Mapping[str, Any],
     blocks: "Callable[[int], Iterator[Mapping[str, np.ndarray]]]",
 ) -> None:
     """Add all rows that are missing."""
@@ -178,7 +178,7 @@ def _fill(
 
 
 @contextmanager
-def _told(scoring: Scoring, draft: Draft, record: Mapping[str, str]) -> Iterator[None]:
+def _told(scoring: Scoring, draft: Draft, record: Mapping[str, Any]) -> Iterator[None]:
     """Of an interruption, or of a full disk, say what is kept and how to go on."""
     try:
         yield
@@ -191,10 +191,12 @@ def _told(scoring: Scoring, draft: Draft, record: Mapping[str, str]) -> Iterator
             "on: the same command with --resume."
         ) from None
     except OSError as error:
-        if error.errno in NAMELESS and (draft.folder / SAVED).exists():
+        if error.errno in NAMELESS and draft.rows and (draft.folder / SAVED).exists():
+            # HDF5 words it in several lines.
+            why = os.strerror(error.errno)
             raise _FullDiskError(
-                f"the answers for {scoring.output} could not be saved ({error.strerror}); what was "
-                "saved before is kept. Go on: the same command with --resume."
+                f"the answers for {scoring.output} could not be saved ({why}); what was saved "
+                "before is kept. Go on: the same command with --resume."
             ) from error
         raise
 

@@ -42,6 +42,7 @@ from gmvae.posterior.effort import Effort
 from gmvae.posterior.pareto import FEWEST_DRAWS
 from gmvae.posterior.result import Pace, Posterior
 from gmvae.posterior.routes import Plan
+from gmvae.posterior.target import Points
 from gmvae.posterior.work import batch_size, blocks_of
 from gmvae.probability.dry_run import check_shapes
 from gmvae.probability.evidence import Parts, elbo_parts, log_evidence
@@ -432,21 +433,42 @@ class GMVAE(nn.Module):
         weights: bool = False,
         generator: Generator | None = None,
         callback: Callable[[Pace], None] | None = None,
+        shared: Points | None = None,
+        first: int = 0,
     ) -> Iterator[Block]:
-        """The same a batch of images at a time, memory flat in their number."""
+        """The same a batch of images at a time, memory flat in their number.
+
+        Args:
+            x: the images.
+            n_draws: kept of each, at least 25.
+            effort: the most that is done for an image; the defaults for None.
+            weights: whether draws of the proposals and their weights are kept, too.
+            generator: the source of chance, on the CPU.
+            callback: told after each batch how far the work has come.
+            shared: draws of the mixture that all images share, as of
+                :func:`gmvae.posterior.work.shared_points`; the generator's first by default.
+            first: the row to begin with; that after a block, with the same ``shared`` and the state
+                that the generator had then, gives the blocks that would have followed.
+
+        Raises:
+            ArgumentError: a number out of its range, or no such generator.
+        """
         effort = Effort() if effort is None else effort
         checks.instance("effort", effort, Effort, "a gmvae.posterior.Effort, or None")
         plan = Plan(checks.whole("n_draws", n_draws, least=FEWEST_DRAWS), effort, weights)
         checks.generator(generator, torch.device("cpu"))
         like = self.model.prior.means
-        batches = self._chunks(x, batch_size(self.config.image_shape, plan))
+        batches = self._chunks(x, batch_size(self.config.image_shape, plan), first)
 
         def checked(batch: Tensor) -> Tensor:
             self._check_support(batch)
             return batch.to(like)
 
         batches = map(checked, batches)
-        return blocks_of(self.model, self.guide, batches, len(x), plan, generator, callback)
+        n_images = len(x) - first
+        return blocks_of(
+            self.model, self.guide, batches, n_images, plan, generator, callback, shared
+        )
 
     def save(self, folder: str | Path, extra: dict[str, Any] | None = None) -> None:
         """Write ``config.json`` and ``model.safetensors``, each whole or not at all.

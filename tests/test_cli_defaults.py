@@ -158,6 +158,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "device": "auto",
         "data_root": None,
         "strict": False,
+        "resume": False,
         "force": False,
         "json": False,
     },

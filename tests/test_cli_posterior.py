@@ -1,6 +1,5 @@
 """``gmvae posterior``: its file, value by value, and what it says."""
 
-import sys
 import tracemalloc
 
 import numpy as np
@@ -13,7 +12,7 @@ from gmvae_cli import app, posterior
 from toys import SHAPE, seeded, tiny
 
 from gmvae.diagnostics import arviz_bridge, arviz_line
-from gmvae.posterior import Effort, Pace
+from gmvae.posterior import Effort, files
 from gmvae.posterior.block import Block
 from gmvae.posterior.files import write_blocks
 from gmvae.posterior.result import Posterior, Tally, words_of
@@ -130,6 +129,19 @@ def test_files_of_pictures_are_named(tmp_path):
     assert tree["sample_stats"]["file"].to_numpy().tolist() == names.tolist()
 
 
+def test_arrays_of_all_images_are_written_in_parts(tmp_path, monkeypatch):
+    """Whole chunks of the file, 16 images each; it holds what it would all at once."""
+    x = torch.rand(37, *SHAPE)
+    (block,) = tiny().posterior_blocks(x, 30, weights=True, generator=seeded())
+    assert len(list(write_blocks(tmp_path / "a.nc", [block], 37))) == 1
+    monkeypatch.setattr(files, "CHUNK_BYTES", 1)
+    parts = files.stored_blocks(block.arrays())
+    sizes = [len(part.route) for part in write_blocks(tmp_path / "b.nc", parts, 37)]
+    assert sizes == [16, 16, 5]
+    trees = [arviz_bridge.read(tmp_path / name) for name in ("a.nc", "b.nc")]
+    assert trees[0].identical(trees[1])
+
+
 def test_memory_is_flat_in_the_number_of_images(tmp_path, monkeypatch):
     """What is held at a time is a batch's, be they five or twenty."""
     monkeypatch.setattr("gmvae.posterior.work._IMAGES", 8)
@@ -151,20 +163,6 @@ def test_memory_is_flat_in_the_number_of_images(tmp_path, monkeypatch):
     # The draws of 120 images more are 1.9 MB; the file holds them.
     assert many - few < 200_000
     assert (tmp_path / "160.nc").stat().st_size > 160 * 2_000 * 2 * 4
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_how_far_it_has_come_is_said(terminal, monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    show = posterior.pace_lines()
-    for done in range(100, 2_001, 100):
-        show(Pace(done, 2_000, done / 50, {}))
-    shown = capsys.readouterr().err
-    lines = shown.replace("\r", "\n").strip().splitlines()
-    assert len(lines) == (20 if terminal else 10)
-    assert lines[-1].strip() == "2,000/2,000 images, 50.0 a second, 0 s left"
-    assert "1,000/2,000 images, 50.0 a second, 20 s left" in shown
-    assert shown.endswith("\n")
 
 
 def test_quiet_says_nothing(capsys, tmp_path, monkeypatch):

@@ -2,17 +2,21 @@
 
 import errno
 import json
+import sys
 from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
+import xarray as xr
 from cli_spies import save_run, untrained
 from gmvae_cli import answer_files, app, progress, scoring
 from gmvae_cli.drafts import Draft
 from toys import SHAPE
 
 from gmvae import Images
+from gmvae.posterior import work
+from gmvae.support import files
 
 COMMANDS = {
     "a.csv": "classify --columns all",
@@ -23,6 +27,7 @@ COMMANDS = {
     "z.npy": "encode",
     "r.npz": "reconstruct",
     "r.npy": "reconstruct",
+    "p.nc": "posterior --weights --draws 50",
 }
 GO_ON = "Go on: the same command with --resume.\n"
 
@@ -32,6 +37,7 @@ def here(tmp_path, monkeypatch):
     """Two models and two files of 23 images, of which five are scored at a time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("gmvae.gmvae.ROWS", 5)
+    monkeypatch.setattr("gmvae.posterior.work._IMAGES", 5)
     monkeypatch.setattr(scoring, "SILENT", 600.0)
     for seed, name in enumerate(("run", "other")):
         save_run(Path(name), untrained(seed), data=f"{name}.npy")
@@ -119,6 +125,107 @@ def test_other_things_are_not_gone_on_with(command, options, message, monkeypatc
     assert message in capsys.readouterr().err
     assert Path(".a.csv.partial").exists()
     assert run("classify", "a.csv", "--resume") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ("--draws 26", "--draws"),
+        ("--starts 5", "--starts"),
+        ("--rounds 9", "--rounds"),
+        ("--hmc-draws 499", "--hmc-draws"),
+        ("--weights", "--weights"),
+        ("--seed 1", "--seed"),
+    ],
+)
+def test_other_draws_are_not_gone_on_with(options, other, monkeypatch, capsys):
+    usual = "posterior --draws 25"
+    mend = at_block(monkeypatch, 2, KeyboardInterrupt())
+    assert run(usual, "p.nc") == 130
+    mend()
+    capsys.readouterr()
+    assert run(f"{usual} {options}", "p.nc", "--resume") == 2
+    assert f"as before; got another {other}. Give what was given" in capsys.readouterr().err
+    assert run(usual, "p.nc", "--resume", data="other.npy") == 2
+    assert "as before; got another DATA." in capsys.readouterr().err
+    assert Path(".p.nc.partial").exists()
+
+
+def test_the_figures_are_of_what_was_done_before_too(monkeypatch, capsys):
+    """Of draws, arrays and lines nothing tells that the work was stopped twice."""
+    usual = "posterior --draws 50 --json"
+    assert run(usual, "p.nc") == 0
+    said = capsys.readouterr().out
+    with xr.open_datatree("p.nc", engine="h5netcdf") as tree:
+        whole = tree.load()
+    Path("p.nc").unlink()
+    for more in ([], ["--resume"]):
+        mend = at_block(monkeypatch, 2, KeyboardInterrupt())
+        assert run(usual, "p.nc", *more) == 130
+        mend()
+    assert "the answers for 20 of 23 images" in capsys.readouterr().err
+    assert run(usual, "p.nc", "--resume") == 0
+    assert capsys.readouterr().out == said
+    with xr.open_datatree("p.nc", engine="h5netcdf") as tree:
+        assert tree.load().identical(whole)
+    assert not list(Path().glob(".*"))
+
+
+def test_only_what_is_missing_is_worked_out(monkeypatch):
+    mend = at_block(monkeypatch, 3, KeyboardInterrupt())
+    assert run("posterior", "p.nc") == 130
+    mend()
+    answer, sizes = work.Batch.answer, []
+    monkeypatch.setattr(
+        work.Batch, "answer", lambda self: sizes.append(len(self.target)) or answer(self)
+    )
+    assert run("posterior", "p.nc", "--resume") == 0
+    assert sizes == [5, 3]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; the answers for 23 of 23 images are kept."),
+        (OSError(errno.ENOSPC, "HDF5's\nown"), 1, "saved (No space left on device); what was"),
+    ],
+)
+def test_a_file_that_could_not_be_written_is_written_from_the_draft(
+    error, code, message, monkeypatch, capsys
+):
+    """Hours of work are not lost in the last second."""
+    monkeypatch.setattr(scoring, "BETWEEN", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("gmvae.posterior.files._declare", raising(error))
+        assert run("posterior", "p.nc") == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.endswith(GO_ON)
+    monkeypatch.setattr(work.Batch, "answer", None)
+    assert run("posterior", "p.nc", "--resume") == 0
+    assert not list(Path().glob(".*"))
+
+
+def raising(error):
+    def stopped(*_):
+        raise error
+
+    return stopped
+
+
+def test_what_has_been_moved_away_is_not_kept(monkeypatch, capsys):
+    """The only column is in the file that was not to be."""
+    sync = files._sync
+
+    def stopped(path):
+        if path.name == "z.npy":
+            raise KeyboardInterrupt
+        sync(path)
+
+    monkeypatch.setattr(files, "_sync", stopped)
+    assert run("encode", "z.npy") == 130
+    assert "kept" not in capsys.readouterr().err
+    assert not list(Path().glob(".*"))
 
 
 def test_nothing_to_go_on_with(capsys):
@@ -238,6 +345,20 @@ def test_images_are_told_apart():
     files = np.array(list("abcde"))
     for other in (Images(others), Images(pixels[:4]), Images(pixels, files=files)):
         assert scoring.digest_of(other) != digest
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_how_far_it_has_come_is_said(terminal, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    show = progress.rate_lines(0.0)
+    for done in range(100, 2_001, 100):
+        show(done, 2_000, 50.0)
+    shown = capsys.readouterr().err
+    lines = shown.replace("\r", "\n").strip().splitlines()
+    assert len(lines) == (20 if terminal else 10)
+    assert lines[-1].strip() == "2,000/2,000 images, 50.0 a second, 0 s left"
+    assert "1,000/2,000 images, 50.0 a second, 20 s left" in shown
+    assert shown.endswith("\n")
 
 
 def test_the_rate_is_said_after_a_while(capsys, monkeypatch):

@@ -15,7 +15,7 @@ from gmvae.posterior.importance import OfPrior, Sample, Weights
 from gmvae.posterior.routes import Plan
 from gmvae.posterior.student import FREEDOM, StudentMixture
 from gmvae.posterior.target import Target, log_prior, points
-from gmvae.posterior.work import batch_size
+from gmvae.posterior.work import batch_size, shared_points
 from gmvae.support.errors import ArgumentError
 
 
@@ -300,6 +300,27 @@ def test_the_same_generator_gives_the_same_answer_in_either_precision(dtype):
 )
 def test_of_large_images_and_of_many_draws_fewer_at_a_time(shape, n_draws, n):
     assert batch_size(shape, Plan(n_draws, Effort(), False)) == n
+
+
+def test_blocks_go_on_after_those_that_are_done(monkeypatch):
+    """Those that would have followed; chance is where it was, and the points are the first's."""
+    monkeypatch.setattr("gmvae.posterior.work._IMAGES", 4)
+    gmvae, x, paces = tiny(), torch.rand(10, 1, 3, 4), []
+    generator = seeded()
+    shared = shared_points(gmvae.model, (1, 3, 4), generator)
+    blocks = gmvae.posterior_blocks(x, 50, generator=seeded())
+    for first in (0, 4, 8):
+        state = generator.get_state()
+        rest = gmvae.posterior_blocks(
+            x, 50, generator=generator, shared=shared, first=first, callback=paces.append
+        )
+        expected, found = next(blocks), next(rest)
+        assert all(
+            np.array_equal(array, found.arrays()[name], equal_nan=True)
+            for name, array in expected.arrays().items()
+        )
+        assert not torch.equal(generator.get_state(), state)
+    assert [(now.done, now.total) for now in paces] == [(4, 10), (4, 6), (2, 2)]
 
 
 def test_how_far_it_has_come():

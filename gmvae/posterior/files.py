@@ -1,11 +1,12 @@
 """Posteriors as netCDF, written while they are worked out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gmvae.data.images import CHUNK_BYTES, let_go
 from gmvae.posterior.block import Block
 from gmvae.posterior.pareto import Array
 from gmvae.posterior.schema import GROUPS, VARIABLES, laid_out
@@ -13,6 +14,22 @@ from gmvae.support.files import replacing
 
 # Of the dimension of images, a chunk of the file; the other dimensions are whole in it.
 _IMAGES_A_CHUNK = 16
+
+
+def stored_blocks(arrays: Mapping[str, Array]) -> Iterator[Block]:
+    """Blocks of arrays that hold those of all images: of memory maps one block is read at a time.
+
+    Args:
+        arrays: of a block of N images, by their names, (N, ...) each.
+    """
+    n_bytes = sum(array[:_IMAGES_A_CHUNK].nbytes for array in arrays.values())
+    # Chunks of the file whole, and several at once: each writing of a variable takes 3 ms.
+    n_images = max(1, CHUNK_BYTES // n_bytes) * _IMAGES_A_CHUNK
+    for start in range(0, len(arrays["route"]), n_images):
+        part = slice(start, start + n_images)
+        yield Block(**{name: array[part] for name, array in arrays.items()})
+        for array in arrays.values():
+            let_go(array)
 
 
 def write_blocks(
