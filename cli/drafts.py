@@ -15,6 +15,7 @@ from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
 from gmvae.support.reading import read_text
 
+from .locks import lock, unlock
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -130,9 +131,8 @@ class Draft:
 
     def unlock(self) -> None:
         """Let other processes write to the folder."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        unlock(self._lock)
+        self._lock = None
 
     def _opened(self, name: str, file: BinaryIO) -> None:
         self._names.append(name)
@@ -149,16 +149,9 @@ class Draft:
 def _locked(folder: Path) -> int | None:
     """A descriptor that holds the folder until closed; None where folders cannot be locked."""
     try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
+        return lock(folder)
+    except BlockingIOError as error:
         raise FileExistsError(
             f"`--output` expected a file that no other process is writing; got one that is being "
             f"written, by way of {folder}. Choose another --output."
         ) from error
-    return descriptor

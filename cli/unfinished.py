@@ -25,6 +25,7 @@ from gmvae.support.reading import read_text
 
 from .entry import EndedFromOutside
 from .experiment import Reading, Request
+from .locks import lock, unlock
 from .options import option_name
 from .output import write_json
 from .run_folder import lasting
@@ -125,13 +126,46 @@ def check_free(asked: Asked) -> None:
     """Refuse, before any work, a folder whose run has not ended.
 
     Raises:
-        FileExistsError: there is such a run, and no ``--force``.
+        FileExistsError: there is such a run, and no ``--force``; or another process trains it.
     """
+    check_stopped(asked.output, "--output")
     if (folder_of(asked.output) / ASKED).exists() and not asked.force:
         raise FileExistsError(
             f"`--output` expected a folder without an unfinished run; got {asked.output}. Go "
             f"on with it: {go_on(asked.output)}, or begin anew with --force."
         )
+
+
+def check_stopped(output: Path, option: str) -> None:
+    """Refuse a folder into which another process trains.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    with _held(folder_of(output), output, option):
+        pass
+
+
+@contextmanager
+def _held(folder: Path, output: Path, option: str) -> Iterator[None]:
+    """Keep other processes from the folder of an unfinished run, where there is one.
+
+    Raises:
+        FileExistsError: another one holds it.
+    """
+    try:
+        descriptor = lock(folder)
+    except FileNotFoundError:
+        descriptor = None
+    except BlockingIOError as error:
+        raise FileExistsError(
+            f"`{option}` expected a folder into which no other process trains; got {output}, whose "
+            "run is going on. Wait for it, or choose another --output."
+        ) from error
+    try:
+        yield
+    finally:
+        unlock(descriptor)
 
 
 def begin(asked: Asked) -> Path:
@@ -162,7 +196,9 @@ def asked_for(output: Path, kind: type[Kind]) -> Kind:
 
     Raises:
         ArgumentError: there is none, it is of another command, or what was written down is spoilt.
+        FileExistsError: another process is going on with it.
     """
+    check_stopped(output, "--resume")
     path = folder_of(output) / ASKED
     try:
         record = json.loads(read_text(path))
@@ -281,6 +317,7 @@ def kept(folder: Path | None, output: Path) -> Iterator[Callable[[], bool]]:
     """Yield whether the training is to end at its next step: SIGINT and SIGTERM ask for that.
 
     A second one ends it at once, as far as it was saved; what is said then, :func:`told` says.
+    Meanwhile no other process trains into the folder.
 
     Args:
         folder: of the unfinished run; None where it is not kept, and signals do what they did.
@@ -300,7 +337,7 @@ def kept(folder: Path | None, output: Path) -> Iterator[Callable[[], bool]]:
     for number in before:
         signal.signal(number, hear)
     try:
-        with told(folder, output):
+        with _held(folder, output, "--output"), told(folder, output):
             yield lambda: bool(received)
     finally:
         for number, handler in before.items():

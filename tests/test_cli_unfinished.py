@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from gmvae_cli import app, unfinished
+from gmvae_cli import app, locks, unfinished
 
 from gmvae.support.errors import ArgumentError
 
@@ -223,3 +223,59 @@ def test_killed_at_ten_random_moments_it_ends_in_the_same_bytes(here, undisturbe
         assert same(Path(f"run-{number}"), undisturbed)
         # One that is killed after its last move leaves the empty folder in which it wrote.
         assert not [path for path in here.glob(".run*") if any(path.iterdir())]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+class TestARunThatIsGoingOn:
+    """Another process trains into the folder: it is held from outside."""
+
+    @pytest.fixture
+    def going_on(self, here, monkeypatch):
+        hears(monkeypatch, 7)
+        assert app.run(["train", *QUICK, "-o", "run"]) == 130
+        monkeypatch.undo()
+        monkeypatch.chdir(here)
+        descriptor = locks.lock(FOLDER)
+        yield descriptor
+        os.close(descriptor)
+
+    @pytest.mark.parametrize(
+        ("arguments", "option"),
+        [
+            (["-o", "run"], "--output"),
+            (["-o", "run", "--force"], "--output"),
+            (["--resume", "run"], "--resume"),
+        ],
+    )
+    def test_nobody_else_trains_into_it(self, going_on, capsys, arguments, option):
+        before = {path: path.read_bytes() for path in FOLDER.rglob("*") if path.is_file()}
+        typed = arguments if "--resume" in arguments else [*QUICK, *arguments]
+        assert app.run(["train", *typed]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"Error: `{option}` expected a folder into which no other process trains; got run, "
+            "whose run is going on. Wait for it, or choose another --output."
+        )
+        assert {path: path.read_bytes() for path in before} == before
+
+    def test_select_neither(self, going_on, capsys):
+        assert app.run(["select", "digits", "-o", "run", "--force"]) == 2
+        assert "whose run is going on" in capsys.readouterr().err
+
+    def test_a_training_holds_its_folder_to_the_end(self, here, monkeypatch):
+        """And lets go of it, however it ends."""
+        held = []
+        kept = unfinished.kept
+
+        @contextmanager
+        def looked_at(folder, output):
+            with kept(folder, output) as stop:
+                with pytest.raises(BlockingIOError):
+                    locks.lock(folder)
+                held.append(folder)
+                yield stop
+
+        monkeypatch.setattr(unfinished, "kept", looked_at)
+        hears(monkeypatch, 7)
+        assert app.run(["train", *QUICK, "-o", "run"]) == 130
+        assert len(held) == 1
+        os.close(locks.lock(FOLDER))
