@@ -169,7 +169,8 @@ def manifold(gmvae: GMVAE, images: Images, side: int = 16, told: Told | None = N
         plane,
         "What the model decodes on a grid in the latent space",
         limits,
-        "from the first to the last percentile of the encoded images, along each axis",
+        "from the first to the last percentile of the encoded images, along each axis; pale where "
+        "none lies",
         shape=shape,
     )
     means, _ = gaussians(gmvae, plane)

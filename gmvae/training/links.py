@@ -11,7 +11,7 @@ from gmvae.training.neighbours import extended, neighbour_graph, smoothed
 # Share of its links that a part of one kind has in the rest of it: where K are wanted and what is
 # joined last has less, K kinds are not what the links are about. On fourteen parts of MNIST, of two
 # to ten classes even or of sizes up to 25 : 1, what is joined last has .094 and more, and the start
-# has .97 of the images right on average, for .93 without. On six of Fashion-MNIST, whose classes
+# has .96 of the images right on average, for .93 without. On six of Fashion-MNIST, whose classes
 # are no clusters of it, it has .10 in two, which gain .01 to .02, and .047 to .068 in four, of
 # which two gain and two lose.
 LEAST_LINKED = 0.08
@@ -65,7 +65,7 @@ def joined_cells(links: Array, n_components: int, least: float = LEAST_LINKED) -
     that the smaller one has in the larger. A part of one kind has much of its own in the rest of
     it, however small the part, while two kinds have little in each other, however large they are.
     No size is preferred: of sizes 1 : 10 of MNIST's ten classes the density merges two kinds and
-    cuts another one in three of five draws; this does so in none.
+    cuts another one in three of five draws; this does so in one.
 
     Args:
         links: how much of one cell has views and neighbours in another, symmetric, (M, M).
