@@ -7,7 +7,7 @@ import pytest
 
 from gmvae.metrics import effective_number
 from gmvae.training.communities import assortativity
-from gmvae.training.judges import evenness, nominees
+from gmvae.training.judges import best, evenness, nominees
 from gmvae.training.neighbours import mutual_graph, neighbour_graph
 
 
@@ -118,3 +118,17 @@ def test_one_with_too_small_a_cluster_where_there_is_no_other(rng):
 def test_evenness_is_worth_more_among_fewer(n):
     components = np.arange(n) % 2
     assert evenness(components, 2) == pytest.approx(0.005 * math.sqrt(4000 / n) * 2)
+
+
+@pytest.mark.parametrize("right_one", [0, 1, 2])
+def test_the_best_is_the_first_judges_on_the_same_images(rng, right_one, monkeypatch):
+    """By its formula, on 150 of 200 points; and of those clusterings the truth."""
+    monkeypatch.setattr("gmvae.training.judges._N_LOOKED_AT", 150)
+    data, truth = four_blobs(rng)
+    tried = [rng.integers(0, 4, 200) for _ in range(3)]
+    rows = np.random.default_rng(3).permutation(200)[:150]
+    graph = neighbour_graph(data[rows], 5)
+    merits = [assortativity(graph, c[rows]) + evenness(c[rows], 4) for c in tried]
+    assert best(tried, data, 4, np.random.default_rng(3)) is tried[int(np.argmax(merits))]
+    tried[right_one] = truth
+    assert best(tried, data, 4, rng) is truth

@@ -332,6 +332,44 @@ class TestStart:
         for points, less_or_more in zip(asked, shares, strict=True):
             np.testing.assert_array_equal(points[:], beside(learned, pixels, less_or_more)[:])
 
+    def with_cells(self, state, links):
+        """A state whose four cells are halves of the first kind, and the two others."""
+        halves = np.where(KINDS == 0, 3 * (np.arange(N) % 2), KINDS)
+        points = np.eye(K)[KINDS] + 0.01 * np.random.default_rng(1).random((N, K))
+        return dataclasses.replace(
+            state, representation=points, cells=halves, cell_links=links, pixels=points
+        )
+
+    def test_cells_that_belong_together_are_joined(self, images, make, monkeypatch):
+        asked = []
+
+        def find_clusters(points, *more, **named):
+            asked.append(points)
+            return Clusters(np.arange(N) % K, np.zeros(0))
+
+        monkeypatch.setattr(phases.finding, "find_clusters", find_clusters)
+        links = np.diag([50.0, 100.0, 100.0, 50.0])
+        links[0, 3] = links[3, 0] = 20
+        after = Start(0).run(self.with_cells(make(augment="affine"), links), images)
+        assert len({*zip(after.clusters.tolist(), KINDS.tolist(), strict=True)}) == K
+        assert len(asked) == 1
+
+    def test_where_none_do_the_best_of_three_draws_is_taken(self, images, make, monkeypatch):
+        """Of five clusterings, two of them nominees of one draw, that of the kinds."""
+        rng = np.random.default_rng(2)
+        chance = [rng.integers(0, K, N) for _ in range(4)]
+        draws = [
+            Clusters(chance[0], np.zeros(0)),
+            Clusters(chance[1], np.zeros(0), np.stack([chance[1], KINDS]), np.zeros(2)),
+            Clusters(chance[2], np.zeros(0), np.stack([chance[2], chance[3]]), np.zeros(2)),
+        ]
+        left = iter(draws)
+        monkeypatch.setattr(phases.finding, "find_clusters", lambda *_, **__: next(left))
+        state = self.with_cells(make(augment="affine"), np.diag([50.0, 100.0, 100.0, 50.0]))
+        after = Start(0).run(state, images)
+        np.testing.assert_array_equal(after.clusters, KINDS)
+        assert next(left, None) is None
+
     def test_the_number_of_components_is_found(self, images, make):
         """Three patterns far apart: a model of three, which learns on from the same features."""
         state = make(n_components=None)

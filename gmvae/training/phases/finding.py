@@ -1,6 +1,7 @@
 """The clusters of the representation."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -9,7 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gmvae.data import Images
 from gmvae.training.arrays import Indices, Points
-from gmvae.training.clustering import find_clusters
+from gmvae.training.clustering import Clusters, find_clusters
+from gmvae.training.judges import best
 from gmvae.training.links import clusters_by_links
 from gmvae.training.loop import Progress
 from gmvae.training.neighbours import mutual_graph
@@ -19,6 +21,8 @@ from gmvae.training.state import State, with_components
 # Of the ten digits nine to eleven were found in 11 of 15 trainings with one share of the pixels,
 # and in 14 with the middle of the three.
 _FACTORS = (0.5, 2.0)
+# Draws of 4,000 images each, which take fifteen seconds.
+_N_DRAWS = 3
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,7 @@ class Start:
             )
         components = clusters.components
         if labels is None:
-            by_links = self._by_links(state, int(components.max()) + 1)
-            components = components if by_links is None else by_links
+            components = self._by_cells(state, clusters)
         state.report(Progress(self.name, 1, 1, labels=components))
         if state.settings.n_components is None:
             state = with_components(state, int(components.max()) + 1)
@@ -73,13 +76,29 @@ class Start:
             prominences=clusters.prominences,
         )
 
-    def _by_links(self, state: State, n_components: int) -> Indices | None:
-        """The clusters that cells make, where there are cells that say it."""
+    def _by_cells(self, state: State, clusters: Clusters) -> Indices:
+        """The clusters that cells make, where there are cells that say it.
+
+        Where they do not, which images took part decides much, and so the best of three draws of
+        them is taken: of five and ten classes of Fashion-MNIST .64 and .56 are right on average in
+        one, and .69 and .60 then.
+        """
+        components = clusters.components
+        n_components = int(components.max()) + 1
         if n_components == 1 or state.cells is None or state.cell_links is None:
-            return None
+            return components
         assert state.representation is not None, "the phase that learned the cells fills it"
         points = alone(state.representation)
-        return clusters_by_links(state.cells, state.cell_links, n_components, points, state.rng)
+        joined = clusters_by_links(state.cells, state.cell_links, n_components, points, state.rng)
+        if joined is not None:
+            return joined
+        pixels = None if state.pixels is None else alone(state.pixels)
+        again = [
+            find_clusters(points, n_components, state.rng, pixels=pixels)
+            for _ in range(_N_DRAWS - 1)
+        ]
+        nominees = [c for draw in (clusters, *again) for c in _nominees_of(draw)]
+        return best(nominees, points, n_components, state.rng)
 
     def _others(self, state: State) -> list[Points]:
         """The same with fewer and with more pixels, where the number of components depends on it.
@@ -92,6 +111,11 @@ class Start:
         if learned is None or pixels is None or not state.learns_from_views:
             return []
         return [beside(learned, pixels, factor * self.pixel_share) for factor in _FACTORS]
+
+
+def _nominees_of(clusters: Clusters) -> Sequence[Indices]:
+    """The clusterings that judges like, or the only one."""
+    return [clusters.components] if clusters.nominees is None else [*clusters.nominees]
 
 
 def seen(state: State, pixel_share: float = PIXEL_SHARE) -> Points:
