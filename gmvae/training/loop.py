@@ -72,7 +72,8 @@ class Progress:
             an image; ``effective_components``, from 1 to K. In the trial, of each clustering,
             ``kept_by_views``: the share, from 0 to 1, of what there is to know of a view's
             component that its image says. In the covering phase ``effective_share``: that of draws
-            of q(z | x), from 0 to 1, and ``loss``, minus it. Empty where nothing is minimised.
+            of q(z | x), from 0 to 1, and ``loss``, minus it, or 0 where it is below .2. Empty where
+            nothing is minimised.
         restart: which of several runs that tell the same callback, from 1; 0 for a single one.
         model: in a single run the :class:`~gmvae.GMVAE` as it is then, to be looked at and not
             changed: the run goes on with it, and with torch's generators as they are left. None of
