@@ -77,8 +77,8 @@ def flat(columns: Columns) -> dict[str, "np.ndarray"]:
     }
 
 
-def _parts(columns: Columns) -> Iterator[dict[str, "np.ndarray"]]:
-    """Some rows of flat columns at a time, so that a memory map is never held whole."""
+def parts(columns: Columns) -> Iterator[dict[str, "np.ndarray"]]:
+    """Some rows of the columns at a time, so that a memory map is never held whole."""
     from gmvae.data.images import let_go
 
     n = len(next(iter(columns.values())))
@@ -93,7 +93,7 @@ def _write_csv(path: Path, columns: Columns) -> None:
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(flat(columns))
-        for of_row in _parts(flat(columns)):
+        for of_row in parts(flat(columns)):
             writer.writerows(zip(*map(_as_texts, of_row, of_row.values()), strict=True))
 
 
@@ -110,7 +110,7 @@ def _write_json(path: Path, columns: Columns) -> None:
     """As ``json.dump(rows, indent=1)`` writes them, a row at a time."""
     before = "["
     with path.open("w", encoding="utf-8") as file:
-        for of_row in _parts(flat(columns)):
+        for of_row in parts(flat(columns)):
             cells = (values.tolist() for values in of_row.values())
             for row in zip(*cells, strict=True):
                 text = json.dumps(dict(zip(of_row, row, strict=True)), indent=1)
@@ -133,7 +133,7 @@ def _write_npz(path: Path, columns: Columns) -> None:
             # Larger than 2 GB it may be, which has to be said first.
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 npy.write_head(file, values.dtype, values.shape)
-                for part in _parts({name: values}):
+                for part in parts({name: values}):
                     file.write(part[name].tobytes())
 
 
@@ -143,7 +143,7 @@ def _write_parquet(path: Path, columns: Columns) -> None:
 
     writer = None
     try:
-        for of_row in _parts(flat(columns)):
+        for of_row in parts(flat(columns)):
             arrays = [pa.array(_letters(v) if v.dtype.kind == "U" else v) for v in of_row.values()]
             table = pa.table(dict(zip(of_row, arrays, strict=True)))
             writer = pq.ParquetWriter(path, table.schema) if writer is None else writer

@@ -23,9 +23,9 @@ from . import (
     select,
     train,
 )
-from .entry import INTERRUPTED
+from .entry import INTERRUPTED, EndedFromOutside
 from .output import quietly
-from .processes import check_command, is_first
+from .processes import check_command, is_first, n_processes
 
 QUIET = ("--quiet", "-q")
 app = typer.Typer(
@@ -102,8 +102,16 @@ def run(arguments: list[str]) -> int:
         check_command(rest)
         with quietly(quiet or not is_first()):
             code: object = app(rest or ["--help"], prog_name="gmvae", standalone_mode=False)
-    except (Exception, KeyboardInterrupt) as error:
+    except EndedFromOutside as error:
+        if n_processes() == 1:
+            raise
+        # By torchrun, which says why, or since another process has failed, which says so.
+        return error.code
+    except (KeyboardInterrupt, typer.Abort) as error:
+        # Of several processes, which are all interrupted, the first one says so.
+        return errors.report(error, debug) if is_first() else INTERRUPTED
+    except Exception as error:
         return errors.report(error, debug)
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and is_first():
         return errors.report(KeyboardInterrupt())
     return code if isinstance(code, int) else 0

@@ -12,6 +12,7 @@ from gmvae.support.names import counted, printable
 from . import options
 from .answer_files import SUFFIXES, Columns, check_suffix, image_column, write_table
 from .components import component_records
+from .device import own_device
 from .experiment import check_data
 from .output import check_file, check_folder, outcome
 from .run_folder import beside, images_for, open_run
@@ -98,17 +99,18 @@ def classify(
     check_resume(output, resume)
     if into is not None:
         check_folder(into, False, frozenset(), "--into")
-    run = open_run(model, device)
+    run = open_run(model, own_device(device))
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
     import numpy as np
     import torch
 
     from gmvae.answers import answer_blocks
 
-    generator = torch.Generator(run.gmvae.device).manual_seed(0)
+    # The draws for a batch depend on the row that it begins with, not on what was scored before.
+    draws = torch.Generator(run.gmvae.device).manual_seed
     asked = {"columns": " ".join(names)}
-    scoring = Scoring(output, model, images, asked, resume, generator)
-    with scored(scoring, lambda n: answer_blocks(run.gmvae, images, names, generator, n)) as draft:
+    scoring = Scoring(output, model, images, asked, resume, run.gmvae.batch_length)
+    with scored(scoring, lambda n: answer_blocks(run.gmvae, images, names, draws, n)) as draft:
         answers = draft.columns()
         write_table(output, _columns(images, answers))
         # Copies: the draft goes, since with the table there is nothing to go on with.

@@ -119,7 +119,7 @@ class Draft:
         """Make the file of a column the output, whole or not at all; no row is left here."""
         self.close()
         with replacing(output) as new:
-            self.rows = 0
+            self.rows, self._names = 0, []
             self.path(name).replace(new)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from gmvae.support.names import counted
 
 from . import options
 from .answer_files import SUFFIXES, check_suffix, image_column, write_table
+from .device import own_device
 from .experiment import check_data
 from .output import check_file, outcome
 from .run_folder import beside, images_for, open_run
@@ -50,13 +51,14 @@ def encode(
     check_file(output, force, (*SUFFIXES, ".npy"))
     check_suffix(output)
     check_resume(output, resume)
-    run = open_run(model, device)
+    run = open_run(model, own_device(device))
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
 
     def latents(first: int) -> "Iterator[dict[str, np.ndarray]]":
         return ({"Z": b.latents.cpu().numpy()} for b in run.gmvae.batches(images, first))
 
-    with scored(Scoring(output, model, images, {"columns": "Z"}, resume), latents) as draft:
+    asked, length = {"columns": "Z"}, run.gmvae.batch_length
+    with scored(Scoring(output, model, images, asked, resume, length), latents) as draft:
         if output.suffix.lower() == ".npy":
             draft.move("Z", output)
         else:

@@ -117,7 +117,8 @@ def posterior(
         "--seed": seed,
     }
     tally = Tally()
-    with scored(Scoring(output, model, images, asked, resume, generator), arrays) as draft:
+    scoring = Scoring(output, model, images, asked, resume, generator=generator)
+    with scored(scoring, arrays) as draft:
         blocks = stored_blocks(draft.columns())
         for block in write_blocks(output, blocks, len(images), images.files):
             tally.add(block)

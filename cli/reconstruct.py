@@ -8,6 +8,7 @@ from gmvae.support.names import counted
 
 from . import options
 from .answer_files import write_table
+from .device import own_device
 from .experiment import check_data
 from .output import check_file, outcome
 from .run_folder import beside, images_for, open_run
@@ -49,7 +50,7 @@ def reconstruct(
     output = beside(model, "vae_reconstructed.npz") if output is None else output
     check_file(output, force, [".npz", ".npy"])
     check_resume(output, resume)
-    run = open_run(model, device)
+    run = open_run(model, own_device(device))
     images, name = images_for(run, data, data_root, scored=False, strict=strict)
 
     def pictures(first: int) -> "Iterator[dict[str, np.ndarray]]":
@@ -57,7 +58,8 @@ def reconstruct(
             data = batch.reconstructions.cpu().numpy()
             yield {"data": data[:, 0] if data.shape[1] == 1 else data}
 
-    with scored(Scoring(output, model, images, {"columns": "data"}, resume), pictures) as draft:
+    asked, length = {"columns": "data"}, run.gmvae.batch_length
+    with scored(Scoring(output, model, images, asked, resume, length), pictures) as draft:
         if output.suffix.lower() == ".npy":
             draft.move("data", output)
         else:

@@ -1,6 +1,8 @@
 """Scoring of images without end: a batch at a time, kept as it comes, and to be gone on with.
 
-Until FILE is whole its answers lie in the hidden folder ``.FILE.partial`` beside it.
+Until FILE is whole its answers lie in the hidden folder ``.FILE.partial`` beside it. Several
+processes score a part each, into drafts of their own in that folder; the first one adds what the
+others have answered to its own draft, and writes FILE.
 """
 
 import os
@@ -10,13 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import typer
 
 from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.support.files import CONFIG_FILE, LONGEST_PREFIX, NAMELESS, beside_its_folder
 
+from .answer_files import parts
 from .drafts import SAVED, Draft
 from .entry import EndedFromOutside
+from .processes import Sharing, n_processes
 from .progress import rate_lines
 
 if TYPE_CHECKING:
@@ -24,6 +30,9 @@ if TYPE_CHECKING:
     from torch import Generator
 
     from gmvae import Images
+
+# From the row to begin with to the answers for some rows at a time, in order.
+Blocks: TypeAlias = "Callable[[int], Iterator[Mapping[str, np.ndarray]]]"
 
 SUFFIX = ".partial"
 # Seconds between two savings: as much is lost at most, and one takes some milliseconds.
@@ -33,6 +42,8 @@ SILENT = 2.0
 # Images whose pixels say whether these are the same ones: a look at all would take a part of the
 # time that the scoring takes.
 LOOKED_AT = 1_024
+# What processes tell each other: that the folder is ready, and by whose number whose part is done.
+BEGUN, DONE = "begun", "done {}"
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ class Scoring:
         images: N images.
         asked: what else the answers depend on, by what it is called; ready for JSON.
         resume: whether a scoring that has not ended goes on.
-        generator: of the draws that the answers take; None where they take none.
+        batch_length: images of a block of answers, of which processes share whole ones.
+        generator: whose state the draws of the answers depend on; None where there is none.
     """
 
     output: Path
@@ -53,6 +65,7 @@ class Scoring:
     images: "Images"
     asked: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
+    batch_length: int = 1
     generator: "Generator | None" = None
 
     @property
@@ -62,7 +75,9 @@ class Scoring:
 
         # The configuration holds the sum of the weights, and the names of the components.
         model = digest((self.run / CONFIG_FILE).read_bytes())
-        return {"model": model, "DATA": digest_of(self.images), **self.asked}
+        of_run = {"model": model, "DATA": digest_of(self.images), **self.asked}
+        # Each of them goes on with its own part.
+        return {**of_run, "number of processes": n_processes()}
 
 
 def folder_of(output: Path) -> Path:
@@ -110,13 +125,13 @@ def digest_of(images: "Images") -> str:
 
 
 @contextmanager
-def scored(
-    scoring: Scoring, blocks: "Callable[[int], Iterator[Mapping[str, np.ndarray]]]"
-) -> Iterator[Draft]:
+def scored(scoring: Scoring, blocks: Blocks) -> Iterator[Draft]:
     """Yield a draft of all answers, from which the output is to be written.
 
     Where this block ends well the draft goes. Where the scoring, or this block, is interrupted, or
-    the disk is full, what was saved is kept and it is said how to go on.
+    the disk is full, what was saved is kept and it is said how to go on. Of several processes the
+    first one alone gets to the block, the others end before it; what they have saved is kept
+    whatever ends them.
 
     Args:
         scoring: what is scored.
@@ -127,20 +142,45 @@ def scored(
         FileExistsError: another process writes to the same file.
         InterruptedRunError: it was asked to end, and can go on.
         OSError: a full disk.
+        typer.Exit: this process has done its part, or another one has failed and says so.
     """
-    draft = Draft(folder_of(scoring.output), len(scoring.images))
+    sharing = Sharing()
+    with sharing.ending_together():
+        if sharing.is_first:
+            with _drafted(scoring, sharing, blocks) as draft:
+                yield draft
+            return
+        sharing.wait(BEGUN)
+        with _drafted(scoring, sharing, blocks):
+            pass
+        sharing.tell(DONE.format(sharing.number))
+    raise typer.Exit
+
+
+@contextmanager
+def _drafted(scoring: Scoring, sharing: Sharing, blocks: Blocks) -> Iterator[Draft]:
+    """Yield the draft of this process, when all its rows are there: of the first one, all rows."""
+    folder, n = _draft_of(scoring, sharing, sharing.number)
+    draft = Draft(folder, n)
     keep = scoring.resume
     try:
         record = scoring.record
-        if scoring.resume:
+        # One that was interrupted early has saved nothing of its part.
+        if scoring.resume and (sharing.is_first or (folder / SAVED).exists()):
             draft.take_up(record)
             _set_state(scoring.generator, draft.note)
         else:
             draft.clear()
-        keep = False
-        with _told(scoring, draft, record):
-            _fill(scoring, draft, record, blocks)
+        # Now nobody removes any more what the others have there.
+        sharing.tell(BEGUN)
+        keep = sharing.n > 1
+        filling = _all_blocks(scoring, sharing, blocks, record)
+        with _told(scoring, sharing, draft, record):
+            _fill(scoring, sharing, draft, record, filling)
+            if not sharing.is_first:
+                draft.save(record)
             yield draft
+        keep = not sharing.is_first
     except (InterruptedRunError, _FullDiskError):
         keep = True
         raise
@@ -155,18 +195,79 @@ class _FullDiskError(OSError):
     """Answers could not be saved; those that were are kept."""
 
 
+def _draft_of(scoring: Scoring, sharing: Sharing, number: int) -> tuple[Path, int]:
+    """Folder and rows of the draft of a process: the first one's is of all rows in the end."""
+    folder, n = folder_of(scoring.output), len(scoring.images)
+    if number == 0:
+        return folder, n
+    return folder / str(number), len(sharing.rows(n, scoring.batch_length, number))
+
+
+def _all_blocks(
+    scoring: Scoring, sharing: Sharing, blocks: Blocks, record: Mapping[str, Any]
+) -> Blocks:
+    """What the draft of this process is filled with, from one of its rows on.
+
+    That is the answers for its part, and in the first process those of the others after it.
+    """
+
+    def rest(first: int) -> "Iterator[Mapping[str, np.ndarray]]":
+        n, length = len(scoring.images), scoring.batch_length
+        own = sharing.rows(n, length, sharing.number)
+        yield from _until(own.stop, blocks, own.start + first)
+        others = range(1, sharing.n) if sharing.is_first else ()
+        for number in others:
+            sharing.wait(DONE.format(number))
+            start = sharing.rows(n, length, number).start
+            yield from _answered(scoring, sharing, number, record, max(0, first - start))
+
+    return rest
+
+
+def _until(end: int, blocks: Blocks, at: int) -> "Iterator[Mapping[str, np.ndarray]]":
+    """The answers from one row to another."""
+    if at >= end:
+        return
+    for block in blocks(at):
+        yield block
+        at += len(next(iter(block.values())))
+        if at >= end:
+            return
+
+
+def _answered(
+    scoring: Scoring, sharing: Sharing, number: int, record: Mapping[str, Any], first: int
+) -> "Iterator[Mapping[str, np.ndarray]]":
+    """What another process has answered, from a row of its part on.
+
+    Raises:
+        ArgumentError: it has written elsewhere.
+    """
+    folder, n = _draft_of(scoring, sharing, number)
+    if first >= n:
+        return
+    if not (folder / SAVED).exists():
+        raise ArgumentError(
+            f"`--output` expected a folder that all processes of torchrun share; got "
+            f"{scoring.output}, beside which process {number} has written nothing. Name one that "
+            "all machines see."
+        )
+    draft = Draft(folder, n)
+    try:
+        draft.take_up(record)
+        yield from parts({name: values[first:] for name, values in draft.columns().items()})
+    finally:
+        draft.close()
+        draft.unlock()
+
+
 def _fill(
-    scoring: Scoring,
-    draft: Draft,
-    record: Mapping[str, Any],
-    blocks: "Callable[[int], Iterator[Mapping[str, np.ndarray]]]",
+    scoring: Scoring, sharing: Sharing, draft: Draft, record: Mapping[str, Any], blocks: Blocks
 ) -> None:
     """Add all rows that are missing."""
     show = rate_lines(SILENT)
     before, began = draft.rows, time.monotonic()
     saved = began
-    if draft.rows == draft.n_rows:
-        return
     for block in blocks(draft.rows):
         draft.add(block, _state(scoring.generator))
         now = time.monotonic()
@@ -174,21 +275,28 @@ def _fill(
             draft.save(record)
             saved = now
         if show is not None:
-            show(draft.rows, draft.n_rows, (draft.rows - before) / max(now - began, 1e-9))
+            # The others, who have as much to do, have come as far.
+            done = min(draft.rows * sharing.n, draft.n_rows)
+            rate = (draft.rows - before) * sharing.n / max(now - began, 1e-9)
+            show(done, draft.n_rows, rate)
 
 
 @contextmanager
-def _told(scoring: Scoring, draft: Draft, record: Mapping[str, Any]) -> Iterator[None]:
+def _told(
+    scoring: Scoring, sharing: Sharing, draft: Draft, record: Mapping[str, Any]
+) -> Iterator[None]:
     """Of an interruption, or of a full disk, say what is kept and how to go on."""
     try:
         yield
     except (KeyboardInterrupt, EndedFromOutside):
-        if not draft.rows:
+        # Where the first of several has no row the others may have many.
+        if not draft.rows and sharing.n == 1:
             raise
         draft.save(record)
+        kept = f"the answers for {draft.rows:,} of {draft.n_rows:,} images are kept"
+        kept = kept if sharing.n == 1 else "what each process has answered is kept"
         raise InterruptedRunError(
-            f"interrupted; the answers for {draft.rows:,} of {draft.n_rows:,} images are kept. Go "
-            "on: the same command with --resume."
+            f"interrupted; {kept}. Go on: the same command with --resume."
         ) from None
     except OSError as error:
         if error.errno in NAMELESS and draft.rows and (draft.folder / SAVED).exists():

@@ -139,7 +139,7 @@ def answers(
         extras: what else of `Answers` to work out.
         generator: the source of the draws that log p(x) takes, on the model's device.
     """
-    blocks = list(answer_blocks(gmvae, images, (*ALWAYS, *extras), generator))
+    blocks = list(answer_blocks(gmvae, images, (*ALWAYS, *extras), lambda _: generator))
     return Answers(
         **{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     )
@@ -149,7 +149,7 @@ def answer_blocks(
     gmvae: GMVAE,
     images: Images,
     names: Collection[str],
-    generator: Generator | None = None,
+    draws: Callable[[int], Generator | None] = lambda _: None,
     first: int = 0,
 ) -> Iterator[Block]:
     """The answers a batch of images at a time, in order: memory flat in their number.
@@ -158,7 +158,8 @@ def answer_blocks(
         gmvae: the model.
         images: N images.
         names: which attributes of `Answers`; an outlier score only where the model has one.
-        generator: the source of the draws that log p(x) takes, on the model's device.
+        draws: from the row that a batch begins with to the source of the draws that log p(x)
+            takes, on the model's device.
         first: the row to begin with (see :meth:`~gmvae.GMVAE.batches`).
 
     Yields:
@@ -180,7 +181,7 @@ def answer_blocks(
         "probabilities": lambda b: b.probabilities,
         "responsibilities": lambda b: b.responsibilities,
         "latents": lambda b: b.latents,
-        "log_prob": lambda b: gmvae.log_prob(b.x, generator=generator),
+        "log_prob": lambda b: gmvae.log_prob(b.x, generator=draws(b.rows.start)),
     }
     quantiles = (gmvae.training_record or {}).get(QUANTILES)
     if quantiles is not None:

@@ -241,6 +241,11 @@ class GMVAE(nn.Module):
             guide = poutine.infer_config(guide, _sampled)
         return SVI(self.model, guide, optimiser, elbo)
 
+    @property
+    def batch_length(self) -> int:
+        """Images of a batch of :meth:`batches`, of which the last one may have fewer."""
+        return rows_at_once(self.config.image_shape, ROWS)
+
     def batches(self, x: Tensor | Images, first: int = 0) -> Iterator[Batch]:
         """What it says of the images a batch at a time, in order: memory flat in N.
 
@@ -254,8 +259,7 @@ class GMVAE(nn.Module):
                 pass from the start would have had from there on.
         """
         like = self.model.prior.means
-        rows = rows_at_once(self.config.image_shape, ROWS)
-        chunks = self._chunks(x, rows, first)
+        chunks = self._chunks(x, self.batch_length, first)
         return batches_of(self.model, self.guide, (chunk.to(like) for chunk in chunks), first)
 
     def encode(self, x: Tensor | Images) -> Tensor:

@@ -111,7 +111,11 @@ def test_a_process_that_is_killed_goes_on_after_what_it_saved(monkeypatch):
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
-        ("classify --columns label", {}, "the same model and DATA and columns as before; got "),
+        (
+            "classify --columns label",
+            {},
+            "model and DATA and columns and number of processes as before; got ",
+        ),
         ("classify", {"data": "other.npy"}, "as before; got another DATA."),
         ("classify", {"model": "other"}, "as before; got another model."),
     ],

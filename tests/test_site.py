@@ -115,7 +115,7 @@ def desk(tmp_path, monkeypatch, small_run):
     # All of the test part, half of the train part.
     monkeypatch.setattr(gmvae, "load", lambda *a, **k: load(*a, **k).subset(slice(0, 600)))
     digits = gmvae.load("digits").only([1, 4, 8])
-    names = ("train_data", "validate_data", "test_data", "rest", "more", "part-1", "part-2")
+    names = ("train_data", "validate_data", "test_data", "rest", "more")
     for i, name in enumerate(names):
         save(tmp_path / f"{name}.npz", digits.subset(slice(20 * i, 20 * i + 40)))
     for name in ("gmvae-run", "three"):
