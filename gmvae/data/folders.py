@@ -188,8 +188,8 @@ def _as_pixels(pictures: list[_Picture], name: str) -> Array:
             raise ContentError(
                 f"`{name}` expected pictures of one size, (H, W) {first.pixels.shape[:2]} as "
                 f"{printable(first.file)}; got {picture.pixels.shape[:2]} in "
-                f"{printable(picture.file)}. Bring them to one size; gmvae train "
-                "does with --resize N, gmvae.load with resize=N."
+                f"{printable(picture.file)}. Bring them to one size: gmvae train "
+                "does with --resize 32, gmvae.load with resize=32."
             )
     white = {dtype: _white(pictures, dtype, name) for dtype in {p.dtype for p in pictures}}
     colour = any(picture.pixels.shape[2] == 3 for picture in pictures)
