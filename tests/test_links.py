@@ -92,6 +92,22 @@ def test_images_that_take_no_part_go_where_their_neighbours_are(rng, monkeypatch
     np.testing.assert_array_equal(clusters, kind)
 
 
+def test_a_small_component_is_not_lost_to_its_neighbours(rng):
+    """Three images amid 300, in a cell of their own."""
+    points = rng.normal(size=(303, 2))
+    cells = np.repeat([0, 1], [300, 3])
+    clusters = clusters_by_links(cells, symmetric(2, [100, 1]), 2, points, rng)
+    np.testing.assert_array_equal(clusters, cells)
+
+
+def test_a_component_that_is_not_looked_at_is_none(rng, monkeypatch):
+    monkeypatch.setattr("gmvae.training.links._N_SMOOTHED", 100)
+    cells = np.zeros(600, dtype=int)
+    cells[np.random.default_rng(0).permutation(600)[-1]] = 1
+    links, points = symmetric(2, [100, 1]), rng.normal(size=(600, 2))
+    assert clusters_by_links(cells, links, 2, points, np.random.default_rng(0)) is None
+
+
 def test_where_links_do_not_say_it_there_are_none(rng):
     """Of three cells two are wanted, and none has a twelfth of its links in another."""
     links = symmetric(3, [20, 10, 30], c01=0.5)

@@ -41,17 +41,22 @@ def clusters_by_links(
         rng: chooses the images that are looked at.
 
     Returns:
-        None where the links do not end in K components.
+        None where the links do not end in K components, or one has no image among those that are
+        looked at.
     """
     joined = joined_cells(links, n_components)
     if joined is None:
         return None
     rows = rng.permutation(len(cells))
     some = rows[:_N_SMOOTHED]
-    of_some = np.eye(n_components)[joined[cells[some]]]
+    of_some = joined[cells[some]]
+    if len(np.unique(of_some)) < n_components:
+        return None
     graph = neighbour_graph(representation[some])
-    smooth = smoothed(of_some, graph, _PASSES).argmax(1)
-    return extended(smooth, representation, rows)
+    smooth = smoothed(np.eye(n_components)[of_some], graph, _PASSES).argmax(1)
+    # Not where a small one would be lost to its neighbours.
+    kept = smooth if len(np.unique(smooth)) == n_components else of_some
+    return extended(kept, representation, rows)
 
 
 def joined_cells(links: Array, n_components: int, least: float = LEAST_LINKED) -> Indices | None:
