@@ -62,9 +62,9 @@ class Start:
                 None if state.view_neighbours is None else mutual_graph(state.view_neighbours),
                 self._others(state),
             )
-        components = clusters.components
-        if labels is None:
-            components = self._by_cells(state, clusters)
+            components = clusters.components
+            if labels is None:
+                components = self._by_cells(state, clusters)
         state.report(Progress(self.name, 1, 1, labels=components))
         if state.settings.n_components is None:
             state = with_components(state, int(components.max()) + 1)
