@@ -114,15 +114,15 @@ def classify(
         answers = draft.columns()
         write_table(output, _columns(images, answers))
         # Copies: the draft goes, since with the table there is nothing to go on with.
-        found = {name: np.array(answers[name]) for name in COUNTED if name in answers}
-    components = found["components"]
+        tallied = {name: np.array(answers[name]) for name in COUNTED if name in answers}
+    components = tallied["components"]
     if into is not None:
         from .sorting import folder_names, sort_into
 
         source = Path(str(run.training.get("data")) if data is None else data)
         source = source.parent if source.is_file() else source
         sort_into(into, images, source, components, folder_names(run.gmvae), copy)
-    records = component_records(run.gmvae, images, components, found.get("probability"))
+    records = component_records(run.gmvae, images, components, tallied.get("probability"))
     record = images_record(images, name, output) | {
         "into": None if into is None else str(into),
         "components": records,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gmvae.support.errors import ArgumentError
 from gmvae.support.files import replacing
+from gmvae.support.locks import lock, unlock
 from gmvae.support.reading import read_text
 
-from .locks import lock, unlock
 from .output import write_json
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ import typer
 
 from gmvae.support.errors import ArgumentError, InterruptedRunError
 from gmvae.support.files import CONFIG_FILE, NAMELESS, beside_its_folder
+from gmvae.support.locks import lock, unlock
 from gmvae.support.names import listed
 from gmvae.support.reading import read_text
 
 from .entry import EndedFromOutside
 from .experiment import Reading, Request
-from .locks import lock, unlock
 from .options import option_name
 from .output import write_json
 from .run_folder import lasting

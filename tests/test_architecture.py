@@ -38,7 +38,8 @@ INSIDE = {
     "support": {
         "errors": 1,
         "files": 1,
-        "scratch": 1,
+        "locks": 1,
+        "scratch": 2,
         "lazy": 1,
         "html": 1,
         "choices": 1,

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from gmvae_cli import app, locks, unfinished
+from gmvae_cli import app, unfinished
 
+from gmvae.support import locks
 from gmvae.support.errors import ArgumentError
 
 QUICK = ["--effort", "quick", "--epochs", "4", "--warmup-epochs", "4"]

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gmvae.support.locks import lock, unlock
+
 PREFIX = "gmvae-scratch-"
 # Seconds: between the making of a folder and its lock there is a moment in which it seems left.
 _JUST_MADE = 60.0
@@ -22,12 +24,11 @@ def scratch_folder() -> Iterator[Path]:
     """
     clear_left_folders()
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
-        lock = _locked(Path(name))
+        descriptor = _locked(Path(name))
         try:
             yield Path(name)
         finally:
-            if lock is not None:
-                os.close(lock)
+            unlock(descriptor)
 
 
 def clear_left_folders() -> None:
@@ -37,13 +38,13 @@ def clear_left_folders() -> None:
         with suppress(OSError):
             if not _may_be_left(folder):
                 continue
-            lock = _locked(folder)
-            if lock is None:
+            descriptor = _locked(folder)
+            if descriptor is None:
                 continue
             try:
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
-                os.close(lock)
+                unlock(descriptor)
 
 
 def _may_be_left(folder: Path) -> bool:
@@ -59,14 +60,6 @@ def _locked(folder: Path) -> int | None:
 
     None, too, where folders cannot be locked (Windows): nothing is cleared there.
     """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    with suppress(BlockingIOError):
+        return lock(folder)
+    return None
