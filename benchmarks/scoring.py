@@ -25,7 +25,7 @@ from gmvae_cli import app
 from runs import circumstances
 
 from gmvae import GMVAE, Config
-from gmvae.answers import QUANTILES
+from gmvae.outliers import QUANTILES
 
 RESULTS = Path(__file__).parent / "results" / "scoring"
 REPEATS = 5

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from gmvae.data import Images
 from gmvae.data.views import AUGMENTATIONS, Affine, View, kind_of_views
 from gmvae.gmvae import GMVAE
+from gmvae.outliers import outliers_of
 from gmvae.streaming import Batch
 
 Floats = NDArray[np.float32]
@@ -36,7 +37,8 @@ class Answers:
         responsibilities: of all components by p(y | z), at the encoded image, (N, K).
         latents: the encoded images, (N, D): see :meth:`gmvae.GMVAE.encode`.
         log_prob: importance-weighted log p(x), nats, (N,).
-        outlier: how little an image is like those that the model was trained on, (N,), 0 to 1.
+        outlier: how little an image is like those that the model was trained on, (N,), 0 to 1
+            (:mod:`gmvae.outliers`).
     """
 
     labels: NDArray[np.str_]
@@ -102,29 +104,6 @@ def _fixed(views: View, x: Tensor) -> list[Tensor]:
     return views.fixed(x, N_VIEWS) if isinstance(views, Affine) else []
 
 
-# What the training record calls the quantiles of log p(x, z) over training images.
-QUANTILES = "log_joint_quantiles"
-# As many as per cents, and their ends.
-_N_QUANTILES = 101
-
-
-def quantiles_of(gmvae: GMVAE, images: Images) -> list[float]:
-    """Of log p(x, z) at the encoded image over training images, nats, from the least on."""
-    values = gmvae.log_joint(images).double().numpy()
-    return [float(q) for q in np.quantile(values, np.linspace(0, 1, _N_QUANTILES)).round(4)]
-
-
-def _explained_better(quantiles: list[float], log_joint: Tensor) -> Floats:
-    """How little each image is like the training images, (B,), from 0 to 1.
-
-    The share of training images that the model explains better, by log p(x, z) at the encoded
-    image: q(y | x) is sure of noise, which the decoder cannot draw.
-    """
-    shares = np.interp(log_joint.cpu().numpy(), quantiles, np.linspace(1, 0, len(quantiles)))
-    share: Floats = shares.astype(np.float32)
-    return share
-
-
 def answers(
     gmvae: GMVAE,
     images: Images,
@@ -183,9 +162,9 @@ def answer_blocks(
         "latents": lambda b: b.latents,
         "log_prob": lambda b: gmvae.log_prob(b.x, generator=draws(b.rows.start)),
     }
-    quantiles = (gmvae.training_record or {}).get(QUANTILES)
-    if quantiles is not None:
-        ways["outlier"] = lambda b: _explained_better(quantiles, b.log_joint)
+    outliers = outliers_of(gmvae)
+    if outliers is not None:
+        ways["outlier"] = lambda b: outliers(b.x.cpu(), b.log_joint.cpu()).float()
     asked = [name for name in ways if name in names]
     for batch in gmvae.batches(images, first):
         yield {name: _array(ways[name](batch)) for name in asked}

@@ -9,12 +9,10 @@ from toys import seeded, tiny
 from gmvae import Images
 from gmvae.answers import (
     EXTRAS,
-    QUANTILES,
     answers,
     labels_of,
     predictable,
     probability_of_components,
-    quantiles_of,
 )
 from gmvae.data.views import AUGMENTATIONS, Affine
 from gmvae.gmvae import component_name, component_title
@@ -109,21 +107,6 @@ def test_log_joint_by_hand():
             for weight, mean, tril in zip(prior.weights, prior.means, prior.scale_tril, strict=True)
         )
     torch.testing.assert_close(model.log_joint(some), log_likelihood + p_z.log())
-
-
-def test_the_outlier_score_is_the_share_of_training_images_explained_better():
-    model, some = tiny().eval(), images(101)
-    values = model.log_joint(some).double().numpy()
-    quantiles = quantiles_of(model, some)
-    # Of 101 images the per cents are the images themselves, the worst explained first.
-    np.testing.assert_allclose(quantiles, np.sort(values), atol=1e-4)
-    model.training_record = {QUANTILES: quantiles}
-    scores = answers(model, some, ["outlier"]).outlier
-    better = (values[None] > values[:, None]).mean(1) * 101 / 100
-    np.testing.assert_allclose(scores, better, atol=2e-3)
-    # Beyond the ends there is nothing more to say.
-    model.training_record = {QUANTILES: [v + 1e3 for v in quantiles]}
-    assert (answers(model, some, ["outlier"]).outlier == 1).all()
 
 
 @pytest.mark.parametrize(

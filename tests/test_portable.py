@@ -40,6 +40,11 @@ def trained(augment="affine", **changes):
     quantiles[3] = quantiles[2]
     gmvae.training_record = {
         "log_joint_quantiles": quantiles.tolist(),
+        "log_joint_by_complexity": {
+            "slopes": [-20.0, 7.0],
+            "least": [0.3, 0.1],
+            "most": [0.5, 0.6],
+        },
         "settings": {"augment": augment},
     }
     return gmvae

@@ -39,7 +39,7 @@ def record_of(digits, **changes):
 
 def asked(record):
     """The record without what came of the run: what is left was asked for."""
-    came = {"log_joint_quantiles", "prominences", "stabilities"}
+    came = {"log_joint_quantiles", "log_joint_by_complexity", "prominences", "stabilities"}
     assert came <= record.keys()
     assert record["log_joint_quantiles"] == sorted(record["log_joint_quantiles"])
     return {name: value for name, value in record.items() if name not in came}

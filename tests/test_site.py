@@ -19,7 +19,7 @@ from pages import TOP
 
 import gmvae
 from gmvae import load
-from gmvae.answers import QUANTILES
+from gmvae.outliers import QUANTILES
 from gmvae.training.recipe import EFFORTS
 
 DOCS = TOP / "docs"

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gmvae.answers import N_VIEWS, QUANTILES, views_of
+from gmvae.answers import N_VIEWS, views_of
 from gmvae.data.views import Affine, sampled
 from gmvae.gmvae import GMVAE
+from gmvae.outliers import outliers_of
 from gmvae.probability.families import location, variances
 from gmvae.probability.likelihood import (
     Bernoulli,
@@ -71,8 +72,6 @@ class Classification(nn.Module):
     whitening: Tensor
     constant: Tensor
     grids: Tensor
-    from_quantile: Tensor
-    between: Tensor
 
     def __init__(self, gmvae: GMVAE) -> None:
         super().__init__()
@@ -88,12 +87,8 @@ class Classification(nn.Module):
         self.register_buffer("whitening", whitening.to(means).contiguous())
         self.register_buffer("constant", constant.to(means))
         self.register_buffer("grids", _grids(gmvae, means))
-        quantiles = (gmvae.training_record or {}).get(QUANTILES)
-        self.knows_outliers = quantiles is not None
-        values = torch.as_tensor(quantiles or [0.0, 1.0], dtype=torch.float64)
-        self.register_buffer("from_quantile", values[:-1].to(means))
-        # Where two are the same, a step.
-        self.register_buffer("between", values.diff().clamp(min=1e-6).to(means))
+        outliers = outliers_of(gmvae)
+        self.outliers = None if outliers is None else outliers.to(means)
 
     def forward(self, x: Tensor) -> Classified:
         """What the model says of images (B, C, H, W)."""
@@ -126,15 +121,15 @@ class Classification(nn.Module):
         return self.constant - white.square().sum(-1) / 2
 
     def outlier(self, x: Tensor, z: Tensor, joint: Tensor) -> Tensor:
-        """The share of training images that are explained better, (B,), between quantiles."""
-        if not self.knows_outliers:
+        """How little the images are like those of the training, (B,); -1 where nothing says it."""
+        if self.outliers is None:
             return torch.full_like(joint[:, 0], -1.0)
         # By hand, as above: the sum of exponentials of such an image as was never seen is 0.
         largest = joint.amax(-1, keepdim=True)
         of_z = largest.squeeze(-1) + (joint - largest).exp().sum(-1).log()
         log_prob = log_prob_of(self.likelihood, self.decoder(z), x) + of_z
-        passed = ((log_prob.unsqueeze(-1) - self.from_quantile) / self.between).clamp(0, 1)
-        return 1 - passed.mean(-1)
+        score: Tensor = self.outliers(x, log_prob)
+        return score
 
 
 class Decoding(nn.Module):

@@ -12,10 +12,10 @@ import pyro
 import torch
 from torch import nn
 
-from gmvae.answers import QUANTILES, quantiles_of
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
 from gmvae.networks import default_modes
+from gmvae.outliers import how_explained
 from gmvae.probability.likelihood import Likelihood
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
@@ -212,7 +212,7 @@ def fit(
         result = dataclasses.replace(result, warnings=warnings)
     record["prominences"] = result.prominences[:_PROMINENCES].round(2).tolist()
     record["stabilities"] = result.stabilities.round(3).tolist()
-    record[QUANTILES] = quantiles_of(result.gmvae, spread_out(images))
+    record |= how_explained(result.gmvae, spread_out(images))
     result.gmvae.training_record = record
     return result
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gmvae.answers import QUANTILES
 from gmvae.data import Images
 from gmvae.gmvae import GMVAE
+from gmvae.outliers import BY_COMPLEXITY, QUANTILES
 from gmvae.settings import Settings, settings_or_defaults
 from gmvae.support import checks
 from gmvae.support.errors import ArgumentError, TrainingError
@@ -30,6 +30,9 @@ from gmvae.training.outcome import training_record
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+# What the record of several runs has from the record of the one that is kept.
+_OF_THE_BEST = (QUANTILES, BY_COMPLEXITY, "prominences", "stabilities")
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def fit_restarts(
     if gmvae.training_record and "stopped" in gmvae.training_record:
         record["stopped"] = gmvae.training_record["stopped"]
     of_the_best = gmvae.training_record or {}
-    record |= {name: of_the_best.get(name) for name in (QUANTILES, "prominences", "stabilities")}
+    record |= {name: of_the_best.get(name) for name in _OF_THE_BEST}
     record["restarts"] = [dataclasses.asdict(run) for run in restarts]
     gmvae.training_record = record
     of_the_start = np.array(best.prominences), np.array(best.stabilities)
