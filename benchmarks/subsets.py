@@ -101,6 +101,7 @@ def on_subset(
                 "acc"
             ],
             **honesty(model, images, q_y),
+            **(strangers(model, images, name) if tested else {}),
             "n_components": model.config.n_components,
             "prominences": (model.training_record or {})["prominences"][: len(sizes(seed)) + 3],
             "cpu_seconds": round(cpu, 1),
@@ -119,6 +120,27 @@ def honesty(model: GMVAE, images: Images, q_y: np.ndarray) -> Figures:
         "calibration_error": expected_calibration_error(top, right),
         "auc_wrong": float(roc_auc_score(~right, -top)) if some_of_both else None,
     }
+
+
+def strangers(model: GMVAE, images: Images, name: str) -> Figures:
+    """How well the outlier score tells images from 1,000 of noise, of them inverted, and others.
+
+    The others are those of the set's test part that are of no class of the images, where some are.
+    """
+    classes = np.unique(images.labels)
+    test = load(name, part="test")
+    few, shape = images.pixels[:1_000], (1_000, *images.pixels.shape[1:])
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    sets = {"noise": Images(noise), "inverted": Images(255 - few)}
+    if left := [c for c in np.unique(test.labels) if c not in classes]:
+        sets["others"] = test.only(left)
+    own = answers(model, images, ["outlier"]).outlier
+    figures: Figures = {}
+    for which, strange in sets.items():
+        score = np.concatenate([own, answers(model, strange, ["outlier"]).outlier])
+        of_others = np.repeat([False, True], [len(images), len(strange)])
+        figures[f"auc_{which}"] = float(roc_auc_score(of_others, score))
+    return figures
 
 
 def rivals_on_subset(name: str, sizes: SizesOf) -> Callable[[int, Path], Figures]:
