@@ -18,6 +18,13 @@ TASKS = {
         n_seeds=5,
         mean=0.987,
     ),
+    "mnist-10-labels": Task(
+        "MNIST, ten classes; 10-D; one label a class",
+        trained("mnist", "--latent-dim", "10", "--labels", "1"),
+        figure="acc_named",
+        n_seeds=5,
+        mean=0.985,
+    ),
     "digits-100-labels": Task(
         "embedded digits, ten classes; 10-D; 10 labels a class",
         trained("digits", "--latent-dim", "10", "--labels", "10"),
