@@ -39,7 +39,7 @@ def test_the_lengths_of_the_standard_phases():
     """Chosen by measurement: a change of one is a change of every figure."""
     assert WarmUp().length == Length(3, 270, 512, 2e-3, most_epochs=300)
     assert Assignment().length == Length(1, 100, 512, 1e-3)
-    assert Sharpening().length == Length(6, 150, 512, 1e-3)
+    assert Sharpening().length == Length(12, 150, 512, 1e-3)
     assert Placing().length == Length(1, 120, 256, 1e-3)
     assert Placing().kl_weight == 100.0
     assert Joint().length == Length(9, 1_500, 128, 2e-3, most_epochs=120, bounded=False)
