@@ -34,7 +34,12 @@ from gmvae.training.phases.phase import (
     frozen_features,
     with_features_at_hand,
 )
-from gmvae.training.regularisers import Agreement, Classification, MutualInformation
+from gmvae.training.regularisers import (
+    Agreement,
+    Classification,
+    MutualInformation,
+    mutual_information,
+)
 from gmvae.training.representation import alone, beside
 from gmvae.training.state import begin, config_for
 
@@ -449,10 +454,19 @@ class TestCells:
         np.testing.assert_allclose(after.cell_links, links)
         assert links.sum() == pytest.approx(4 * N)
 
-    def test_without_views_there_are_no_links(self, images, make, training):
+    def test_without_views_the_links_are_the_neighbours(self, images, make, training, monkeypatch):
+        kinds = np.arange(N) % 7
+        monkeypatch.setattr("gmvae.training.phases.cells.find_cells", lambda *_: kinds)
         state = PixelAxes().run(make(augment="none"), images)
         state = dataclasses.replace(state, representation=state.pixels)
-        assert Cells().run(state, images).cell_links is None
+        near = np.stack([np.arange(N) - 7, np.arange(N) - 1], axis=1)
+        monkeypatch.setattr("gmvae.training.phases.cells.nearest", lambda *_: near)
+        after = Cells(n_neighbors=2).run(state, images)
+        expected = np.zeros((7, 7))
+        for image, others in enumerate(near):
+            for other in others:
+                expected[after.cells[image], after.cells[other]] += 0.5
+        np.testing.assert_allclose(after.cell_links, expected + expected.T)
 
     def test_kinds_come_to_lie_apart(self, images, make):
         """Of the three patterns, in 7 cells: those of one kind nearer than those of others."""
@@ -532,13 +546,16 @@ class TestSharpening:
             with_clusters(make(), wrong), images
         )
         np.testing.assert_array_equal(state.clusters, wrong)
+        # Where the pixels' axes know the kinds.
+        state = dataclasses.replace(state, pixels=np.eye(K)[KINDS])
         sharpened = Sharpening(length=LONG).run(state, images)
         np.testing.assert_array_equal(sharpened.clusters, KINDS)
         assert sharpened.assigner.training
 
     def test_what_is_maximised(self, images, make, training):
         observed = np.where(np.arange(N) < 6, KINDS, -1)
-        state = with_clusters(make(observed))
+        # Neither views nor neighbours: of an image and itself.
+        state = dataclasses.replace(with_clusters(make(observed)), pixels=None)
         Sharpening(sharp=0.5, classification_weight=2.0).run(state, images)
         (call,) = training
         # Three clusters of twenty: H(pi) is ln 3.
@@ -557,8 +574,29 @@ class TestSharpening:
         # Held to a third each, in a batch of eight and three more.
         counted = (8 * share + 3 * np.full(3, 1 / 3)) / 11
         held = math.log(3) + (share * np.log(share)).sum() - (np.log(1 / 3 / counted) / 3).sum()
-        value = call["objective"](x, None, 10).item()
+        value = call["objective"](x, call["y"][:8], 10).item()
         assert value == pytest.approx(-10 * (information + held), rel=1e-3, abs=1e-5)
+
+    @pytest.mark.parametrize("augment", ["none", "affine"])
+    def test_without_views_neighbours_belong_together(
+        self, images, make, training, monkeypatch, augment
+    ):
+        other = np.roll(np.arange(N), -5)
+        monkeypatch.setattr("gmvae.training.phases.sharpening.nearest", lambda *_: other[:, None])
+        state = with_clusters(make(augment=augment))
+        Sharpening().run(state, images)
+        (call,) = training
+        state.assigner.eval()
+        rows = torch.arange(10, 18)
+        x, partners = images.tensor(rows.numpy()), images.tensor(other[rows])
+        if augment != "none":
+            generator = torch.Generator().manual_seed(3)
+            state.generator.manual_seed(3)
+            partners = state.view(x, generator)
+        q, of_partners = (state.assigner(part).softmax(-1) for part in (x, partners))
+        sizes = torch.full((K,), 1 / K)
+        expected = -8 * mutual_information(q, of_partners, sizes)
+        torch.testing.assert_close(call["objective"](x, rows, 8), expected)
 
     def test_it_is_sharp_enough_at_a_share_of_the_entropy_of_the_sizes(
         self, images, make, training
@@ -578,6 +616,7 @@ class TestSharpening:
         pixels[rare, :, :3] = 1 - pixels[rare, :, :3]
         same = Images(pixels)
         state = with_clusters(make(n_components=2), rare.astype(int))
+        state = dataclasses.replace(state, pixels=None)
         # All images a step: of small batches the running means that the answers use are noisy.
         whole = dataclasses.replace(LONG, epochs=60, batch_size=N)
         state = Assignment(length=whole).run(state, same)

@@ -89,16 +89,20 @@ class Cells:
 
         both = places(place_and_cell, images, state.device, module)
         cells = both[:, -1].astype(np.int64)
-        links = self._links(cells, module, state, images) if state.learns_from_views else None
+        links = self._links(cells, head.out_features, module, state, images)
         return replace(state, representation=both[:, :-1], cells=cells, cell_links=links)
 
-    def _links(self, cells: Indices, module: nn.Module, state: State, images: Images) -> Array:
+    def _links(
+        self, cells: Indices, n_cells: int, module: nn.Module, state: State, images: Images
+    ) -> Array:
         """How many images of one cell have views and neighbours in another, symmetric, (M, M).
 
-        A view counts for as much as all views of its image are, and a neighbour likewise.
+        A view counts for as much as all views of its image are, and a neighbour likewise. Without
+        views neighbours alone say it.
 
         Args:
             cells: of the images, (N,).
+            n_cells: M.
             module: from images to logits of the M cells.
             state: of the run, which has the pixels' axes.
             images: N images.
@@ -110,12 +114,13 @@ class Cells:
             logits: Tensor = module(state.view(x, state.generator))
             return logits
 
-        logits = [answers(of_views, looked_at, state.device, module) for _ in range(self.n_views)]
+        n_views = self.n_views if state.learns_from_views else 0
+        logits = [answers(of_views, looked_at, state.device, module) for _ in range(n_views)]
         assert state.pixels is not None, "the phase `pixels` comes before"
         near = nearest(alone(state.pixels[rows]), self.n_neighbors, state.rng)
-        links = np.zeros((logits[0].shape[1],) * 2)
+        links = np.zeros((n_cells, n_cells))
         for view in logits:
-            np.add.at(links, (own, view.argmax(-1)), 1 / self.n_views)
+            np.add.at(links, (own, view.argmax(-1)), 1 / n_views)
         for other in own[near].T:
             np.add.at(links, (own, other), 1 / near.shape[1])
         return links + links.T
