@@ -75,19 +75,22 @@ def probability_of_components(gmvae: GMVAE, x: Tensor, q_y: Tensor, z: Tensor) -
 def honest(q_y: Sequence[Tensor], p_y: Tensor) -> Tensor:
     r"""How probable each component is, (B, K): the one place that decides it.
 
-    .. math:: \tfrac12 \Big[\tfrac1{V + 1} \sum_{v=0}^{V} q(y \mid x_v) + p(y \mid z)\Big]
+    .. math:: \tfrac1{V + 2} \Big[\sum_{v=0}^{V} q(y \mid x_v) + p(y \mid z)\Big]
 
     with :math:`x_0` the image, the others eight views of it, the same ones of every image, and
     p(y | z) of the mixture at the encoded image. q(y | x) alone is sharp by design, and near 1
     on wrong answers too. Whether it still says so of a view, and whether the mixture, which has
-    learned from the pixels, says so as well, are two opinions that it does not control. Of images
-    that are trained without views there is the image alone.
+    learned from the pixels, says so as well, are opinions that it does not control. Each has one
+    say: where half of it was the mixture's, wrong answers were found no better, and in two
+    dimensions, where the mixture is wrong about a sixth of MNIST's images that q(y | x) is right
+    about, the mean was .08 too low. Of images that are trained without views there is the image
+    alone.
 
     Args:
         q_y: q(y | x) of the images and of their views, (B, K) each.
         p_y: p(y | z) of the images, (B, K).
     """
-    return (torch.stack(list(q_y)).mean(0) + p_y) / 2
+    return torch.stack([*q_y, p_y]).mean(0)
 
 
 def views_of(gmvae: GMVAE) -> View:

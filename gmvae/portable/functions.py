@@ -101,7 +101,7 @@ class Classification(nn.Module):
         for grid in self.grids:
             view = sampled(x, grid.expand(x.shape[0], -1, -1, -1))
             total = total + self.q_y(view)
-        honest = (total / (1 + self.grids.shape[0]) + of_mixture) / 2
+        honest = (total + of_mixture) / (2 + self.grids.shape[0])
         components = q_y.argmax(-1)
         probability = honest.gather(1, components.unsqueeze(1)).squeeze(1)
         outlier = self.outlier(x, z, joint)
