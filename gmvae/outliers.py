@@ -62,11 +62,10 @@ class Outliers(nn.Module):
     def __init__(self, training_record: dict[str, Any]) -> None:
         super().__init__()
         quantiles = torch.tensor(training_record[QUANTILES], dtype=torch.float64)
-        worth = training_record.get(BY_COMPLEXITY) or dict.fromkeys(
-            ("slopes", "least", "most"), (0.0, 0.0)
-        )
-        for name, values in worth.items():
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
+        worth = training_record.get(BY_COMPLEXITY, {})
+        for name in ("slopes", "least", "most"):
+            values = torch.tensor(worth.get(name, (0.0, 0.0)), dtype=torch.float64)
+            self.register_buffer(name, values.reshape(2))
         self.register_buffer("from_quantile", quantiles[:-1])
         # Where two are the same, a step.
         self.register_buffer("between", quantiles.diff().clamp(min=1e-6))
@@ -92,7 +91,11 @@ class Outliers(nn.Module):
 def outliers_of(gmvae: GMVAE) -> Outliers | None:
     """None for a model that does not know how well it explains its training images."""
     record = gmvae.training_record or {}
-    return Outliers(record) if record.get(QUANTILES) else None
+    try:
+        return Outliers(record) if record.get(QUANTILES) else None
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        # The record is read from a file: one without sense is as good as none.
+        return None
 
 
 def how_explained(gmvae: GMVAE, images: Images) -> dict[str, Any]:

@@ -72,6 +72,21 @@ def test_a_model_of_before_has_the_plain_share():
     torch.testing.assert_close(scores, expected, check_dtype=False)
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {QUANTILES: "many"},
+        {QUANTILES: [[1.0], 2.0]},
+        {QUANTILES: [0.0, 1.0], BY_COMPLEXITY: 3},
+        {QUANTILES: [0.0, 1.0], BY_COMPLEXITY: {"slopes": [1.0, 2.0, 3.0]}},
+    ],
+)
+def test_a_record_without_sense_is_none(record):
+    model = tiny().eval()
+    model.training_record = record
+    assert answers(model, images(3), ["outlier"]).outlier is None
+
+
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_images_or_all_the_same_have_a_score(n):
     model = tiny().eval()
