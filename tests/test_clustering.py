@@ -170,10 +170,23 @@ def test_no_cell_holds_two_kinds(rng, n, n_cells):
 
 
 @pytest.mark.parametrize(
-    ("n_components", "n_cells"), [(None, 30), (4, 30), (15, 30), (16, 32), (90, 50)]
+    ("n", "n_components", "n_cells"),
+    [
+        (400, None, 30),
+        (400, 4, 30),
+        (400, 15, 30),
+        (400, 16, 32),
+        (400, 90, 50),
+        (40_000, None, 30),
+        (40_000, 4, 60),
+        (40_000, 31, 62),
+    ],
 )
-def test_how_many_cells(rng, monkeypatch, n_components, n_cells):
-    """Of 400 points: 30, or two a component, but not fewer than eight points each."""
+def test_how_many_cells(rng, monkeypatch, n, n_components, n_cells):
+    """30, or two a component, but not fewer than eight points each.
+
+    Of many points .3 of their root where the number of components is known.
+    """
     monkeypatch.setattr(clustering, "embedded", lambda points, seed: points[:, :2])
     asked = []
 
@@ -185,8 +198,22 @@ def test_how_many_cells(rng, monkeypatch, n_components, n_cells):
             return np.zeros(len(points), dtype=int)
 
     monkeypatch.setattr(clustering, "AgglomerativeClustering", Ward)
-    find_cells(rng.normal(size=(400, 3)), n_components, rng)
+    find_cells(rng.normal(size=(n, 3)), n_components, rng)
     assert asked == [(n_cells, "ward")]
+
+
+def test_many_cells_have_forty_of_the_points_that_take_part_each(rng, monkeypatch):
+    monkeypatch.setattr(clustering, "N_CLUSTERED", 1_400)
+    monkeypatch.setattr(clustering, "embedded", lambda points, seed: points[:, :2])
+    asked = []
+    ward = clustering.AgglomerativeClustering
+    monkeypatch.setattr(
+        clustering,
+        "AgglomerativeClustering",
+        lambda n_clusters, linkage: asked.append(n_clusters) or ward(n_clusters, linkage=linkage),
+    )
+    find_cells(rng.normal(size=(20_000, 3)), 4, rng)
+    assert asked == [35]
 
 
 def test_cells_reach_the_images_that_take_no_part(rng, monkeypatch):
