@@ -81,7 +81,7 @@ def select(
     are equally stable, to two decimals, the largest is marked whose log-likelihood is within a
     standard error of the best of theirs: it tells more apart, and as surely. Beside these stands
     what the density of the images says at the start of each run: by how many standard deviations
-    the split that makes so many components of one fewer stands out of the noise, 3.7 or more for a
+    the split that makes so many components of one fewer stands out of the noise, 4.4 or more for a
     cluster.
 
     Ctrl-C, or a kill, loses no more than half a minute: --resume goes on, and what has ended is not

@@ -131,7 +131,7 @@ def test_the_files_of_select(spies: Spies) -> None:
         [0.5, 0.75],
         True,
         [None, None],
-        3.7,
+        4.4,
         4,
     ]
 
@@ -188,28 +188,28 @@ def test_equally_stable_numbers_in_full() -> None:
         (
             (3, 2),
             (1.0, 2.0),
-            "The density of the images says otherwise: 2 peaks stand out of its noise by 3.7 "
+            "The density of the images says otherwise: 2 peaks stand out of its noise by 4.4 "
             "standard deviations, and the split that makes 4 has 1.5. Of 4 components some may be "
             "cuts through one kind.",
         ),
         (
             (1, 1),
             (),
-            "The density of the images says otherwise: 1 peak stands out of its noise by 3.7 "
+            "The density of the images says otherwise: 1 peak stands out of its noise by 4.4 "
             "standard deviations. Of 4 components some may be cuts through one kind. Compare 1 "
             "too.",
         ),
         (
             (5, 6),
             (9.0, 9.0),
-            "The density of the images says otherwise: 5 peaks stand out of its noise by 3.7 "
+            "The density of the images says otherwise: 5 peaks stand out of its noise by 4.4 "
             "standard deviations, and the split that makes 5 has 4.5. Of 4 components some may "
             "hold two kinds.",
         ),
         (
             (7,),
             (9.0,),
-            "The density of the images says otherwise: 7 peaks stand out of its noise by 3.7 "
+            "The density of the images says otherwise: 7 peaks stand out of its noise by 4.4 "
             "standard deviations, and the split that makes 5 has 4.5. Of 4 components some may "
             "hold two kinds. Compare 7 too.",
         ),
