@@ -62,7 +62,7 @@ class Outliers(nn.Module):
     def __init__(self, training_record: dict[str, Any]) -> None:
         super().__init__()
         quantiles = torch.tensor(training_record[QUANTILES], dtype=torch.float64)
-        worth = training_record.get(BY_COMPLEXITY, {})
+        worth = training_record.get(BY_COMPLEXITY) or {}
         for name in ("slopes", "least", "most"):
             values = torch.tensor(worth.get(name, (0.0, 0.0)), dtype=torch.float64)
             self.register_buffer(name, values.reshape(2))

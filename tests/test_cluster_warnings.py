@@ -31,7 +31,7 @@ class TestClusterWarnings:
     @pytest.mark.parametrize(
         ("prominences", "line"),
         [
-            ([9.0, 4.0, 1.0], None),
+            ([9.0, 4.5, 1.0], None),
             ([9.0, 3.0], "clusters: the density of the images has 2 peaks"),
             ([3.0, 1.0], "clusters: nothing was found: between the 3 clusters"),
             # Too few images for a density, or labels led.

@@ -79,7 +79,8 @@ def test_a_whole_run_is_that_of_one_process(both, monkeypatch):
     alone = together.whole_run(None)
     one, other = (of_this["runs"]["undisturbed"] for of_this in both)
     assert furthest(one["parameters"], other["parameters"]) == 0
-    assert furthest(alone["parameters"], one["parameters"]) < 1e-4
+    # Rounding apart, which grows with every step of some fifty.
+    assert furthest(alone["parameters"], one["parameters"]) < 3e-4
     assert one["history"] == other["history"]
     assert [row["phase"] for row in one["history"]] == [row["phase"] for row in alone["history"]]
     assert one["figures"] == pytest.approx(alone["figures"], rel=1e-3)
