@@ -27,8 +27,8 @@ LEAST_SHARE = 0.01
 # fourteen sets of one digit alone the largest split had 1.7 to 3.8, being the largest of some ten;
 # those between MNIST's classes have 6.2 and more, 4.7 where they have sizes of 1 : 10, and those
 # between modes of one class of it 4.3 and less in seven of eight runs. Of scikit-learn's ten digits
-# 9, 10, 10, 9 and 10 are found by 4.4, and 10, 11, 11, 11 and 11 by 3.7. Chosen on such sets, digits
-# that are reported among them.
+# 9, 10, 10, 9 and 10 are found by 4.4, and 10, 11, 11, 11 and 11 by 3.7. Chosen on such sets,
+# digits that are reported among them.
 PROMINENT = 4.4
 
 
